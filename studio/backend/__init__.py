@@ -1,0 +1,1 @@
+"""The only door for the page, the command line and notebooks."""

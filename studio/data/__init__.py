@@ -1,0 +1,1 @@
+"""From a file to examples: table, layout, findings, cleaned version, split, tokens."""

@@ -1,0 +1,77 @@
+"""What can go wrong, as values that can be told in any language.
+
+    StudioError
+    |-- InputError          the user's input is wrong (command line: exit code 2)
+    |   |-- DataError       a file, a row, a column
+    |   |-- SpecError       a setting
+    |   `-- ModelError      a model or tokenizer that was named
+    `-- FaultError          the world is in the way (exit code 1)
+        |-- WorkspaceError  the folder or its database
+        |-- ResourceError   disk, memory
+        |-- TrainingError   a run that cannot go on
+        `-- ExportError     an artefact that did not pass its proof
+
+An error names a sentence of `ui/locales` by key, with the values that fill it. The sentence says what is
+wrong, where, and what to do about it.
+"""
+
+from studio.messages import translate
+
+
+class StudioError(Exception):
+    """An error the user can act on. `key` names its sentence, `values` fill it."""
+
+    def __init__(self, key: str, **values: object) -> None:
+        super().__init__(key)
+        self.key = key
+        self.values = values
+
+    def message(self, language: str = "en") -> str:
+        """The sentence in `language`."""
+        return translate(self.key, language, **self.values)
+
+    def __str__(self) -> str:
+        return self.message()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.key, self.values)
+
+
+def _rebuild(kind: type[StudioError], key: str, values: dict[str, object]) -> StudioError:
+    return kind(key, **values)
+
+
+class InputError(StudioError):
+    """What the user gave cannot be used as it is."""
+
+
+class DataError(InputError):
+    """A file, a row or a column."""
+
+
+class SpecError(InputError):
+    """One or more settings; `problems` lists (path, sentence) of each."""
+
+
+class ModelError(InputError):
+    """A model or tokenizer that cannot be used."""
+
+
+class FaultError(StudioError):
+    """The input is right, but the machine or an earlier step is in the way."""
+
+
+class WorkspaceError(FaultError):
+    """The workspace folder or its database."""
+
+
+class ResourceError(FaultError):
+    """Disk or memory."""
+
+
+class TrainingError(FaultError):
+    """A run that cannot go on."""
+
+
+class ExportError(FaultError):
+    """An export that could not be made or did not pass its proof."""

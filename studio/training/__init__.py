@@ -1,0 +1,1 @@
+"""Training methods and the estimate made before one starts."""
