@@ -1,0 +1,50 @@
+"""The few things that depend on where the studio runs, read once."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import user_data_path
+
+
+def _shipped(name: str) -> Path:
+    """`assets` or `presets`: inside the package when installed, beside it in a checkout."""
+    package = Path(__file__).parent
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where things are and how much is allowed. `offline` forbids every Hub request."""
+
+    workspace: Path
+    assets: Path = _shipped("assets")
+    presets: Path = _shipped("presets")
+    max_upload_bytes: int = 2_000_000_000
+    min_free_bytes: int = 200_000_000
+    offline: bool = False
+
+    @property
+    def starter(self) -> Path:
+        """Folder of the built-in model."""
+        return self.assets / "starter"
+
+    @property
+    def samples(self) -> Path:
+        """Folder of the sample data sets."""
+        return self.assets / "samples"
+
+
+def default_workspace() -> Path:
+    """The user's data folder, as the operating system names it."""
+    return user_data_path("finetuning-studio", appauthor=False)
+
+
+def read_settings(workspace: Path | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from the command line and the environment (`STUDIO_WORKSPACE`, `HF_HUB_OFFLINE`)."""
+    named = environment.get("STUDIO_WORKSPACE")
+    folder = workspace or (Path(named) if named else default_workspace())
+    offline = environment.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}
+    return Settings(workspace=folder.expanduser().absolute(), offline=offline)
