@@ -1,0 +1,229 @@
+"""What a run reports, as a typed union, and the state folded from it.
+
+Status is never stored: `RunState.fold` derives it from the events.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+Status = Literal["queued", "running", "interrupted", "stopped", "done", "failed"]
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Queued(_Event):
+    """The run waits for its turn, from the beginning or from its last checkpoint."""
+
+    kind: Literal["queued"] = "queued"
+
+
+class Started(_Event):
+    """Training begins. `from_step` is 0, or the step of the checkpoint it resumes from."""
+
+    kind: Literal["started"] = "started"
+    total_steps: int
+    from_step: int = 0
+    train_rows: int
+    validation_rows: int
+    trainable_parameters: int
+    parameters: int
+    device: str
+    base_fingerprint: str
+    base_name: str
+    base_licence: str | None = None
+
+
+class Metrics(_Event):
+    """Numbers at a step. Loss is the mean negative log-likelihood per trained token, in nats.
+
+    Keys: loss, learning_rate, grad_norm, tokens_per_second, memory_bytes, seconds (since the start of this leg),
+    epoch, validation_loss.
+    """
+
+    kind: Literal["metrics"] = "metrics"
+    step: int
+    values: dict[str, float]
+
+
+class Sample(_Event):
+    """What the model answers to a fixed prompt at a step (greedy)."""
+
+    kind: Literal["sample"] = "sample"
+    step: int
+    prompt: str
+    text: str
+    expected: str = ""
+
+
+class Checkpoint(_Event):
+    """A whole checkpoint lies at `path` (relative to the run's folder)."""
+
+    kind: Literal["checkpoint"] = "checkpoint"
+    step: int
+    path: str
+    validation_loss: float | None = None
+
+
+class Notice(_Event):
+    """Something the user should know: a sentence key and its values."""
+
+    kind: Literal["notice"] = "notice"
+    key: str
+    values: dict[str, Any] = {}
+
+
+class StopRequested(_Event):
+    """The user asked to stop; the run saves a usable adapter and ends."""
+
+    kind: Literal["stop_requested"] = "stop_requested"
+
+
+class Ended(_Event):
+    """The run is over. `adapter` is its result's folder (relative), if there is one."""
+
+    kind: Literal["ended"] = "ended"
+    status: Literal["done", "stopped", "failed"]
+    step: int = 0
+    adapter: str | None = None
+    adapter_sha256: str | None = None
+    best_step: int | None = None
+    validation_loss_before: float | None = None
+    validation_loss: float | None = None
+    seconds: float = 0.0
+    key: str | None = None
+    values: dict[str, Any] = {}
+
+
+Event = Annotated[
+    Queued | Started | Metrics | Sample | Checkpoint | Notice | StopRequested | Ended, Field(discriminator="kind")
+]
+_ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def parse_event(body: str | bytes) -> Event:
+    """An event from its JSON."""
+    return _ADAPTER.validate_json(body)
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped:
+    """An event with its place in the run (`seq`, from 1) and its time (seconds since the epoch, UTC)."""
+
+    seq: int
+    time: float
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """All a page needs to know of a run, folded from its events in order.
+
+    `step` is the last step reported; `curve` maps a metric to (step, value) points. Points beyond the step a
+    resumed leg starts from are dropped: they are computed again.
+    """
+
+    status: Status = "queued"
+    step: int = 0
+    started: Started | None = None
+    ended: Ended | None = None
+    first_time: float | None = None
+    last_time: float | None = None
+    leg_time: float | None = None
+    stop_requested: bool = False
+    validation_loss_before: float | None = None
+    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    samples: tuple[Sample, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    cursor: int = 0
+
+    @property
+    def total_steps(self) -> int:
+        return self.started.total_steps if self.started else 0
+
+    @property
+    def share(self) -> float:
+        """Done part of the run, 0 to 1."""
+        return self.step / self.total_steps if self.total_steps else 0.0
+
+    @property
+    def usable(self) -> bool:
+        """An adapter can be compared and exported."""
+        return bool(self.checkpoints) or bool(self.ended and self.ended.adapter)
+
+    @property
+    def resumable(self) -> bool:
+        return self.status in ("interrupted", "stopped", "failed")
+
+    def latest(self, metric: str) -> float | None:
+        """The last value of a metric."""
+        points = self.curves.get(metric)
+        return points[-1][1] if points else None
+
+    def seconds_left(self) -> float | None:
+        """Estimated from this leg's steps; None until two steps are known."""
+        if self.status != "running" or not self.started or not self.leg_time or not self.last_time:
+            return None
+        done = self.step - self.started.from_step
+        if done < 2:
+            return None
+        return (self.last_time - self.leg_time) / done * (self.total_steps - self.step)
+
+    def fold(self, events: Iterable[Stamped], *, alive: bool = True) -> "RunState":
+        """The state after `events`. `alive`: whether some process still works on a run that has not ended.
+
+        Curves are extended in place: keep the returned state and drop the old one.
+        """
+        state = self
+        for stamped in events:
+            state = replace(_after(state, stamped), cursor=stamped.seq, last_time=stamped.time)
+        if not alive and state.status == "running":
+            state = replace(state, status="interrupted")
+        return state
+
+
+def _after(state: RunState, stamped: Stamped) -> RunState:
+    event = stamped.event
+    match event:
+        case Queued():
+            return replace(state, status="queued", ended=None, stop_requested=False)
+        case Started():
+            kept = _cut(state, event.from_step)
+            first = state.first_time if state.first_time is not None else stamped.time
+            return replace(
+                kept, status="running", started=event, step=event.from_step, first_time=first, leg_time=stamped.time
+            )
+        case Metrics():
+            for name, value in event.values.items():
+                state.curves.setdefault(name, []).append((event.step, value))
+            before = state.validation_loss_before
+            if event.step == 0 and "validation_loss" in event.values:
+                before = event.values["validation_loss"]
+            return replace(state, step=max(state.step, event.step), validation_loss_before=before)
+        case Sample():
+            return replace(state, samples=(*state.samples, event))
+        case Checkpoint():
+            return replace(state, checkpoints=(*state.checkpoints, event))
+        case Notice():
+            return replace(state, notices=(*state.notices, event))
+        case StopRequested():
+            return replace(state, stop_requested=True)
+        case Ended():
+            return replace(state, status=event.status, ended=event, stop_requested=False)
+
+
+def _cut(state: RunState, step: int) -> RunState:
+    """What remains when training goes on from `step`."""
+    return replace(
+        state,
+        curves={name: [p for p in points if p[0] <= step] for name, points in state.curves.items()},
+        samples=tuple(s for s in state.samples if s.step <= step),
+        checkpoints=tuple(c for c in state.checkpoints if c.step <= step),
+        stop_requested=False,
+        ended=None,
+    )

@@ -1,0 +1,222 @@
+"""RunSpec: the one definition of every setting of a run.
+
+Forms, command line, YAML files and the documentation read bounds, defaults and units here. What a field means
+is told in `ui/locales` under `spec.<path>.label` and `spec.<path>.help`, one pair per field and language.
+`BASIC` in a field's `json_schema_extra` marks the six settings that matter; the others are "advanced".
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+from studio.data.formats import Mapping as ColumnMapping
+from studio.data.splits import SplitSpec
+from studio.errors import SpecError
+from studio.messages import catalogue, translate
+
+BASIC: dict[str, Any] = {"level": "basic"}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSpec(_Part):
+    """Which rows are trained on, and how they become tokens."""
+
+    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$", max_length=64)] = ""
+    mapping: ColumnMapping | None = None
+    split: SplitSpec = SplitSpec()
+    max_length: Annotated[int, Field(ge=16, le=131_072, json_schema_extra={**BASIC, "unit": "tokens"})] = 256
+
+
+class ModelSpec(_Part):
+    """The base model: `starter`, a local folder, or a Hub name."""
+
+    source: Annotated[str, Field(min_length=1, max_length=1000)] = "starter"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+class SftSpec(_Part):
+    """Supervised fine-tuning: learn to give the answers of the rows."""
+
+    kind: Literal["sft"] = "sft"
+    loss_on: Literal["answer", "all"] = "answer"
+
+
+class LoraSpec(_Part):
+    """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685): `W + alpha/rank * B A`, with W frozen."""
+
+    kind: Literal["lora"] = "lora"
+    rank: Annotated[int, Field(ge=1, le=512, json_schema_extra=BASIC)] = 16
+    alpha: Annotated[float, Field(gt=0, le=1024)] = 32
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    targets: Literal["all-linear", "attention"] = "all-linear"
+
+
+class TrainingSpec(_Part):
+    """How long and how fast the model learns."""
+
+    epochs: Annotated[float, Field(gt=0, le=100, json_schema_extra={**BASIC, "unit": "epochs"})] = 3
+    learning_rate: Annotated[float, Field(gt=0, le=1, json_schema_extra=BASIC)] = 1e-3
+    batch_size: Annotated[int, Field(ge=1, le=1024, json_schema_extra={**BASIC, "unit": "rows"})] = 8
+    accumulation: Annotated[int, Field(ge=1, le=1024)] = 1
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_share: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    max_grad_norm: Annotated[float, Field(ge=0, le=1000)] = 1.0
+    evaluations: Annotated[int, Field(ge=1, le=200)] = 4
+    keep_best: bool = True
+    patience: Annotated[int, Field(ge=0, le=100, json_schema_extra={"unit": "evaluations"})] = 0
+    gradient_checkpointing: bool = False
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+
+
+class RunSpec(_Part):
+    """All settings of one run. Equal spec + equal data + equal machine = equal run."""
+
+    preset: Annotated[str, Field(max_length=64)] = ""
+    data: DataSpec = DataSpec()
+    model: ModelSpec = ModelSpec()
+    method: SftSpec = SftSpec()
+    tuner: LoraSpec = LoraSpec()
+    training: TrainingSpec = TrainingSpec()
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.training.patience > self.training.evaluations:
+            raise PydanticCustomError("patience_above_evaluations", "patience above evaluations")
+        if self.training.patience and not self.data.split.validation_share:
+            raise PydanticCustomError("patience_without_validation", "patience without validation rows")
+        return self
+
+    def steps_per_epoch(self, rows: int) -> int:
+        """Optimiser steps in one pass over `rows` training rows."""
+        return ceil(ceil(rows / self.training.batch_size) / self.training.accumulation)
+
+    def total_steps(self, rows: int) -> int:
+        """Optimiser steps of the whole run."""
+        return max(1, ceil(self.training.epochs * self.steps_per_epoch(rows)))
+
+    def evaluation_interval(self, rows: int) -> int:
+        """Steps between two evaluations (each also writes a checkpoint)."""
+        return max(1, ceil(self.total_steps(rows) / self.training.evaluations))
+
+    def to_yaml(self) -> str:
+        """The spec as YAML, every field written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+@dataclass(frozen=True, slots=True)
+class SpecField:
+    """One setting, as forms and help need it. `path` is dotted, such as `training.epochs`."""
+
+    path: str
+    info: FieldInfo
+    default: Any
+    level: Literal["basic", "advanced"]
+    unit: str | None
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """Those of `ge`, `gt`, `le`, `lt` that are set."""
+        names = ("ge", "gt", "le", "lt")
+        return {n: getattr(m, n) for m in self.info.metadata for n in names if hasattr(m, n)}
+
+    def label(self, language: str = "en") -> str:
+        return translate(f"spec.{self.path}.label", language)
+
+    def help(self, language: str = "en") -> str:
+        return translate(f"spec.{self.path}.help", language)
+
+
+_CHOSEN_ELSEWHERE = {"preset", "data.version", "data.mapping", "method.kind", "tuner.kind"}
+
+
+def spec_fields(model: type[BaseModel] = RunSpec, prefix: str = "") -> Iterator[SpecField]:
+    """Every setting a user may change in a form, in order; not the data version, mapping and preset."""
+    for name, info in model.model_fields.items():
+        path = f"{prefix}{name}"
+        if path in _CHOSEN_ELSEWHERE:
+            continue
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from spec_fields(info.annotation, f"{path}.")
+            continue
+        extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+        level = "basic" if extra.get("level") == "basic" else "advanced"
+        unit = extra.get("unit")
+        yield SpecField(path, info, info.default, level, unit if isinstance(unit, str) else None)
+
+
+def parse_spec(values: Mapping[str, Any]) -> RunSpec:
+    """RunSpec from nested values. Raises SpecError that tells every problem, each with its path."""
+    try:
+        return RunSpec.model_validate(values)
+    except ValidationError as error:
+        raise spec_error(error) from None
+
+
+def load_spec(text: str, name: str) -> RunSpec:
+    """RunSpec from YAML text; `name` is told in errors."""
+    return parse_spec(load_yaml_mapping(text, name))
+
+
+def load_yaml_mapping(text: str, name: str) -> dict[str, Any]:
+    """A YAML file that must hold a mapping. Raises SpecError with the line of a fault."""
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+        line = mark.line + 1 if mark else 1
+        raise SpecError("error.spec.yaml", file=name, line=line) from None
+    if not isinstance(values, dict):
+        raise SpecError("error.spec.not_a_mapping", file=name)
+    return values
+
+
+def with_changes(spec: RunSpec, changes: Mapping[str, Any]) -> RunSpec:
+    """`spec` with dotted paths set, such as {"training.epochs": 1}; validated whole."""
+    values = spec.model_dump(mode="json")
+    for path, value in changes.items():
+        *parents, leaf = path.split(".")
+        place: Any = values
+        for part in parents:
+            place = place.get(part) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or leaf not in place:
+            known = ", ".join(field.path for field in spec_fields())
+            raise SpecError("error.spec.unknown", path=path, known=known)
+        place[leaf] = value
+    return parse_spec(values)
+
+
+def spec_error(error: ValidationError) -> SpecError:
+    """All problems of a pydantic error in one SpecError."""
+    problems = tuple(
+        (".".join(str(part) for part in item["loc"]), item["type"], item.get("ctx", {}), item["input"])
+        for item in error.errors(include_url=False)
+    )
+    return _SpecProblems("error.spec.invalid", problems=problems)
+
+
+class _SpecProblems(SpecError):
+    """Tells each problem on a line of its own, in the language asked for."""
+
+    def message(self, language: str = "en") -> str:
+        lines = [self._line(*problem, language) for problem in self.values["problems"]]  # type: ignore[attr-defined]
+        return translate(self.key, language, problems="\n".join(lines))
+
+    @staticmethod
+    def _line(path: str, kind: str, context: dict[str, Any], value: object, language: str) -> str:
+        key = f"error.spec.type.{kind}"
+        known = key if key in catalogue(language) else "error.spec.type.other"
+        shown = repr(value) if not isinstance(value, dict | BaseModel) else "..."
+        label_key = f"spec.{path}.label"
+        label = translate(label_key, language) if label_key in catalogue(language) else path or "spec"
+        limit = next((context[n] for n in ("ge", "gt", "le", "lt", "expected") if n in context), "")
+        return translate(known, language, path=path, label=label, value=shown[:80], limit=limit)
