@@ -1,0 +1,51 @@
+"""Named starting points: `presets/*.yaml`, each a title, a sentence about it, and the settings it changes."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from studio.errors import SpecError
+from studio.runs.spec import RunSpec, load_yaml_mapping, parse_spec
+
+
+class Preset(BaseModel):
+    """One preset. `spec` holds only what differs from RunSpec's defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    order: Annotated[int, Field(ge=0)] = 100
+    title: dict[Literal["en", "ja"], str]
+    about: dict[Literal["en", "ja"], str]
+    spec: dict[str, Any]
+
+    def apply(self, spec: RunSpec) -> RunSpec:
+        """`spec` with this preset's settings; what data and model it names stays, unless the preset says otherwise."""
+        return parse_spec(_merged(spec.model_dump(mode="json"), {**self.spec, "preset": self.name}))
+
+
+def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    nested = {k: _merged(values[k], v) for k, v in changes.items() if isinstance(v, dict) and isinstance(values.get(k), dict)}
+    return {**values, **changes, **nested}
+
+
+def list_presets(folder: Path) -> list[Preset]:
+    """All presets in order. Raises SpecError naming the file that is at fault."""
+    presets = []
+    for path in sorted(folder.glob("*.yaml")):
+        values = load_yaml_mapping(path.read_text(encoding="utf-8"), path.name)
+        try:
+            presets.append(Preset.model_validate({**values, "name": path.stem}))
+        except ValidationError:
+            raise SpecError("error.preset.exists", file=path.name) from None
+    return sorted(presets, key=lambda preset: (preset.order, preset.name))
+
+
+def find_preset(folder: Path, name: str) -> Preset:
+    """The preset called `name`. Raises SpecError listing those there are."""
+    presets = list_presets(folder)
+    for preset in presets:
+        if preset.name == name:
+            return preset
+    raise SpecError("error.preset.unknown", name=name, known=", ".join(p.name for p in presets))

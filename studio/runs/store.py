@@ -1,0 +1,360 @@
+"""The workspace: one folder, one database, and the files beside it.
+
+    workspace/
+      studio.db          SQLite, WAL; schema version in `user_version`
+      studio.lock        held by the one process that writes
+      datasets/<version id>/table.parquet, changes.json
+      runs/<run id>/checkpoint-<step>/, adapter/
+      exports/, uploads/, logs/
+
+A file is written under a temporary name, fsynced and renamed; the row that points to it is committed after.
+Committed rows survive the death of the process at any instant (WAL, synchronous NORMAL: a power cut may lose
+the last commits, never the consistency; https://sqlite.org/wal.html).
+"""
+
+import errno
+import json
+import os
+import secrets
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from studio.errors import InputError, ResourceError, WorkspaceError
+from studio.runs.events import Event, RunState, Stamped, parse_event
+from studio.runs.spec import RunSpec
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE datasets (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL, created REAL NOT NULL
+    ) STRICT;
+    CREATE TABLE versions (
+        id TEXT PRIMARY KEY, dataset TEXT NOT NULL REFERENCES datasets(id), number INTEGER NOT NULL,
+        parent TEXT REFERENCES versions(id), created REAL NOT NULL, rows INTEGER NOT NULL,
+        fingerprint TEXT NOT NULL, body TEXT NOT NULL, UNIQUE (dataset, number)
+    ) STRICT;
+    CREATE TABLE runs (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL, created REAL NOT NULL, version TEXT NOT NULL,
+        spec TEXT NOT NULL, notes TEXT NOT NULL DEFAULT ''
+    ) STRICT;
+    CREATE TABLE events (
+        run TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE, seq INTEGER NOT NULL, time REAL NOT NULL,
+        kind TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (run, seq)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX events_by_kind ON events (run, kind, seq);
+    """,
+)
+SCHEMA_VERSION = len(_MIGRATIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A row of the history. `notes` is free text of the user."""
+
+    id: str
+    name: str
+    created: float
+    version: str
+    spec: RunSpec
+    notes: str
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRecord:
+    """A dataset version; `body` is what the backend keeps about it (mapping, recipe, report, import notes)."""
+
+    id: str
+    dataset: str
+    name: str
+    number: int
+    parent: str | None
+    created: float
+    rows: int
+    fingerprint: str
+    body: dict[str, Any]
+
+
+def new_id() -> str:
+    """Sortable by time, unique, safe as a file name."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
+
+
+class Store:
+    """The open workspace. One writer at a time; readers are always welcome."""
+
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+        """Open or create. Raises WorkspaceError: held by another studio, newer schema, no rights, not a database."""
+        self.folder = folder
+        self.read_only = read_only
+        self._lock = threading.RLock()
+        self._held: FileLock | None = None
+        if read_only:
+            if not (folder / "studio.db").is_file():
+                raise WorkspaceError("error.workspace.missing", folder=str(folder))
+        else:
+            self._make_folders()
+            self._held = self._hold_lock()
+        try:
+            self._connection = self._open_database()
+        except BaseException:
+            self._release_lock()
+            raise
+
+    # Folders
+
+    @property
+    def runs_folder(self) -> Path:
+        return self.folder / "runs"
+
+    def run_folder(self, run: str) -> Path:
+        return self.runs_folder / run
+
+    def version_folder(self, version: str) -> Path:
+        return self.folder / "datasets" / version
+
+    def _make_folders(self) -> None:
+        try:
+            for name in ("datasets", "runs", "exports", "uploads", "logs"):
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WorkspaceError(
+                "error.workspace.no_rights", folder=str(self.folder), reason=error.strerror or str(error)
+            ) from None
+
+    def _hold_lock(self) -> FileLock:
+        lock = FileLock(self.folder / "studio.lock")
+        note = self.folder / "studio.pid"
+        try:
+            lock.acquire(timeout=0.3)  # a reader that looks whether we live holds it for an instant
+            note.write_text(str(os.getpid()), encoding="ascii")
+        except Timeout:
+            holder = note.read_text(encoding="ascii") if note.is_file() else "?"
+            raise WorkspaceError("error.workspace.in_use", folder=str(self.folder), process=holder) from None
+        except OSError as error:
+            raise WorkspaceError(
+                "error.workspace.no_rights", folder=str(self.folder), reason=error.strerror or str(error)
+            ) from None
+        return lock
+
+    def _release_lock(self) -> None:
+        if self._held is not None:
+            self._held.release()
+            self._held = None
+
+    def writer_alive(self) -> bool:
+        """Whether some process (this one included) holds the workspace for writing."""
+        if self._held is not None:
+            return True
+        try:
+            with FileLock(self.folder / "studio.lock", timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    # Database
+
+    def _open_database(self) -> sqlite3.Connection:
+        path = self.folder / "studio.db"
+        address = f"{path.as_uri()}?mode={'ro' if self.read_only else 'rwc'}"
+        try:
+            connection = sqlite3.connect(address, uri=True, check_same_thread=False, timeout=10, isolation_level=None)
+            found = connection.execute("PRAGMA user_version").fetchone()[0]
+            if found > SCHEMA_VERSION:
+                raise WorkspaceError("error.workspace.newer", folder=str(self.folder), found=found, known=SCHEMA_VERSION)
+            if not self.read_only:
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute("PRAGMA synchronous=NORMAL")
+                connection.execute("PRAGMA foreign_keys=ON")
+                for number in range(found, SCHEMA_VERSION):
+                    connection.executescript(
+                        f"BEGIN IMMEDIATE; {_MIGRATIONS[number]} PRAGMA user_version={number + 1}; COMMIT;"
+                    )
+            elif found < SCHEMA_VERSION:
+                raise WorkspaceError("error.workspace.older", folder=str(self.folder))
+        except sqlite3.DatabaseError as error:
+            raise WorkspaceError("error.workspace.damaged", file=str(path), reason=str(error)) from None
+        return connection
+
+    def close(self) -> None:
+        """Close the database and let another studio in."""
+        with self._lock:
+            self._connection.close()
+            self._release_lock()
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        if self.read_only:
+            raise WorkspaceError("error.workspace.read_only", folder=str(self.folder))
+        with self._lock:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException as error:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
+                    raise disk_full(self.folder) from None
+                raise
+
+    def _rows(self, query: str, values: Iterable[Any] = ()) -> list[Any]:
+        with self._lock:
+            return self._connection.execute(query, tuple(values)).fetchall()
+
+    # Dataset versions
+
+    def add_version(
+        self,
+        version: str,
+        *,
+        dataset: str | None,
+        name: str,
+        parent: str | None,
+        rows: int,
+        fingerprint: str,
+        body: Mapping[str, Any],
+    ) -> VersionRecord:
+        """Record a version whose files are already in place. `dataset` None starts a new data set."""
+        now = time.time()
+        with self._write() as db:
+            if dataset is None:
+                dataset = version
+                db.execute("INSERT INTO datasets VALUES (?, ?, ?)", (dataset, name, now))
+            number = db.execute(
+                "SELECT coalesce(max(number), 0) + 1 FROM versions WHERE dataset = ?", (dataset,)
+            ).fetchone()[0]
+            db.execute(
+                "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (version, dataset, number, parent, now, rows, fingerprint, json.dumps(body, ensure_ascii=False)),
+            )
+        return self.version(version)
+
+    _VERSION_QUERY = (
+        "SELECT v.id, v.dataset, d.name, v.number, v.parent, v.created, v.rows, v.fingerprint, v.body"
+        " FROM versions v JOIN datasets d ON d.id = v.dataset"
+    )
+
+    def version(self, version: str) -> VersionRecord:
+        """Raises InputError when there is none of that id."""
+        found = self._rows(f"{self._VERSION_QUERY} WHERE v.id = ?", (version,))
+        if not found:
+            raise InputError("error.dataset.unknown", version=version)
+        return _version(found[0])
+
+    def versions(self, dataset: str | None = None) -> list[VersionRecord]:
+        """All versions, newest data set first, versions of one in order."""
+        where, values = ("WHERE v.dataset = ?", (dataset,)) if dataset else ("", ())
+        rows = self._rows(f"{self._VERSION_QUERY} {where} ORDER BY d.created DESC, d.id, v.number", values)
+        return [_version(row) for row in rows]
+
+    # Runs
+
+    def add_run(self, run: str, name: str, spec: RunSpec, first: Event) -> RunRecord:
+        """Record a run together with its first event."""
+        now = time.time()
+        with self._write() as db:
+            db.execute(
+                "INSERT INTO runs VALUES (?, ?, ?, ?, ?, '')", (run, name, now, spec.data.version, spec.model_dump_json())
+            )
+            db.execute("INSERT INTO events VALUES (?, 1, ?, ?, ?)", (run, now, first.kind, first.model_dump_json()))
+        return RunRecord(run, name, now, spec.data.version, spec, "")
+
+    def run(self, run: str) -> RunRecord:
+        """Raises InputError when there is none of that id."""
+        found = self._rows("SELECT id, name, created, version, spec, notes FROM runs WHERE id = ?", (run,))
+        if not found:
+            raise InputError("error.run.unknown", run=run)
+        return _run(found[0])
+
+    def runs(self) -> list[RunRecord]:
+        """All runs, newest first."""
+        rows = self._rows("SELECT id, name, created, version, spec, notes FROM runs ORDER BY created DESC, id DESC")
+        return [_run(row) for row in rows]
+
+    def set_run(self, run: str, *, name: str | None = None, notes: str | None = None) -> None:
+        """Change what the user wrote about a run."""
+        with self._write() as db:
+            db.execute(
+                "UPDATE runs SET name = coalesce(?, name), notes = coalesce(?, notes) WHERE id = ?", (name, notes, run)
+            )
+
+    # Events
+
+    def append(self, run: str, *events: Event) -> None:
+        """Commit events at the end of the run's record."""
+        now = time.time()
+        with self._write() as db:
+            last = db.execute("SELECT coalesce(max(seq), 0) FROM events WHERE run = ?", (run,)).fetchone()[0]
+            db.executemany(
+                "INSERT INTO events VALUES (?, ?, ?, ?, ?)",
+                [(run, last + i, now, e.kind, e.model_dump_json()) for i, e in enumerate(events, 1)],
+            )
+
+    def events(self, run: str, after: int = 0) -> list[Stamped]:
+        """What is new since the cursor `after`."""
+        rows = self._rows("SELECT seq, time, body FROM events WHERE run = ? AND seq > ? ORDER BY seq", (run, after))
+        return [Stamped(seq, stamp, parse_event(body)) for seq, stamp, body in rows]
+
+    def outlines(self) -> dict[str, RunState]:
+        """The state of every run from its milestones and last metrics, without its curves: quick for a long history."""
+        rows = self._rows(
+            "SELECT run, seq, time, body FROM events"
+            " WHERE kind IN ('queued', 'started', 'stop_requested', 'ended', 'checkpoint')"
+            " UNION ALL SELECT e.run, e.seq, e.time, e.body FROM runs r JOIN events e ON e.run = r.id AND e.seq ="
+            " (SELECT max(seq) FROM events WHERE run = r.id AND kind = 'metrics')"
+            " ORDER BY 1, 2"
+        )
+        grouped: dict[str, list[Stamped]] = {}
+        for run, seq, stamp, body in rows:
+            grouped.setdefault(run, []).append(Stamped(seq, stamp, parse_event(body)))
+        return {run: RunState().fold(events) for run, events in grouped.items()}
+
+
+def _version(row: Any) -> VersionRecord:
+    return VersionRecord(*row[:-1], body=json.loads(row[-1]))
+
+
+def _run(row: Any) -> RunRecord:
+    run, name, created, version, spec, notes = row
+    return RunRecord(run, name, created, version, RunSpec.model_validate_json(spec), notes)
+
+
+def disk_full(folder: Path, needed: int | None = None) -> ResourceError:
+    """The error of a write that found no room; `needed` in bytes where it is known."""
+    free = shutil.disk_usage(folder).free
+    if needed is None:
+        return ResourceError("error.disk.full", folder=str(folder), free_mb=free // 1_000_000)
+    return ResourceError(
+        "error.disk.needed", folder=str(folder), free_mb=free // 1_000_000, needed_mb=-(-needed // 1_000_000)
+    )
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a library's error means that the disk (or a quota) is full.
+
+    torch and safetensors wrap the system's error in types of their own, so their text is read too.
+    """
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    text = str(error)
+    return "No space left" in text or "os error 28" in text or "PytorchStreamWriter failed" in text
+
+
+def sync_folder(folder: Path) -> None:
+    """fsync every file below `folder`, then the folders: what the record will point to is on disk."""
+    for root, _, names in os.walk(folder):
+        for name in [*names, "."] if os.name == "posix" else names:  # Windows cannot open a folder
+            handle = os.open(os.path.join(root, name), os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
