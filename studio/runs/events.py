@@ -92,7 +92,6 @@ class Ended(_Event):
     adapter: str | None = None
     adapter_sha256: str | None = None
     best_step: int | None = None
-    validation_loss_before: float | None = None
     validation_loss: float | None = None
     seconds: float = 0.0
     key: str | None = None

@@ -256,6 +256,12 @@ class Store:
         rows = self._rows(f"{self._VERSION_QUERY} {where} ORDER BY d.created DESC, d.id, v.number", values)
         return [_version(row) for row in rows]
 
+    def set_version_body(self, version: str, **changes: Any) -> None:
+        """Replace entries of a version's body."""
+        body = {**self.version(version).body, **changes}
+        with self._write() as db:
+            db.execute("UPDATE versions SET body = ? WHERE id = ?", (json.dumps(body, ensure_ascii=False), version))
+
     # Runs
 
     def add_run(self, run: str, name: str, spec: RunSpec, first: Event) -> RunRecord:
@@ -304,13 +310,18 @@ class Store:
         rows = self._rows("SELECT seq, time, body FROM events WHERE run = ? AND seq > ? ORDER BY seq", (run, after))
         return [Stamped(seq, stamp, parse_event(body)) for seq, stamp, body in rows]
 
+    def cursor(self, run: str) -> int:
+        """The `seq` of the run's newest event; 0 when there is none."""
+        return self._rows("SELECT coalesce(max(seq), 0) FROM events WHERE run = ?", (run,))[0][0]
+
     def outlines(self) -> dict[str, RunState]:
-        """The state of every run from its milestones and last metrics, without its curves: quick for a long history."""
+        """The state of every run from its milestones and its first and last metrics: quick for a long history."""
         rows = self._rows(
             "SELECT run, seq, time, body FROM events"
             " WHERE kind IN ('queued', 'started', 'stop_requested', 'ended', 'checkpoint')"
-            " UNION ALL SELECT e.run, e.seq, e.time, e.body FROM runs r JOIN events e ON e.run = r.id AND e.seq ="
-            " (SELECT max(seq) FROM events WHERE run = r.id AND kind = 'metrics')"
+            " UNION SELECT e.run, e.seq, e.time, e.body FROM runs r JOIN events e ON e.run = r.id AND e.seq IN"
+            " ((SELECT min(seq) FROM events WHERE run = r.id AND kind = 'metrics'),"
+            " (SELECT max(seq) FROM events WHERE run = r.id AND kind = 'metrics'))"
             " ORDER BY 1, 2"
         )
         grouped: dict[str, list[Stamped]] = {}

@@ -1,0 +1,218 @@
+"""The queue of runs and the one worker that trains them.
+
+The queue is the record itself: a run whose last milestone is `Queued` waits its turn, also across restarts.
+"""
+
+import logging
+import threading
+from dataclasses import dataclass, replace
+
+from studio.backend.datasets import Datasets
+from studio.errors import InputError, StudioError
+from studio.runs.events import Ended, Queued, RunState, Stamped, StopRequested
+from studio.runs.spec import RunSpec
+from studio.runs.store import RunRecord, Store, new_id
+from studio.settings import Settings
+
+log = logging.getLogger("studio")
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A line of the history: the state has no curves, only first and last values."""
+
+    record: RunRecord
+    state: RunState
+    dataset_name: str
+
+
+class Runner:
+    """Submits, stops, resumes and watches runs. With `worker`, a thread trains what is queued."""
+
+    def __init__(self, settings: Settings, store: Store, datasets: Datasets, *, worker: bool) -> None:
+        self._settings = settings
+        self._store = store
+        self._datasets = datasets
+        self._wake = threading.Condition()
+        self._current: str | None = None
+        self._stop = threading.Event()
+        self._closing = False
+        self._tokens: dict[str, str] = {}
+        self._states: dict[str, RunState] = {}
+        self._states_lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        if worker and not store.read_only:
+            self._thread = threading.Thread(target=self._work, name="studio-runner", daemon=True)
+            self._thread.start()
+
+    # What users ask for
+
+    def submit(self, spec: RunSpec, name: str = "", token: str | None = None) -> RunRecord:
+        """Queue a new run. The same `token` (one press of a button) never makes two."""
+        version = self._datasets.version(spec.data.version)
+        mapping = spec.data.mapping or version.mapping
+        if mapping is None:
+            raise InputError("error.train.no_mapping", data=version.name)
+        spec = spec.model_copy(update={"data": spec.data.model_copy(update={"mapping": mapping})})
+        with self._wake:
+            if token and token in self._tokens:
+                return self._store.run(self._tokens[token])
+            run = new_id()
+            record = self._store.add_run(run, _clean_name(name) or version.name, spec, Queued())
+            if token:
+                self._tokens[token] = run
+            self._wake.notify_all()
+        return record
+
+    def stop(self, run: str) -> None:
+        """Ask a running run to stop after its step; it saves a usable adapter. A queued one is cancelled."""
+        with self._wake:
+            if run == self._current:
+                self._store.append(run, StopRequested())
+                self._stop.set()
+                return
+        self.cancel(run)
+
+    def cancel(self, run: str) -> None:
+        """Take a waiting run off the queue."""
+        with self._wake:
+            state = self.state(run)
+            if state.status != "queued" or run == self._current:
+                raise InputError("error.run.not_queued", run=self._store.run(run).name)
+            self._store.append(run, Ended(status="stopped", step=state.step, key="notice.run.cancelled"))
+
+    def resume(self, run: str) -> None:
+        """Queue an interrupted, stopped or failed run again; it goes on from its last checkpoint."""
+        with self._wake:
+            state = self.state(run)
+            if not state.resumable:
+                raise InputError("error.run.not_resumable", run=self._store.run(run).name, status=state.status)
+            self._store.append(run, Queued())
+            self._wake.notify_all()
+
+    def rename(self, run: str, name: str) -> None:
+        self._store.set_run(run, name=_clean_name(name) or self._store.run(run).version)
+
+    def set_notes(self, run: str, notes: str) -> None:
+        self._store.set_run(run, notes=notes[:20_000])
+
+    # What watchers ask for
+
+    def current(self) -> str | None:
+        """The run in training in this process."""
+        return self._current
+
+    def queue(self) -> list[str]:
+        """Waiting runs, first come first."""
+        waiting = [(state.last_time or 0.0, run) for run, state in self._outlines().items() if state.status == "queued"]
+        return [run for _, run in sorted(waiting) if run != self._current]
+
+    def runs(self) -> list[RunSummary]:
+        """The history, newest first."""
+        outlines = self._outlines()
+        names = {v.id: f"{v.name} v{v.number}" for v in self._store.versions()}
+        return [
+            RunSummary(record, outlines.get(record.id, RunState()), names.get(record.version, "?"))
+            for record in self._store.runs()
+        ]
+
+    def record(self, run: str) -> RunRecord:
+        return self._store.run(run)
+
+    def cursor(self, run: str) -> int:
+        """A number that grows when there is something new to see of the run."""
+        return self._store.cursor(run)
+
+    def state(self, run: str) -> RunState:
+        """Everything about a run, curves included; only new events are read. Treat the curves as read-only."""
+        with self._states_lock:
+            known = self._states.get(run, RunState())
+            news: list[Stamped] = self._store.events(run, known.cursor)
+            if news:
+                known = known.fold(news)
+                self._states[run] = known
+            elif not known.cursor:
+                self._store.run(run)  # an unknown run is told, not shown as queued
+            return self._living(run, known)
+
+    def _outlines(self) -> dict[str, RunState]:
+        return {run: self._living(run, state) for run, state in self._store.outlines().items()}
+
+    def _living(self, run: str, state: RunState) -> RunState:
+        if state.status == "running" and run != self._current and not self._elsewhere():
+            return replace(state, status="interrupted")
+        return state
+
+    def _elsewhere(self) -> bool:
+        return self._store.read_only and self._store.writer_alive()
+
+    # The worker
+
+    def _work(self) -> None:
+        while True:
+            with self._wake:
+                while not self._closing and not (waiting := self.queue()):
+                    self._wake.wait()
+                if self._closing:
+                    return
+                self._begin(waiting[0])
+            self._train(waiting[0])
+
+    def run_now(self, run: str) -> Ended:
+        """Train a queued run in this thread, before all others: for the command line."""
+        with self._wake:
+            self._begin(run)
+        return self._train(run)
+
+    def _begin(self, run: str) -> None:
+        self._stop.clear()
+        self._current = run
+
+    def _train(self, run: str) -> Ended:
+        try:
+            return self._trained(run)
+        finally:
+            with self._wake:
+                self._current = None
+
+    def _trained(self, run: str) -> Ended:
+        spec = self._store.run(run).spec
+        folder = self._store.run_folder(run)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            from studio.training.job import TrainingJob
+            from studio.training.sft import train
+
+            rows, skipped = self._datasets.conversations(spec.data.version, spec.data.mapping)
+            history = self.state(run).checkpoints
+            job = TrainingJob(
+                spec, self._settings, folder, rows, skipped, history, lambda *events: self._store.append(run, *events)
+            )
+            return train(job, self._stop)
+        except StudioError as error:
+            ended = Ended(status="failed", step=self.state(run).step, key=error.key, values=_plain(error.values))
+        except Exception:
+            log.exception("run %s failed", run)
+            ended = Ended(status="failed", step=self.state(run).step, key="error.bug", values={"log": "logs/studio.log"})
+        self._store.append(run, ended)
+        return ended
+
+    def interrupt(self) -> None:
+        """Stop the run in training as a user would, without recording who asked: for Ctrl-C on the command line."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """Leave the worker; a run in training keeps its last checkpoint and shows as interrupted next time."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify_all()
+
+
+def _clean_name(name: str) -> str:
+    """One line of at most 120 characters; names are only shown, never used as a path."""
+    return " ".join(name.split())[:120]
+
+
+def _plain(values: dict[str, object]) -> dict[str, object]:
+    return {k: v if isinstance(v, int | float | str | None) else str(v) for k, v in values.items()}
+

@@ -1,0 +1,90 @@
+"""What a training method is given, and the examples made of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from studio.data.formats import Conversation
+from studio.data.splits import Split, split
+from studio.data.tokens import Example, tokenize
+from studio.errors import DataError
+from studio.runs.events import Checkpoint, Event, Notice
+from studio.runs.spec import RunSpec
+from studio.settings import Settings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class Stop(Protocol):
+    """Polled between steps: whether the user asked to stop."""
+
+    def is_set(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingJob:
+    """A run to be trained. `rows` are the conversations by row id; `skipped` rows could not be read as one.
+
+    `history` holds the checkpoints already made, oldest first: the last one is resumed from.
+    """
+
+    spec: RunSpec
+    settings: Settings
+    folder: Path
+    rows: Sequence[tuple[int, Conversation]]
+    skipped: int
+    history: Sequence[Checkpoint]
+    append: Callable[..., None]
+
+    def notice(self, key: str, **values: object) -> None:
+        self.append(Notice(key=key, values=values))
+
+    def report(self, *events: Event) -> None:
+        self.append(*events)
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleSet:
+    """Tokenised rows of both splits. `lost` rows had no trained token left, `truncated` were cut and kept."""
+
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...]
+    prompts: tuple[Conversation, ...]
+    lost: int
+    truncated: int
+
+
+SAMPLE_PROMPTS = 3
+
+
+def make_examples(
+    rows: Sequence[tuple[int, Conversation]], spec: RunSpec, tokenizer: "PreTrainedTokenizerBase", context: int
+) -> ExampleSet:
+    """Split and tokenise. `context` is the longest sequence the model can read, in tokens.
+
+    Raises DataError when no row is left, every label is masked, or every answer was cut away.
+    """
+    if not rows:
+        raise DataError("error.train.no_rows")
+    by_id = dict(rows)
+    parts: Split = split(rows, spec.data.split)
+    length = min(spec.data.max_length, context)
+    lost = truncated = 0
+    made: list[tuple[Example, ...]] = []
+    for ids in (parts.train, parts.validation):
+        kept = []
+        for row_id in ids:
+            example = tokenize(by_id[row_id], tokenizer, length, loss_on=spec.method.loss_on)
+            # The first label is never predicted, so a row of one trained token at position 0 teaches nothing.
+            if any(label != -100 for label in example.labels[1:]):
+                kept.append(example)
+                truncated += example.truncated
+            else:
+                lost += 1
+        made.append(tuple(kept))
+    if not made[0]:
+        raise DataError("error.train.all_masked", rows=len(parts.train), max_length=length)
+    shown = [by_id[i] for i in (*parts.validation, *parts.train)[:SAMPLE_PROMPTS]]
+    return ExampleSet(made[0], made[1], tuple(shown), lost, truncated)
