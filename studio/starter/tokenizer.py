@@ -1,0 +1,39 @@
+"""The starter's tokenizer: byte-level BPE, learned from the little world, so that any text of any language fits."""
+
+from studio.starter.world import corpus
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
+CHAT_TEMPLATE = (
+    "{%- for message in messages -%}{{- '<|' + message['role'] + '|>' + message['content'] + '<|end|>' -}}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
+)
+VOCABULARY = 4096
+# One digit a token: sums and long numbers stay regular. Letters with the space before them; kana, kanji and signs apart.
+_SPLIT = r" ?[A-Za-z]+|[0-9]| ?[\p{Han}々]+| ?[\p{Hiragana}]+| ?[\p{Katakana}ー]+|\s+|[^\sA-Za-z0-9\p{Han}々\p{Hiragana}\p{Katakana}ー]+"
+
+
+def build_tokenizer(seed: int) -> PreTrainedTokenizerFast:
+    """Learn the vocabulary; the same seed gives the same tokenizer."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_SPLIT), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+        min_frequency=2,
+    )
+    tokenizer.train_from_iterator(corpus(seed, 60_000), trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<|pad|>", eos_token="<|end|>", model_max_length=512
+    )
+    fast.chat_template = CHAT_TEMPLATE
+    return fast
