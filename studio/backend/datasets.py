@@ -3,28 +3,52 @@
 import os
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
+from studio.backend.engine import load_engine
+from studio.backend.libraries import IMPORTING
 from studio.data.checks import Finding, find
-from studio.data.cleaning import CleanReport, CleanSpec, CleanStep, RowChange, clean
-from studio.data.formats import Conversation, Mapping, Message, RowProblem, convert, mapping_problems, recognise
+from studio.data.cleaning import FIXES, CleanReport, CleanSpec, CleanStep, Fix, RowChange, clean
+from studio.data.formats import (
+    Conversation,
+    Mapping,
+    Message,
+    RowProblem,
+    convert,
+    mapping_problems,
+    recognise,
+    turn_keys,
+)
+from studio.data.histogram import Histogram, histogram
 from studio.data.samples import SampleCard, list_samples
-from studio.data.splits import SplitSpec, split
-from studio.data.tables import Column, Note, Row, Table, read_source, write_table
-from studio.data.tokens import Lengths, Span, lengths, tokenize, view
+from studio.data.sources import LeftOut, read_source
+from studio.data.splits import Split, SplitSpec, split
+from studio.data.tables import Cells, Column, Note, Row, Table, write_table
+from studio.data.tokens import Lengths, LossOn, Span, TemplateRefusal, lengths, tokenize, view
 from studio.errors import DataError, InputError
-from studio.models.loading import LoadedTokenizer, load_tokenizer
 from studio.runs.store import Store, VersionRecord, disk_full, is_disk_full, new_id
 from studio.settings import Settings
 
+if TYPE_CHECKING:
+    from studio.models.loading import LoadedTokenizer
+
 _CHANGES: TypeAdapter[tuple[RowChange, ...]] = TypeAdapter(tuple[RowChange, ...])
+_LEFT_OUT: TypeAdapter[tuple[LeftOut, ...]] = TypeAdapter(tuple[LeftOut, ...])
 _RECOGNISED_ROWS = 200
+_FIXES: dict[str, Fix] = {name: name for name in FIXES}
+# Which rows the fixes by length drop: the same that their findings count.
+_CHOSEN: dict[Fix, Callable[[Lengths], bool]] = {
+    "drop_lost": lambda item: item.lost,
+    "drop_too_long": lambda item: item.truncated and not item.lost,
+    "drop_refused": lambda item: item.refused is not None,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +75,41 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class RowView:
-    """A row as the model will see it. Token counts include the template's own tokens."""
+    """A row as the model will see it. Token counts include the template's own tokens.
+
+    `prompt_tokens` and `answer_tokens` are of the whole row, `total_tokens` of what is left after cutting, and
+    `trained_tokens` of those that carry loss. `problem`: why the row is no conversation; then there is nothing else.
+    `refused`: why the model's template does not take it.
+    """
 
     spans: tuple[Span, ...]
     prompt_tokens: int
     answer_tokens: int
     total_tokens: int
+    trained_tokens: int
     truncated: bool
     problem: RowProblem | None
+    refused: DataError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowDiff:
+    """A row on the way from the parent version: `after` None when it was dropped. `columns` are those changed."""
+
+    row_id: int
+    fixes: tuple[Fix, ...]
+    columns: tuple[str, ...]
+    before: Row
+    after: Row | None
+
+
+@dataclass(frozen=True, slots=True)
+class SplitRow:
+    """A row of the validation split, to be looked at."""
+
+    row_id: int
+    prompt: str
+    answer: str
 
 
 class Datasets:
@@ -69,10 +120,20 @@ class Datasets:
         self._store = store
         self._lock = threading.RLock()
         self.tokenizer = lru_cache(maxsize=8)(self._tokenizer)
-        self._rows = lru_cache(maxsize=4)(self._read_rows)
-        self._conversations = lru_cache(maxsize=8)(self._read_conversations)
+        self._rows = lru_cache(maxsize=2)(self._read_rows)
+        self._conversations = lru_cache(maxsize=3)(self._read_conversations)
         self._lengths = lru_cache(maxsize=16)(self._measure)
         self._findings = lru_cache(maxsize=32)(self._find)
+        self._splits = lru_cache(maxsize=8)(self._split)
+        if not store.read_only:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left half made: version folders that the record does not know."""
+        known = {record.id for record in self._store.versions()}
+        for folder in self._store.version_folder("").iterdir():
+            if folder.is_dir() and folder.name not in known:
+                shutil.rmtree(folder, ignore_errors=True)
 
     # Opening
 
@@ -96,24 +157,30 @@ class Datasets:
         return self._import(path, name or path.name, encoding, sample=None)
 
     def _import(self, path: Path, name: str, encoding: str | None, sample: str | None) -> Version:
-        source = read_source(path, encoding=encoding, name=name, max_bytes=self._settings.max_upload_bytes)
+        shown = " ".join(name.split())[:200] or path.name
+        source = read_source(path, encoding=encoding, name=shown, max_bytes=self._settings.max_upload_bytes)
         version = new_id()
-        folder = self._new_folder(version)
-        write_table(source.table, folder / "table.parquet")
-        table = Table(folder / "table.parquet")
-        mapping = recognise(table.columns, table.page(0, _RECOGNISED_ROWS))
-        body = _Body(source.kind, source.encoding, mapping, source.notes, None, None, sample)
-        return self._record(version, table, body, dataset=None, name=" ".join(name.split())[:200], parent=None)
+        with self._new_folder(version) as folder:
+            write_table(source.table, folder / "table.parquet")
+            if source.left_out:
+                _write_text(folder / "left_out.json", _LEFT_OUT.dump_json(source.left_out).decode())
+            table = Table(folder / "table.parquet")
+            mapping = recognise(table.columns, table.page(0, _RECOGNISED_ROWS))
+            body = _Body(source.kind, source.encoding, mapping, source.notes, None, None, sample)
+            return self._record(version, table, body, dataset=None, name=shown, parent=None)
 
-    def _new_folder(self, version: str) -> Path:
+    @contextmanager
+    def _new_folder(self, version: str) -> Iterator[Path]:
+        """A folder for a version in the making; removed again if that fails."""
         folder = self._store.version_folder(version)
         try:
             folder.mkdir(parents=True)
-        except OSError as error:
+            yield folder
+        except BaseException as error:
+            shutil.rmtree(folder, ignore_errors=True)
             if is_disk_full(error):
                 raise disk_full(self._settings.workspace) from None
             raise
-        return folder
 
     def _record(
         self, version: str, table: Table, body: "_Body", *, dataset: str | None, name: str, parent: str | None
@@ -156,9 +223,30 @@ class Datasets:
         """How many rows hold `search`."""
         return self.table(version).count(search) if search else self._store.version(version).rows
 
+    def cells(self, version: str, offset: int, limit: int, search: str | None = None, width: int = 300) -> list[Cells]:
+        """The same rows as short texts, one per column: what a table on the page shows."""
+        return self.table(version).cells(offset, limit, search, width)
+
+    def left_out(self, version: str) -> tuple[LeftOut, ...]:
+        """Rows of the file that could not be read, each with its line and why."""
+        path = self._store.version_folder(self._store.version(version).id) / "left_out.json"
+        return _LEFT_OUT.validate_json(path.read_bytes()) if path.is_file() else ()
+
+    def turns_mapping(self, version: str, column: str) -> Mapping:
+        """The mapping of a column of turns, its keys found by looking. Raises DataError when it holds no turns."""
+        keys = turn_keys(column, self.page(version, 0, _RECOGNISED_ROWS))
+        if keys is None:
+            types = {c.name: c.type for c in self.version(version).columns}
+            raise DataError("error.mapping.not_turns", column=column, type=types.get(column, "?"))
+        return Mapping(layout="turns", turns=column, role_key=keys[0], content_key=keys[1])
+
     # What the model sees
 
-    def _tokenizer(self, source: str) -> LoadedTokenizer:
+    def _tokenizer(self, source: str) -> "LoadedTokenizer":
+        load_engine()
+        with IMPORTING:
+            from studio.models.loading import load_tokenizer
+
         return load_tokenizer(source, self._settings)
 
     def _read_rows(self, version: str) -> tuple[Row, ...]:
@@ -179,86 +267,154 @@ class Datasets:
             raise DataError("error.train.no_mapping", data=self.version(version).name)
         return found
 
-    def _measure(self, version: str, mapping: Mapping, model: str, max_length: int) -> tuple[Lengths, ...]:
+    def _measure(
+        self, version: str, mapping: Mapping, model: str, max_length: int, loss_on: LossOn
+    ) -> tuple[Lengths, ...]:
         good, _ = self.conversations(version, mapping)
-        return tuple(lengths(good, self.tokenizer(model).tokenizer, max_length))
+        return tuple(lengths(good, self.tokenizer(model).tokenizer, max_length, loss_on))
 
-    def lengths(self, version: str, model: str = "starter", max_length: int = 256) -> tuple[Lengths, ...]:
+    def lengths(
+        self, version: str, model: str = "starter", max_length: int = 256, loss_on: LossOn = "answer"
+    ) -> tuple[Lengths, ...]:
         """Token counts of every readable row."""
-        return self._lengths(version, self._mapping(version), model, max_length)
+        return self._lengths(version, self._mapping(version), model, max_length, loss_on)
+
+    def histogram(self, version: str, model: str = "starter", max_length: int = 256, bars: int = 30) -> Histogram:
+        """How long the rows are in tokens of this model."""
+        return histogram(self.lengths(version, model, max_length), max_length, bars)
 
     def view_row(
-        self, version: str, row: int, model: str = "starter", max_length: int = 256, loss_on: Any = "answer"
+        self, version: str, row: int, model: str = "starter", max_length: int = 256, loss_on: LossOn = "answer"
     ) -> RowView:
-        """The row rendered with the model's template, the trained tokens marked."""
-        conversation = dict(self._conversations(version, self._mapping(version)))[row]
+        """The row of this id rendered with the model's template, the trained tokens marked."""
+        found = self.table(version).find([row])
+        if row not in found:
+            raise InputError("error.dataset.no_row", row=row, data=self.version(version).name)
+        conversation = convert(found[row], self._mapping(version))
         if isinstance(conversation, RowProblem):
-            return RowView((), 0, 0, 0, False, conversation)
+            return RowView((), 0, 0, 0, 0, False, conversation)
         tokenizer = self.tokenizer(model).tokenizer
-        example = tokenize(conversation, tokenizer, max_length, loss_on=loss_on)
+        try:
+            example = tokenize(conversation, tokenizer, max_length, loss_on)
+        except TemplateRefusal as error:
+            return RowView((), 0, 0, 0, 0, False, None, error)
         return RowView(
             spans=view(conversation, tokenizer, max_length, loss_on),
             prompt_tokens=example.prompt_tokens,
             answer_tokens=example.answer_tokens,
             total_tokens=len(example.ids),
+            trained_tokens=example.trained_tokens,
             truncated=example.truncated,
             problem=None,
         )
 
     # Findings and fixes
 
-    def _find(self, version: str, mapping: Mapping, model: str, max_length: int) -> tuple[Finding, ...]:
-        measured = self._lengths(version, mapping, model, max_length)
-        return find(self._rows(version), mapping, measured, max_length)
+    def _find(self, version: str, mapping: Mapping, model: str | None, max_length: int) -> tuple[Finding, ...]:
+        measured = self._lengths(version, mapping, model, max_length, "answer") if model else ()
+        converted = self._conversations(version, mapping)
+        return find(self._rows(version), mapping, converted, measured, max_length)
 
-    def findings(self, version: str, model: str = "starter", max_length: int = 256) -> tuple[Finding, ...]:
-        """What would spoil training with this model, worst first."""
+    def findings(self, version: str, model: str | None = "starter", max_length: int = 256) -> tuple[Finding, ...]:
+        """What would spoil training with this model, worst first; without a model, all but what its tokens tell."""
         return self._findings(version, self._mapping(version), model, max_length)
 
     def fix(self, version: str, fixes: Sequence[str], model: str = "starter", max_length: int = 256) -> Version:
-        """Apply fixes in order; the result is a new version with its report."""
+        """Apply fixes in order; the result is a new version with its report.
+
+        Where nothing changes it is the version itself, and where the same was done before, the version made then.
+        Raises DataError when no row would be left.
+        """
         parent = self.version(version)
         mapping = self._mapping(version)
-        steps = []
-        for fix in fixes:
-            rows = None
-            if fix == "drop_too_long":
-                measured = self._lengths(version, mapping, model, max_length)
-                rows = tuple(item.row_id for item in measured if item.truncated)
-            steps.append(CleanStep.model_validate({"fix": fix, "row_ids": rows}))
-        recipe = CleanSpec(steps=tuple(steps))
+        recipe = CleanSpec(steps=tuple(self._step(fix, version, mapping, model, max_length) for fix in fixes))
+        with self._lock:
+            for known in self.versions(parent.dataset):
+                if (known.parent, known.recipe, known.mapping) == (version, recipe, mapping):
+                    return known
+            return self._clean(parent, mapping, recipe)
+
+    def _clean(self, parent: Version, mapping: Mapping, recipe: CleanSpec) -> Version:
         new = new_id()
-        folder = self._new_folder(new)
-        try:
-            report = clean(self.table(version), mapping, recipe, folder / "table.parquet")
-        except DataError:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        _write_text(folder / "changes.json", _CHANGES.dump_json(report.changes).decode())
-        short = report.model_copy(update={"changes": ()})
-        body = _Body(parent.kind, parent.encoding, mapping, (), recipe, short, None)
-        table = Table(folder / "table.parquet")
-        return self._record(new, table, body, dataset=parent.dataset, name=parent.name, parent=version)
+        with self._new_folder(new) as folder:
+            report = clean(self.table(parent.id), mapping, recipe, folder / "table.parquet")
+            if not report.changes:
+                shutil.rmtree(folder)
+                return parent
+            _write_text(folder / "changes.json", _CHANGES.dump_json(report.changes).decode())
+            short = report.model_copy(update={"changes": ()})
+            body = _Body(parent.kind, parent.encoding, mapping, (), recipe, short, None)
+            table = Table(folder / "table.parquet")
+            return self._record(new, table, body, dataset=parent.dataset, name=parent.name, parent=parent.id)
+
+    def _step(self, fix: str, version: str, mapping: Mapping, model: str, max_length: int) -> CleanStep:
+        known = _FIXES.get(fix)
+        if known is None:
+            raise InputError("error.fix.unknown", fix=fix, known=", ".join(FIXES))
+        chosen = _CHOSEN.get(known)
+        if chosen is None:
+            return CleanStep(fix=known)
+        measured = self._lengths(version, mapping, model, max_length, "answer")
+        return CleanStep(fix=known, row_ids=tuple(item.row_id for item in measured if chosen(item)))
 
     def changes(self, version: str) -> tuple[RowChange, ...]:
         """Every row dropped or changed on the way from the parent version."""
         path = self._store.version_folder(self._store.version(version).id) / "changes.json"
         return _CHANGES.validate_json(path.read_bytes()) if path.is_file() else ()
 
+    def changed_rows(self, version: str) -> int:
+        """How many rows were dropped or changed on the way from the parent version."""
+        return len({change.row_id for change in self.changes(version)})
+
+    def diff(self, version: str, offset: int = 0, limit: int = 20) -> tuple[RowDiff, ...]:
+        """Those rows, before and after."""
+        record = self._store.version(version)
+        grouped: dict[int, list[RowChange]] = {}
+        for change in self.changes(version):
+            grouped.setdefault(change.row_id, []).append(change)
+        ids = sorted(grouped)[offset : offset + limit]
+        if not ids or record.parent is None:
+            return ()
+        before, after = self.table(record.parent).find(ids), self.table(version).find(ids)
+        return tuple(
+            RowDiff(
+                row_id=row_id,
+                fixes=tuple(dict.fromkeys(change.fix for change in grouped[row_id])),
+                columns=tuple(dict.fromkeys(name for change in grouped[row_id] for name in change.columns)),
+                before=before[row_id],
+                after=after.get(row_id),
+            )
+            for row_id in ids
+        )
+
     # Split
+
+    def _split(self, version: str, mapping: Mapping, spec: SplitSpec) -> Split:
+        return split(self.conversations(version, mapping)[0], spec)
+
+    def split(self, version: str, spec: SplitSpec, mapping: Mapping | None = None) -> Split:
+        """Ids of the rows on both sides; rows that are no conversations are on none."""
+        return self._splits(version, self._mapping(version, mapping), spec)
+
+    def validation_rows(self, version: str, spec: SplitSpec, offset: int = 0, limit: int = 20) -> tuple[SplitRow, ...]:
+        """Rows kept out of training, to be looked at: the last question and its answer."""
+        ids = self.split(version, spec).validation[offset : offset + limit]
+        mapping = self._mapping(version)
+        rows = self.table(version).find(ids)
+        found = [(row_id, convert(rows[row_id], mapping)) for row_id in ids]
+        return tuple(SplitRow(i, c.prompt[-1].content, c.answer) for i, c in found if isinstance(c, Conversation))
 
     def split_counts(self, version: str, spec: SplitSpec) -> tuple[int, int]:
         """Rows in (train, validation)."""
-        parts = split(self.conversations(version, None)[0], spec)
+        parts = self.split(version, spec)
         return len(parts.train), len(parts.validation)
 
     def examples(
         self, version: str, spec: SplitSpec, limit: int, mapping: Mapping | None = None
     ) -> tuple[tuple[tuple[Message, ...], str], ...]:
         """Prompts of the validation split with their expected answers (of the training split if there is none)."""
-        good, _ = self.conversations(version, mapping)
-        parts = split(good, spec)
-        by_id = dict(good)
+        parts = self.split(version, spec, mapping)
+        by_id = dict(self.conversations(version, mapping)[0])
         chosen = [by_id[i] for i in (parts.validation or parts.train)[:limit]]
         return tuple((tuple(c.prompt), c.answer) for c in chosen)
 
@@ -311,4 +467,3 @@ def _write_text(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
-

@@ -3,18 +3,33 @@
 The queue is the record itself: a run whose last milestone is `Queued` waits its turn, also across restarts.
 """
 
+import gc
 import logging
+import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from studio.backend.datasets import Datasets
-from studio.errors import InputError, StudioError
-from studio.runs.events import Ended, Queued, RunState, Stamped, StopRequested
+from studio.backend.engine import load_engine
+from studio.errors import FaultError, InputError, StudioError
+from studio.runs.events import Ended, Event, Queued, RunState, Stamped, StopRequested
 from studio.runs.spec import RunSpec
-from studio.runs.store import RunRecord, Store, new_id
+from studio.runs.stop import Stop
+from studio.runs.store import RunRecord, Store, disk_full, is_disk_full, new_id
 from studio.settings import Settings
 
+if TYPE_CHECKING:
+    from studio.training.job import TrainingJob
+
 log = logging.getLogger("studio")
+
+# Training holds the interpreter in short bursts. Handing it over after half a millisecond instead of Python's five
+# keeps the page quick: each answer of the page takes many turns.
+_SWITCH_SECONDS = 0.0005
+# How long a closing studio waits for the run in training to save a checkpoint.
+_CLOSE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +42,32 @@ class RunSummary:
 
 
 class Runner:
-    """Submits, stops, resumes and watches runs. With `worker`, a thread trains what is queued."""
+    """Submits, stops, resumes and watches runs. With `worker`, a thread trains what is queued.
 
-    def __init__(self, settings: Settings, store: Store, datasets: Datasets, *, worker: bool) -> None:
+    `train` is the training method; None: `studio.training.sft.train`, loaded when a run begins.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        datasets: Datasets,
+        *,
+        worker: bool,
+        train: "Callable[[TrainingJob, Stop], Ended | None] | None" = None,
+    ) -> None:
+        self._method = train
         self._settings = settings
         self._store = store
         self._datasets = datasets
         self._wake = threading.Condition()
         self._current: str | None = None
-        self._stop = threading.Event()
-        self._closing = False
+        self._stop = Stop()
+        self._closing = self._closed = False
         self._tokens: dict[str, str] = {}
         self._states: dict[str, RunState] = {}
+        self._known: dict[str, RunState] = {}
+        self._seen: dict[str, int] = {}
         self._states_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         if worker and not store.read_only:
@@ -68,13 +97,14 @@ class Runner:
         """Ask a running run to stop after its step; it saves a usable adapter. A queued one is cancelled."""
         with self._wake:
             if run == self._current:
-                self._store.append(run, StopRequested())
-                self._stop.set()
+                if self._stop.asked == "no":
+                    self._store.append(run, StopRequested())
+                    self._stop.stop()
                 return
-        self.cancel(run)
+            self.cancel(run)
 
     def cancel(self, run: str) -> None:
-        """Take a waiting run off the queue."""
+        """Take a waiting run off the queue. What it has learned in earlier legs stays."""
         with self._wake:
             state = self.state(run)
             if state.status != "queued" or run == self._current:
@@ -86,7 +116,7 @@ class Runner:
         with self._wake:
             state = self.state(run)
             if not state.resumable:
-                raise InputError("error.run.not_resumable", run=self._store.run(run).name, status=state.status)
+                raise InputError("error.run.not_resumable", run=self._store.run(run).name)
             self._store.append(run, Queued())
             self._wake.notify_all()
 
@@ -136,7 +166,14 @@ class Runner:
             return self._living(run, known)
 
     def _outlines(self) -> dict[str, RunState]:
-        return {run: self._living(run, state) for run, state in self._store.outlines().items()}
+        """Only runs with news since the last look are read."""
+        with self._states_lock:
+            cursors = self._store.cursors()
+            news = [run for run, cursor in cursors.items() if self._seen.get(run) != cursor]
+            if news:
+                self._known |= self._store.outlines(news if self._seen else None)
+                self._seen = cursors
+            return {run: self._living(run, self._known[run]) for run in cursors}
 
     def _living(self, run: str, state: RunState) -> RunState:
         if state.status == "running" and run != self._current and not self._elsewhere():
@@ -162,50 +199,105 @@ class Runner:
         """Train a queued run in this thread, before all others: for the command line."""
         with self._wake:
             self._begin(run)
-        return self._train(run)
+        ended = self._train(run)
+        assert ended is not None, "only close() lets a run go unfinished"
+        return ended
 
     def _begin(self, run: str) -> None:
-        self._stop.clear()
+        self._stop = Stop()
         self._current = run
 
-    def _train(self, run: str) -> Ended:
+    def _train(self, run: str) -> Ended | None:
+        switch = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH_SECONDS)
         try:
             return self._trained(run)
         finally:
+            sys.setswitchinterval(switch)
+            _free_memory()
             with self._wake:
                 self._current = None
+                self._wake.notify_all()
 
-    def _trained(self, run: str) -> Ended:
+    def _trained(self, run: str) -> Ended | None:
+        try:
+            return self._attempt(run)
+        except StudioError as error:
+            ended = Ended(status="failed", step=self.state(run).step, key=error.key, values=_plain(error.values))
+        except _Left:
+            return None
+        except Exception:
+            log.exception("run %s failed", run)
+            ended = Ended(
+                status="failed", step=self.state(run).step, key="error.bug", values={"log": "logs/studio.log"}
+            )
+        try:
+            self._store.append(run, ended)
+        except FaultError:
+            # Not even this fits on the disk: the run shows as interrupted, which is as true.
+            log.exception("run %s: its end could not be recorded", run)
+        return ended
+
+    def _attempt(self, run: str) -> Ended | None:
         spec = self._store.run(run).spec
         folder = self._store.run_folder(run)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            from studio.training.job import TrainingJob
+        except OSError as error:
+            if is_disk_full(error):
+                raise disk_full(self._settings.workspace) from None
+            raise
+        from studio.training.job import TrainingJob
+
+        train = self._method
+        if train is None:
+            load_engine(training=True)
             from studio.training.sft import train
 
-            rows, skipped = self._datasets.conversations(spec.data.version, spec.data.mapping)
-            history = self.state(run).checkpoints
-            job = TrainingJob(
-                spec, self._settings, folder, rows, skipped, history, lambda *events: self._store.append(run, *events)
-            )
-            return train(job, self._stop)
-        except StudioError as error:
-            ended = Ended(status="failed", step=self.state(run).step, key=error.key, values=_plain(error.values))
-        except Exception:
-            log.exception("run %s failed", run)
-            ended = Ended(status="failed", step=self.state(run).step, key="error.bug", values={"log": "logs/studio.log"})
-        self._store.append(run, ended)
-        return ended
+        rows, skipped = self._datasets.conversations(spec.data.version, spec.data.mapping)
+        known = self.state(run)
+        job = TrainingJob(
+            spec=spec,
+            settings=self._settings,
+            folder=folder,
+            rows=rows,
+            skipped=skipped,
+            history=known.checkpoints,
+            append=lambda *events: self._record(run, *events),
+            started=known.started,
+        )
+        return train(job, self._stop)
+
+    def _record(self, run: str, *events: Event) -> None:
+        if self._closed:
+            raise _Left
+        self._store.append(run, *events)
 
     def interrupt(self) -> None:
         """Stop the run in training as a user would, without recording who asked: for Ctrl-C on the command line."""
-        self._stop.set()
+        self._stop.stop()
 
     def close(self) -> None:
-        """Leave the worker; a run in training keeps its last checkpoint and shows as interrupted next time."""
+        """Leave the worker. A run in training saves a checkpoint and shows as interrupted next time."""
         with self._wake:
             self._closing = True
+            self._stop.leave()
             self._wake.notify_all()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(_CLOSE_SECONDS)
+        self._closed = True
+
+
+class _Left(Exception):
+    """A run reports after its studio was closed: it has nowhere to go on."""
+
+
+def _free_memory() -> None:
+    """Give back what a run held: trainer and model hold each other, and CUDA's memory stays with torch."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _clean_name(name: str) -> str:
@@ -215,4 +307,3 @@ def _clean_name(name: str) -> str:
 
 def _plain(values: dict[str, object]) -> dict[str, object]:
     return {k: v if isinstance(v, int | float | str | None) else str(v) for k, v in values.items()}
-

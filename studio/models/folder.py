@@ -35,9 +35,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not (folder / CONFIG).is_file():
         adapter = (folder / "adapter_config.json").is_file()
         raise ModelError("error.model.is_adapter" if adapter else "error.model.no_config", folder=str(folder))
-    config = _read_json(folder, CONFIG)
+    config = read_json(folder, CONFIG)
     for name in (CONFIG, "tokenizer_config.json"):
-        if (folder / name).is_file() and "auto_map" in _read_json(folder, name):
+        if (folder / name).is_file() and "auto_map" in read_json(folder, name):
             raise ModelError("error.model.remote_code", folder=str(folder), file=name)
     return config
 
@@ -50,7 +50,7 @@ def weight_files(folder: Path, present: Sequence[str] | None = None) -> tuple[st
     """
     names = sorted(p.name for p in folder.iterdir()) if present is None else present
     if INDEX in names:
-        index = _read_json(folder, INDEX).get("weight_map")
+        index = read_json(folder, INDEX).get("weight_map")
         if not isinstance(index, dict) or not index or not all(isinstance(v, str) for v in index.values()):
             raise ModelError("error.model.bad_file", folder=str(folder), file=INDEX, reason="weight_map")
         shards = tuple(sorted(set(index.values())))
@@ -115,7 +115,7 @@ def file_sha256(file: Path) -> str:
 
 
 @cache
-def _sha256(file: str, size: int, time: int) -> str:  # noqa: ARG001 - size and time are part of the cache's key
+def _sha256(file: str, size: int, time: int) -> str:
     with open(file, "rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
@@ -135,7 +135,7 @@ def has_chat_template(folder: Path) -> bool:
     if (folder / "chat_template.jinja").is_file():
         return True
     name = "tokenizer_config.json"
-    return (folder / name).is_file() and bool(_read_json(folder, name).get("chat_template"))
+    return (folder / name).is_file() and bool(read_json(folder, name).get("chat_template"))
 
 
 def read_licence(folder: Path) -> str | None:
@@ -154,7 +154,8 @@ def read_licence(folder: Path) -> str | None:
     return licence if isinstance(licence, str) else None
 
 
-def _read_json(folder: Path, name: str) -> dict[str, Any]:
+def read_json(folder: Path, name: str) -> dict[str, Any]:
+    """A JSON object of the folder. Raises ModelError naming the file."""
     try:
         values = json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -5,7 +5,9 @@ seconds, not after the client's own retries.
 """
 
 import logging
+import os
 import re
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from studio.errors import ModelError
 from studio.models import folder as folders
 
 SECONDS = 10.0
+DEFAULT_REVISION = "main"
 _SMALL = ("*.json", "*.txt", "*.model", "*.jinja", "README.md")
 _WEIGHTS = ("*.safetensors",)
 _REVISION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|[./](?![./]))*")
@@ -93,11 +96,11 @@ def look_up(name: HubName, *, offline: bool, endpoint: str | None = None, cache:
     siblings = info.siblings or []
     card = info.card_data
     licence = card.to_dict().get("license") if card else None
-    folder = _download(name, info.sha or "main", _SMALL, endpoint, cache)
+    folder = _download(name, info.sha or DEFAULT_REVISION, _SMALL, endpoint, cache)
     return HubModel(
         name,
         folder,
-        info.sha or "main",
+        info.sha or DEFAULT_REVISION,
         tuple(sorted(s.rfilename for s in siblings)),
         {s.rfilename: s.lfs.sha256 for s in siblings if s.lfs},
         info.safetensors.total if info.safetensors else None,
@@ -110,7 +113,24 @@ def download(model: HubModel, *, endpoint: str | None = None, cache: Path | None
     """All files of the model that the studio reads; returns their folder. Only safetensors come as weights."""
     if not model.reached:
         return model.folder
-    return _download(model.name, model.commit, (*_SMALL, *_WEIGHTS), endpoint, cache)
+    folder = _download(model.name, model.commit, (*_SMALL, *_WEIGHTS), endpoint, cache)
+    _remember(model.name.revision or DEFAULT_REVISION, folder)
+    return folder
+
+
+def _remember(revision: str, folder: Path) -> None:
+    """Note in the Hub's cache which commit a branch or tag stands for, so that the copy is found without the Hub.
+
+    The client does so only when it is given the name; it was given the commit, whose files are all here now
+    (https://huggingface.co/docs/huggingface_hub/guides/manage-cache).
+    """
+    if revision == folder.name:
+        return
+    reference = folder.parents[1] / "refs" / revision
+    reference.parent.mkdir(parents=True, exist_ok=True)
+    partial = reference.with_name(f"{reference.name}.{secrets.token_hex(4)}.partial")
+    partial.write_text(folder.name, encoding="ascii")
+    os.replace(partial, reference)
 
 
 def _cached(name: HubName, cache: Path | None, otherwise: ModelError) -> HubModel:
@@ -160,7 +180,7 @@ def _told(name: HubName, error: HfHubHTTPError) -> ModelError:
     if isinstance(error, GatedRepoError):
         return ModelError("error.model.hub_gated", name=name.name)
     if isinstance(error, RevisionNotFoundError):
-        return ModelError("error.model.hub_revision", name=name.name, revision=name.revision or "main")
+        return ModelError("error.model.hub_revision", name=name.name, revision=name.revision or DEFAULT_REVISION)
     if isinstance(error, RepositoryNotFoundError) or status == 404:
         return ModelError("error.model.hub_not_found", name=name.name)
     if status in (401, 403):

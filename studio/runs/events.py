@@ -4,7 +4,7 @@ Status is never stored: `RunState.fold` derives it from the events.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -178,51 +178,59 @@ class RunState:
 
         Curves are extended in place: keep the returned state and drop the old one.
         """
-        state = self
+        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         for stamped in events:
-            state = replace(_after(state, stamped), cursor=stamped.seq, last_time=stamped.time)
-        if not alive and state.status == "running":
-            state = replace(state, status="interrupted")
-        return state
+            _apply(values, stamped)
+        if not alive and values["status"] == "running":
+            values["status"] = "interrupted"
+        return RunState(**values)
 
 
-def _after(state: RunState, stamped: Stamped) -> RunState:
+def _apply(values: dict[str, Any], stamped: Stamped) -> None:
+    """Change the fields of a state by one event."""
     event = stamped.event
+    values["cursor"], values["last_time"] = stamped.seq, stamped.time
     match event:
-        case Queued():
-            return replace(state, status="queued", ended=None, stop_requested=False)
-        case Started():
-            kept = _cut(state, event.from_step)
-            first = state.first_time if state.first_time is not None else stamped.time
-            return replace(
-                kept, status="running", started=event, step=event.from_step, first_time=first, leg_time=stamped.time
-            )
         case Metrics():
-            for name, value in event.values.items():
-                state.curves.setdefault(name, []).append((event.step, value))
-            before = state.validation_loss_before
-            if event.step == 0 and "validation_loss" in event.values:
-                before = event.values["validation_loss"]
-            return replace(state, step=max(state.step, event.step), validation_loss_before=before)
+            _add_points(values, event)
+        case Queued():
+            values |= {"status": "queued", "ended": None, "stop_requested": False}
+        case Started():
+            _cut(values, event.from_step)
+            values |= {"status": "running", "started": event, "step": event.from_step, "leg_time": stamped.time}
+            values |= {"ended": None, "stop_requested": False}
+            if values["first_time"] is None:
+                values["first_time"] = stamped.time
         case Sample():
-            return replace(state, samples=(*state.samples, event))
+            values["samples"] = (*values["samples"], event)
         case Checkpoint():
-            return replace(state, checkpoints=(*state.checkpoints, event))
+            values["checkpoints"] = (*values["checkpoints"], event)
         case Notice():
-            return replace(state, notices=(*state.notices, event))
+            if event not in values["notices"]:  # told again by a run that began again
+                values["notices"] = (*values["notices"], event)
         case StopRequested():
-            return replace(state, stop_requested=True)
+            values["stop_requested"] = True
         case Ended():
-            return replace(state, status=event.status, ended=event, stop_requested=False)
+            values |= {"status": event.status, "ended": event, "stop_requested": False}
 
 
-def _cut(state: RunState, step: int) -> RunState:
-    """What remains when training goes on from `step`."""
-    return replace(
-        state,
-        curves={name: [p for p in points if p[0] <= step] for name, points in state.curves.items()},
-        samples=tuple(s for s in state.samples if s.step <= step),
-        checkpoints=tuple(c for c in state.checkpoints if c.step <= step),
-        stop_requested=False,
-        ended=None,
-    )
+def _add_points(values: dict[str, Any], event: Metrics) -> None:
+    curves = values["curves"]
+    for name, value in event.values.items():
+        if name in curves:
+            curves[name].append((event.step, value))
+        else:  # a new dict: whoever reads the old one in another thread is not disturbed
+            curves = values["curves"] = {**curves, name: [(event.step, value)]}
+    values["step"] = max(values["step"], event.step)
+    if event.step == 0 and "validation_loss" in event.values:
+        values["validation_loss_before"] = event.values["validation_loss"]
+
+
+def _cut(values: dict[str, Any], step: int) -> None:
+    """Keep what stands when training goes on from `step`; nothing when it begins again, which repeats step 0 too."""
+    end = step if step else -1
+    values["curves"] = {name: [p for p in points if p[0] <= end] for name, points in values["curves"].items()}
+    values["samples"] = tuple(s for s in values["samples"] if s.step <= end)
+    values["checkpoints"] = tuple(c for c in values["checkpoints"] if c.step <= end)
+    if not step:
+        values["validation_loss_before"] = None

@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,9 @@ class Store:
             connection = sqlite3.connect(address, uri=True, check_same_thread=False, timeout=10, isolation_level=None)
             found = connection.execute("PRAGMA user_version").fetchone()[0]
             if found > SCHEMA_VERSION:
-                raise WorkspaceError("error.workspace.newer", folder=str(self.folder), found=found, known=SCHEMA_VERSION)
+                raise WorkspaceError(
+                    "error.workspace.newer", folder=str(self.folder), found=found, known=SCHEMA_VERSION
+                )
             if not self.read_only:
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=NORMAL")
@@ -269,7 +272,8 @@ class Store:
         now = time.time()
         with self._write() as db:
             db.execute(
-                "INSERT INTO runs VALUES (?, ?, ?, ?, ?, '')", (run, name, now, spec.data.version, spec.model_dump_json())
+                "INSERT INTO runs VALUES (?, ?, ?, ?, ?, '')",
+                (run, name, now, spec.data.version, spec.model_dump_json()),
             )
             db.execute("INSERT INTO events VALUES (?, 1, ?, ?, ?)", (run, now, first.kind, first.model_dump_json()))
         return RunRecord(run, name, now, spec.data.version, spec, "")
@@ -314,18 +318,27 @@ class Store:
         """The `seq` of the run's newest event; 0 when there is none."""
         return self._rows("SELECT coalesce(max(seq), 0) FROM events WHERE run = ?", (run,))[0][0]
 
-    def outlines(self) -> dict[str, RunState]:
-        """The state of every run from its milestones and its first and last metrics: quick for a long history."""
+    def cursors(self) -> dict[str, int]:
+        """The `seq` of every run's newest event."""
+        return dict(self._rows("SELECT id, (SELECT max(seq) FROM events WHERE run = id) FROM runs"))
+
+    def outlines(self, runs: Iterable[str] | None = None) -> dict[str, RunState]:
+        """States from milestones and the first and last metrics alone: quick for a long history. None: of all runs.
+
+        An outline's cursor is that of the last milestone or metric.
+        """
+        chosen = None if runs is None else json.dumps(list(runs))
         rows = self._rows(
-            "SELECT run, seq, time, body FROM events"
-            " WHERE kind IN ('queued', 'started', 'stop_requested', 'ended', 'checkpoint')"
-            " UNION SELECT e.run, e.seq, e.time, e.body FROM runs r JOIN events e ON e.run = r.id AND e.seq IN"
+            "WITH r(id) AS (SELECT id FROM runs WHERE ?1 IS NULL OR id IN (SELECT value FROM json_each(?1)))"
+            " SELECT e.run, e.seq, e.time, e.body FROM r CROSS JOIN events e ON e.run = r.id"
+            " AND e.kind IN ('queued', 'started', 'stop_requested', 'checkpoint', 'ended')"
+            " UNION ALL SELECT e.run, e.seq, e.time, e.body FROM r CROSS JOIN events e ON e.run = r.id AND e.seq IN"
             " ((SELECT min(seq) FROM events WHERE run = r.id AND kind = 'metrics'),"
-            " (SELECT max(seq) FROM events WHERE run = r.id AND kind = 'metrics'))"
-            " ORDER BY 1, 2"
+            " (SELECT max(seq) FROM events WHERE run = r.id AND kind = 'metrics'))",
+            (chosen,),
         )
         grouped: dict[str, list[Stamped]] = {}
-        for run, seq, stamp, body in rows:
+        for run, seq, stamp, body in sorted(rows, key=itemgetter(0, 1)):
             grouped.setdefault(run, []).append(Stamped(seq, stamp, parse_event(body)))
         return {run: RunState().fold(events) for run, events in grouped.items()}
 
@@ -349,6 +362,17 @@ def disk_full(folder: Path, needed: int | None = None) -> ResourceError:
     )
 
 
+_FULL_TEXTS = (
+    "No space left",
+    "os error 28",  # safetensors, ENOSPC
+    "os error 27",  # safetensors, EFBIG
+    "os error 122",  # safetensors, EDQUOT
+    "PytorchStreamWriter failed",
+    "iostream error",
+    "unexpected pos",  # torch.save closing a zip file of which a part could not be written
+)
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Whether a library's error means that the disk (or a quota) is full.
 
@@ -357,15 +381,26 @@ def is_disk_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
     text = str(error)
-    return "No space left" in text or "os error 28" in text or "PytorchStreamWriter failed" in text
+    return any(part in text for part in _FULL_TEXTS)
 
 
 def sync_folder(folder: Path) -> None:
-    """fsync every file below `folder`, then the folders: what the record will point to is on disk."""
+    """fsync every file below `folder`, then the folders, its own name too: what the record will point to is on disk."""
     for root, _, names in os.walk(folder):
-        for name in [*names, "."] if os.name == "posix" else names:  # Windows cannot open a folder
-            handle = os.open(os.path.join(root, name), os.O_RDONLY if os.name == "posix" else os.O_RDWR)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+        for name in names:
+            _sync(os.path.join(root, name))
+        _sync_names(root)
+    _sync_names(folder.parent)
+
+
+def _sync_names(folder: str | Path) -> None:
+    if os.name == "posix":  # Windows cannot open a folder, and keeps names by itself
+        _sync(folder)
+
+
+def _sync(path: str | Path) -> None:
+    handle = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -27,7 +27,7 @@ class Recipe:
     """Everything that decides the weights. `length` in tokens, `rows` conversations a step."""
 
     seed: int = 0
-    steps: int = 2200
+    steps: int = 1500
     rows: int = 40
     length: int = 128
     hidden: int = 192

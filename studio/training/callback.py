@@ -1,74 +1,135 @@
-"""Reports a run while it trains: numbers, samples, checkpoints; and stops it when asked or when it goes wrong."""
+"""Reports a run while it trains: numbers, samples, checkpoints; and ends it when asked or when it goes wrong."""
 
 import math
 import shutil
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-import psutil
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from studio.data.formats import Conversation
 from studio.errors import TrainingError
+from studio.models.device import memory_used_bytes
 from studio.models.generation import sample_answers
 from studio.runs.events import Checkpoint, Metrics, Sample
 from studio.runs.spec import TrainingSpec
+from studio.runs.stop import Stop
 from studio.runs.store import disk_full, sync_folder
-from studio.training.job import Stop, TrainingJob
+from studio.training.checkpoints import forget_training_state
+from studio.training.job import TrainingJob
+from studio.training.lora import Clock
 
+# A sample may grow half as long again as the longest expected answer, up to this.
 _SAMPLE_TOKENS = 48
-# Only the newest checkpoints can be resumed from; the older ones keep their adapter, to be compared.
-_RESUMABLE = 2
-_RESUME_FILES = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
+# An evaluation that a stop is waiting for is given up after this long.
+_STOP_WAIT_SECONDS = 10.0
+# Long runs are saved this often even where no evaluation is due, so that no kill costs more.
+_SAVE_SECONDS = 600.0
+
+
+class EvaluationGivenUp(Exception):
+    """Raised inside an evaluation that is to end unfinished; caught around it."""
 
 
 class Reporter(TrainerCallback):
     """Turns the Trainer's calls into events.
 
-    `checkpoints` are those of the whole run so far. A checkpoint is reported only after its files are synced.
+    `checkpoints` are those of the whole run; new ones are added. One is reported only after its files are synced.
+    A checkpoint without a validation loss is there to be resumed from and never counts as the best.
     """
 
     def __init__(
-        self, job: TrainingJob, stop: Stop, tokenizer: Any, prompts: tuple[Conversation, ...],
-        *, validates: bool, checkpoint_bytes: int
+        self,
+        job: TrainingJob,
+        stop: Stop,
+        tokenizer: Any,
+        prompts: tuple[Conversation, ...],
+        clock: Clock,
+        *,
+        checkpoints: list[Checkpoint],
+        interval: int,
+        validates: bool,
+        checkpoint_bytes: int,
     ) -> None:
         self.job = job
         self.stop = stop
         self.tokenizer = tokenizer
         self.prompts = prompts
+        self.sample_tokens = sample_tokens(tokenizer, prompts)
+        self.clock = clock
+        self.interval = interval
         self.validates = validates
         self.checkpoint_bytes = checkpoint_bytes
-        self.checkpoints = list(job.history)
-        self.stopped = False
-        self.validation_loss: float | None = None
-        self._process = psutil.Process()
-        self._began = self._last_time = time.monotonic()
+        self.checkpoints = checkpoints
+        self.ended_by: str = "end"
+        self._validation_loss: float | None = None
+        self._samples: list[Sample] = []
+        self._stop_seen: float | None = None
+        self._began = self._last_time = self._last_save = time.monotonic()
         self._last_tokens = 0.0
 
     @property
     def training(self) -> TrainingSpec:
         return self.job.spec.training
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._began = self._last_time = time.monotonic()
+    # Steps
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
+    ) -> None:
+        self._began = self._last_time = self._last_save = time.monotonic()
+        if not self.validates and state.global_step == 0:
+            self._write_samples(0, model)
+            self._report_samples()
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.clock.step, self.clock.part = state.global_step, 0
+
+    def on_substep_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.clock.part += 1
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
+    ) -> None:
+        scheduled = state.global_step % self.interval == 0 or state.global_step >= state.max_steps
+        self._validation_loss = None
         if state.global_step >= state.max_steps:
-            self._finish(control)
-        elif self.stop.is_set():
-            self.stopped = True
-            self._finish(control)
+            self._end(control, "end", evaluate=self.validates)
+        elif self.stop.asked == "leave":
+            self._end(control, "leave", evaluate=False)
+        elif self.stop.asked == "stop":
+            self._end(control, "stop", evaluate=self.validates)
+        elif time.monotonic() - self._last_save > _SAVE_SECONDS:
+            control.should_save = True
         if control.should_save:
-            free = shutil.disk_usage(self.job.folder).free
-            needed = self.checkpoint_bytes + self.job.settings.min_free_bytes
-            if free < needed:
-                raise disk_full(self.job.folder, needed)
+            self._check_room()
+            self._check_finite(state.global_step, model)
+            if not self.validates and scheduled and self.stop.asked != "leave":
+                self._write_samples(state.global_step, model)
 
-    def _finish(self, control: TrainerControl) -> None:
+    def _end(self, control: TrainerControl, by: str, *, evaluate: bool) -> None:
+        self.ended_by = by
         control.should_training_stop = control.should_save = True
-        control.should_evaluate = self.validates
+        control.should_evaluate = evaluate
+
+    def _check_room(self) -> None:
+        needed = self.checkpoint_bytes + self.job.settings.min_free_bytes
+        if shutil.disk_usage(self.job.folder).free < needed:
+            raise disk_full(self.job.folder, needed)
+
+    def _check_finite(self, step: int, model: Any) -> None:
+        """A checkpoint must be good to go on from. Its loss was finite, but the step after it need not have been."""
+        for parameter in model.parameters():
+            if parameter.requires_grad and not torch.isfinite(parameter).all():
+                raise self._not_finite("weights", step)
+
+    def _not_finite(self, name: str, step: int) -> TrainingError:
+        last = self.checkpoints[-1].step if self.checkpoints else 0
+        key = f"error.train.not_finite.{name}" if last else f"error.train.not_finite_early.{name}"
+        rate = self.training.learning_rate
+        return TrainingError(key, step=step, checkpoint=last, learning_rate=rate, lower=rate / 10)
 
     def on_log(
         self,
@@ -78,25 +139,36 @@ class Reporter(TrainerCallback):
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
+        state.log_history.clear()  # the record holds the numbers; here they would be saved with every checkpoint
         if not logs or "loss" not in logs:
             return
         for name in ("loss", "grad_norm"):
-            if not math.isfinite(logs.get(name, 0.0)):
-                last = self.checkpoints[-1].step if self.checkpoints else 0
-                raise TrainingError(f"error.train.not_finite.{name}", step=state.global_step, checkpoint=last)
+            if not math.isfinite(logs[name]):
+                raise self._not_finite(name, state.global_step)
         now = time.monotonic()
-        tokens = logs.get("num_tokens", 0.0)
+        tokens = logs["num_tokens"]
         values = {
             "loss": logs["loss"],
             "learning_rate": logs["learning_rate"],
-            "grad_norm": logs.get("grad_norm", 0.0),
-            "epoch": logs.get("epoch", 0.0),
+            "grad_norm": logs["grad_norm"],
+            "epoch": logs["epoch"],
             "tokens_per_second": (tokens - self._last_tokens) / max(now - self._last_time, 1e-6),
-            "memory_bytes": float(self._process.memory_info().rss),
+            "memory_bytes": float(memory_used_bytes()),
             "seconds": now - self._began,
         }
         self._last_time, self._last_tokens = now, tokens
         self.job.report(Metrics(step=state.global_step, values=values))
+
+    # Evaluation
+
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if self.stop.asked == "no":
+            return
+        self._stop_seen = self._stop_seen or time.monotonic()
+        if self.stop.asked == "leave" or time.monotonic() - self._stop_seen > _STOP_WAIT_SECONDS:
+            raise EvaluationGivenUp
 
     def on_evaluate(
         self,
@@ -107,55 +179,61 @@ class Reporter(TrainerCallback):
         model: Any = None,
         **_: Any,
     ) -> None:
-        loss = (metrics or {}).get("eval_loss")
-        if loss is not None and not math.isfinite(loss):
-            last = self.checkpoints[-1].step if self.checkpoints else 0
-            raise TrainingError("error.train.not_finite.loss", step=state.global_step, checkpoint=last)
-        if loss is not None:
-            self.validation_loss = loss
-            self.job.report(Metrics(step=state.global_step, values={"validation_loss": loss}))
-        self._sample(state.global_step, model)
-        if self._without_progress(loss):
-            self.job.notice("notice.train.early_stop", step=state.global_step, patience=self.training.patience)
+        loss = (metrics or {})["eval_loss"]
+        if not math.isfinite(loss):
+            raise self._not_finite("loss", state.global_step)
+        self._validation_loss = loss
+        self.job.report(Metrics(step=state.global_step, values={"validation_loss": loss}))
+        self._write_samples(state.global_step, model)
+        self._report_samples()
+        planned = [c for c in self.checkpoints if c.step % self.interval == 0]
+        losses = [*measured_losses(planned), loss] if state.global_step else []
+        if self.ended_by == "end" and without_progress(losses, self.training.patience):
+            if state.global_step < state.max_steps:
+                self.job.notice("notice.train.early_stop", step=state.global_step, patience=self.training.patience)
             control.should_training_stop = control.should_save = True
 
-    def _sample(self, step: int, model: Any) -> None:
-        answers = sample_answers(model, self.tokenizer, [c.prompt for c in self.prompts], _SAMPLE_TOKENS)
-        shown = zip(self.prompts, answers, strict=True)
-        self.job.report(
-            *(Sample(step=step, prompt=c.prompt[-1].content, text=text, expected=c.answer) for c, text in shown)
-        )
+    def _write_samples(self, step: int, model: Any) -> None:
+        if self.stop.asked == "no":
+            answers = sample_answers(model, self.tokenizer, [c.prompt for c in self.prompts], self.sample_tokens)
+            shown = zip(self.prompts, answers, strict=True)
+            self._samples = [
+                Sample(step=step, prompt=c.prompt[-1].content, text=text, expected=c.answer) for c, text in shown
+            ]
         # Evaluating and sampling take time that is no training: it must not count as slow tokens.
         self._last_time = time.monotonic()
 
-    def _without_progress(self, loss: float | None) -> bool:
-        losses = [c.validation_loss for c in self.checkpoints if c.validation_loss is not None]
-        if not self.training.patience or loss is None or len(losses) < self.training.patience:
-            return False
-        recent = [*losses[len(losses) - self.training.patience + 1 :], loss]
-        earlier = losses[: len(losses) - self.training.patience + 1]
-        return min(recent) >= min(earlier)
+    def _report_samples(self) -> None:
+        if self._samples:
+            self.job.report(*self._samples)
+            self._samples = []
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
-    ) -> None:
+    # Checkpoints
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         folder = self.job.folder / f"checkpoint-{state.global_step}"
         sync_folder(folder)
-        checkpoint = Checkpoint(step=state.global_step, path=folder.name, validation_loss=self.validation_loss)
-        self.job.report(checkpoint)
+        checkpoint = Checkpoint(step=state.global_step, path=folder.name, validation_loss=self._validation_loss)
+        self.job.report(*self._samples, checkpoint)
+        self._samples = []
         self.checkpoints.append(checkpoint)
-        for old in self.checkpoints[:-_RESUMABLE]:
-            for name in _RESUME_FILES:
-                (self.job.folder / old.path / name).unlink(missing_ok=True)
-        if not self.validates:
-            self._sample(state.global_step, model)
-        self._last_time = time.monotonic()
+        forget_training_state(self.job.folder, self.checkpoints)
+        self._last_time = self._last_save = time.monotonic()
 
 
-def sweep(folder: Path, known: list[Checkpoint], remove: Callable[[Path], None] = shutil.rmtree) -> None:
-    """Remove what a killed process left half done: checkpoints the record does not know, temporary folders."""
-    names = {c.path for c in known}
-    for path in folder.iterdir():
-        unfinished = path.name.startswith("checkpoint-") and path.name not in names
-        if path.is_dir() and (unfinished or path.name.endswith(".partial")):
-            remove(path)
+def sample_tokens(tokenizer: Any, prompts: Sequence[Conversation]) -> int:
+    """How long the samples may grow: enough to see the answer come, little enough not to slow the run."""
+    longest = max(len(tokenizer(c.answer, add_special_tokens=False)["input_ids"]) for c in prompts)
+    return min(_SAMPLE_TOKENS, longest * 3 // 2 + 4)
+
+
+def measured_losses(checkpoints: Sequence[Checkpoint]) -> list[float]:
+    """Validation losses of the checkpoints that have one, in order."""
+    return [c.validation_loss for c in checkpoints if c.validation_loss is not None]
+
+
+def without_progress(losses: Sequence[float], patience: int) -> bool:
+    """Whether the last `patience` evaluations brought nothing below the best before them. 0 never gives up."""
+    if not patience or len(losses) <= patience:
+        return False
+    return min(losses[-patience:]) >= min(losses[:-patience])

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from studio.data.formats import Conversation
 from studio.data.splits import Split, split
 from studio.data.tokens import Example, tokenize
 from studio.errors import DataError
-from studio.runs.events import Checkpoint, Event, Notice
+from studio.runs.events import Checkpoint, Event, Notice, Started
 from studio.runs.spec import RunSpec
 from studio.settings import Settings
 
@@ -17,17 +17,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-class Stop(Protocol):
-    """Polled between steps: whether the user asked to stop."""
-
-    def is_set(self) -> bool: ...
-
-
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
     """A run to be trained. `rows` are the conversations by row id; `skipped` rows could not be read as one.
 
-    `history` holds the checkpoints already made, oldest first: the last one is resumed from.
+    `history` holds the checkpoints already made, oldest first, of which the last whole one is resumed from;
+    `started` is the run's last beginning, if there was one.
     """
 
     spec: RunSpec
@@ -37,6 +32,7 @@ class TrainingJob:
     skipped: int
     history: Sequence[Checkpoint]
     append: Callable[..., None]
+    started: Started | None = None
 
     def notice(self, key: str, **values: object) -> None:
         self.append(Notice(key=key, values=values))
@@ -64,7 +60,8 @@ def make_examples(
 ) -> ExampleSet:
     """Split and tokenise. `context` is the longest sequence the model can read, in tokens.
 
-    Raises DataError when no row is left, every label is masked, or every answer was cut away.
+    Rows that the chat template refuses count as lost. Raises DataError when there is no row, no row has an answer to
+    learn from, every answer was cut away, or every row is refused.
     """
     if not rows:
         raise DataError("error.train.no_rows")
@@ -76,15 +73,39 @@ def make_examples(
     for ids in (parts.train, parts.validation):
         kept = []
         for row_id in ids:
-            example = tokenize(by_id[row_id], tokenizer, length, loss_on=spec.method.loss_on)
-            # The first label is never predicted, so a row of one trained token at position 0 teaches nothing.
-            if any(label != -100 for label in example.labels[1:]):
+            try:
+                example = tokenize(by_id[row_id], tokenizer, length, loss_on=spec.method.loss_on)
+            except DataError:
+                lost += 1
+                continue
+            if example.trained_tokens:
                 kept.append(example)
                 truncated += example.truncated
             else:
                 lost += 1
         made.append(tuple(kept))
     if not made[0]:
-        raise DataError("error.train.all_masked", rows=len(parts.train), max_length=length)
+        check_learnable(rows, spec, tokenizer, length)
     shown = [by_id[i] for i in (*parts.validation, *parts.train)[:SAMPLE_PROMPTS]]
     return ExampleSet(made[0], made[1], tuple(shown), lost, truncated)
+
+
+def check_learnable(
+    rows: Sequence[tuple[int, Conversation]], spec: RunSpec, tokenizer: "PreTrainedTokenizerBase", length: int
+) -> None:
+    """Raises the DataError that says why no training row teaches anything; call it only then."""
+    refused: list[DataError] = []
+    prompts = []
+    for _, conversation in rows:
+        try:
+            example = tokenize(conversation, tokenizer, length, loss_on=spec.method.loss_on)
+        except DataError as error:
+            refused.append(error)
+            continue
+        if example.truncated:
+            prompts.append(example.prompt_tokens)
+    if prompts:
+        raise DataError("error.train.all_cut", rows=len(rows), max_length=length, prompt_tokens=max(prompts))
+    if refused:
+        raise refused[0]
+    raise DataError("error.train.all_masked", rows=len(rows))

@@ -1,21 +1,32 @@
-"""The LoRA adapter of a spec."""
+"""The LoRA adapter of a spec, and the random numbers of a run.
 
+A run's random numbers are its own. The adapter's first weights and every dropout mask come from generators seeded
+by (seed, step, layer), never from the process's global generator: a chat beside the training cannot change a run,
+and a resumed run needs no random state to go on exactly as it would have.
+"""
+
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import torch
+from peft import LoraConfig, get_peft_model
+from peft.tuners.lora import LoraLayer
+from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from studio.errors import ModelError
 from studio.runs.spec import LoraSpec
 
 if TYPE_CHECKING:
-    from peft import LoraConfig
+    from peft import PeftMixedModel, PeftModel
     from transformers import PreTrainedModel
 
+_ADAPTER = "default"
 
-def lora_config(spec: LoraSpec, model: "PreTrainedModel") -> "LoraConfig":
+
+def lora_config(spec: LoraSpec, model: "PreTrainedModel") -> LoraConfig:
     """PEFT's configuration for `model`, whatever its architecture. Raises ModelError if no layer can be adapted."""
-    from peft import LoraConfig
-    from torch import nn
-    from transformers.pytorch_utils import Conv1D
-
     layers = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)}
     head = model.get_output_embeddings()
     names = [
@@ -45,3 +56,69 @@ def _suffixes(names: list[str], layers: dict[str, object]) -> list[str]:
         if hit == wanted:
             return sorted(endings)
     return sorted(names)
+
+
+@dataclass(slots=True)
+class Clock:
+    """Where a run is: what its dropout masks depend on. `part` is the batch within an accumulated step."""
+
+    step: int = 0
+    part: int = 0
+
+
+class SeededDropout(nn.Module):
+    """Dropout (Srivastava et al. 2014) whose mask is a function of seed, step, part and `place` alone.
+
+    Computed again for the same step, as gradient checkpointing does, the mask is the same.
+    """
+
+    def __init__(self, share: float, seed: int, place: int, clock: Clock) -> None:
+        super().__init__()
+        self.share, self.seed, self.place, self.clock = share, seed, place, clock
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return x
+        generator = torch.Generator(device=x.device).manual_seed(
+            _mixed(self.seed, self.place, self.clock.step, self.clock.part)
+        )
+        keep = torch.empty_like(x).bernoulli_(1 - self.share, generator=generator)
+        return x * keep.div_(1 - self.share)
+
+    def extra_repr(self) -> str:
+        return f"share={self.share}"
+
+
+def add_adapter(model: "PreTrainedModel", spec: LoraSpec, seed: int, clock: Clock) -> "PeftModel | PeftMixedModel":
+    """`model` with a fresh adapter: A as PEFT draws it (Kaiming), B zero. The base model's own dropout is off, so
+    that the spec's is the only one."""
+    config = lora_config(spec, model)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        elif "attention_dropout" in vars(module):
+            module.attention_dropout = 0.0  # type: ignore[assignment]  # a number that attention reads at each call
+    adapted = get_peft_model(model, config)
+    layers = [module for module in adapted.modules() if isinstance(module, LoraLayer)]
+    for place, layer in enumerate(layers):
+        weight = layer.lora_A[_ADAPTER].weight
+        drawn = torch.empty(weight.shape, dtype=torch.float32)
+        generator = torch.Generator().manual_seed(_mixed(seed, place, 0, 0))
+        nn.init.kaiming_uniform_(drawn, a=math.sqrt(5), generator=generator)
+        with torch.no_grad():
+            weight.copy_(drawn)
+        if spec.dropout:
+            layer.lora_dropout[_ADAPTER] = SeededDropout(spec.dropout, seed, place, clock)
+    return adapted
+
+
+def _mixed(*numbers: int) -> int:
+    """One 63-bit seed of several numbers, by the multiply-and-shift steps of SplitMix64 (Steele et al. 2014)."""
+    mask = (1 << 64) - 1
+    value = 0
+    for number in numbers:
+        value = (value + number + 0x9E3779B97F4A7C15) & mask
+        value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & mask
+        value ^= value >> 31
+    return value >> 1

@@ -3,130 +3,170 @@
 `train` reads top to bottom and knows neither threads nor browsers: it appends events and polls `stop`.
 """
 
-import hashlib
-import os
-import shutil
 import time
-from contextlib import contextmanager
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from datasets import Dataset
-from peft import get_peft_model
+from transformers import PrinterCallback
+from transformers.trainer_utils import EvalLoopOutput
 from transformers.utils import logging as transformers_logging
 from trl import SFTConfig, SFTTrainer
 
 from studio.data.tokens import Example
-from studio.errors import ResourceError, StudioError
+from studio.errors import ResourceError, StudioError, TrainingError
 from studio.models.device import Device, detect_device
-from studio.models.loading import load_model
+from studio.models.folder import file_sha256
+from studio.models.loading import LoadedModel, is_out_of_memory, load_model
 from studio.runs.events import Checkpoint, Ended, Started
 from studio.runs.spec import RunSpec
-from studio.runs.store import disk_full, is_disk_full, sync_folder
-from studio.training.callback import Reporter, sweep
-from studio.training.job import ExampleSet, Stop, TrainingJob, make_examples
-from studio.training.lora import lora_config
+from studio.runs.stop import Stop
+from studio.runs.store import disk_full, is_disk_full
+from studio.training.callback import EvaluationGivenUp, Reporter, measured_losses, without_progress
+from studio.training.checkpoints import ADAPTER_FILE, best_checkpoint, has_adapter, keep_adapter, resume_point, sweep
+from studio.training.job import ExampleSet, TrainingJob, make_examples
+from studio.training.lora import Clock, add_adapter
 
-ADAPTER_FILE = "adapter_model.safetensors"
+# PEFT 0.21 reads an attribute that transformers 5.23 renamed; nothing a user could act on.
+warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
 
 
-def train(job: TrainingJob, stop: Stop) -> Ended:
-    """Train the run of `job`, from its last checkpoint if it has one; returns how it ended, already recorded.
+def train(job: TrainingJob, stop: Stop) -> Ended | None:
+    """Train the run of `job`, from its last whole checkpoint if it has one; returns how it ended, already recorded.
 
-    The record gets Started, Metrics, Sample, Checkpoint and Ended events. A stopped run keeps a usable adapter.
+    The record gets Started, Metrics, Sample, Checkpoint and Ended events. A stopped run keeps a usable adapter; one
+    that was asked to leave saves a checkpoint, records no end and returns None.
     Raises StudioError when it cannot go on: disk, memory, numbers, data, model.
     """
     spec = job.spec
     began = time.monotonic()
-    resumed = job.history[-1] if job.history else None
-    sweep(job.folder, list(job.history))
+    resumed = resume_point(job.folder, job.history)
+    checkpoints = [c for c in job.history if resumed and c.step <= resumed.step]
+    sweep(job.folder, checkpoints)
 
-    with _told_errors(job):
+    with _told_errors(job, checkpoints):
         # 1. Model and examples
         device = detect_device()
-        loaded = load_model(spec.model.source, job.settings, device)
-        tokenizer = loaded.tokenizer
-        examples = make_examples(job.rows, spec, tokenizer, loaded.identity.context_length)
-        if resumed is None:
-            _tell(job, loaded.notices, examples)
+        loaded = load_model(spec.model.source, job.settings, device, spec.model.precision)
+        _check_base(job, loaded, resumed)
+        examples = make_examples(job.rows, spec, loaded.tokenizer, loaded.identity.context_length)
+        total_steps = spec.total_steps(len(examples.train))
 
-        # 2. Trainer. The adapter is made under the run's seed; its first weights are part of the result.
-        torch.manual_seed(spec.training.seed)
-        model = get_peft_model(loaded.model, lora_config(spec.tuner, loaded.model))
-        trainable, total = model.get_nb_trainable_parameters()
+        # 2. Adapter and trainer
+        clock = Clock()
+        model = add_adapter(loaded.model, spec.tuner, spec.training.seed, clock)
+        trainable, parameters = model.get_nb_trainable_parameters()
         reporter = Reporter(
             job,
             stop,
-            tokenizer,
+            loaded.tokenizer,
             examples.prompts,
+            clock,
+            checkpoints=checkpoints,
+            interval=spec.evaluation_interval(len(examples.train)),
             validates=bool(examples.validation),
-            checkpoint_bytes=trainable * 12 + 20_000_000,
+            checkpoint_bytes=checkpoint_bytes(trainable),
         )
-        trainer = _Trainer(
+        trainer = StudioTrainer(
             model=model,
-            args=_arguments(spec, job.folder, device, len(examples.train), bool(examples.validation), resumed),
-            train_dataset=_dataset(examples.train),
-            eval_dataset=_dataset(examples.validation) if examples.validation else None,
-            processing_class=tokenizer,
+            args=sft_config(spec, job.folder, device, examples, resumed=resumed is not None),
+            train_dataset=to_dataset(examples.train),
+            eval_dataset=to_dataset(examples.validation) if examples.validation else None,
+            processing_class=loaded.tokenizer,
             callbacks=[reporter],
         )
-        _silence(trainer)
+        trainer.remove_callback(PrinterCallback)
 
-        # 3. Train
+        # 3. Train, unless a killed process had come to the end and only its result is missing
         job.report(
             Started(
-                total_steps=spec.total_steps(len(examples.train)),
+                total_steps=total_steps,
                 from_step=resumed.step if resumed else 0,
                 train_rows=len(examples.train),
                 validation_rows=len(examples.validation),
                 trainable_parameters=trainable,
-                parameters=total - trainable,
+                parameters=parameters - trainable,
                 device=device.name,
                 base_fingerprint=loaded.identity.fingerprint,
                 base_name=loaded.identity.name,
                 base_licence=loaded.identity.licence,
-            )
+            ),
         )
-        trainer.train(resume_from_checkpoint=str(job.folder / resumed.path) if resumed else None)
+        _tell(job, loaded, examples, began_again=bool(job.history) and resumed is None)
+        step = resumed.step if resumed else 0
+        if step < total_steps and not without_progress(measured_losses(checkpoints), spec.training.patience):
+            trainer.train(resume_from_checkpoint=str(job.folder / resumed.path) if resumed else None)
+            step = trainer.state.global_step
+        if reporter.ended_by == "leave":
+            return None
 
         # 4. Result: the best checkpoint's adapter, or the last one's
-        best = _best(reporter.checkpoints, spec.training.keep_best)
-        adapter = _keep_adapter(job.folder, best)
+        best = best_checkpoint([c for c in checkpoints if has_adapter(job.folder, c)], spec.training.keep_best)
+        adapter = keep_adapter(job.folder, best)
+        ended = Ended(
+            status="stopped" if reporter.ended_by == "stop" else "done",
+            step=step,
+            adapter=adapter.name,
+            adapter_sha256=file_sha256(adapter / ADAPTER_FILE),
+            best_step=best.step,
+            validation_loss=best.validation_loss,
+            seconds=time.monotonic() - began,
+        )
+        job.report(ended)
+        return ended
 
-    ended = Ended(
-        status="stopped" if reporter.stopped else "done",
-        step=trainer.state.global_step,
-        adapter=adapter.name,
-        adapter_sha256=file_sha256(adapter / ADAPTER_FILE),
-        best_step=best.step,
-        validation_loss=best.validation_loss,
-        seconds=time.monotonic() - began,
-    )
-    job.report(ended)
-    return ended
 
+class StudioTrainer(SFTTrainer):
+    """TRL's trainer with one definition of validation loss, adapter-only checkpoints, and no word to anybody."""
 
-class _Trainer(SFTTrainer):
-    """TRL's trainer, evaluating without touching the run's random numbers: an evaluation more or less (a stop, an
-    early look) leaves training as it was."""
+    _nll = 0.0
+    _tokens = 0
+
+    def prediction_step(
+        self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
+    ) -> Any:
+        result = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        tokens = int((inputs["labels"][:, 1:] != -100).sum())
+        self._nll += float(result[0]) * tokens
+        self._tokens += tokens
+        return result
+
+    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
+        """The loss is the mean over all trained tokens, whatever the batches; Trainer's own is a mean of means."""
+        self._nll, self._tokens = 0.0, 0
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        assert output.metrics is not None
+        output.metrics[f"{metric_key_prefix}_loss"] = self._nll / self._tokens
+        return output
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        with torch.random.fork_rng():
+        try:
             return super().evaluate(*args, **kwargs)
+        except EvaluationGivenUp:
+            self.control.should_evaluate = False
+            return {}
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """The adapter alone. The tokenizer never changes, and the arguments would be a pickle."""
+        self.model.save_pretrained(output_dir, state_dict=state_dict, save_embedding_layers=False)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """The studio writes its own card at export."""
 
+    def _send_telemetry(self) -> None:
+        """Nothing is sent anywhere."""
 
-def _arguments(
-    spec: RunSpec, folder: Path, device: Device, rows: int, validates: bool, resumed: Checkpoint | None
-) -> SFTConfig:
+
+def sft_config(spec: RunSpec, folder: Path, device: Device, examples: ExampleSet, *, resumed: bool) -> SFTConfig:
+    """TRL's settings of a spec, every one that matters written out."""
     training = spec.training
+    rows, validates = len(examples.train), bool(examples.validation)
     interval = spec.evaluation_interval(rows)
     precision = device.dtype if spec.model.precision == "auto" else spec.model.precision
-    return SFTConfig(
+    config = SFTConfig(
         output_dir=str(folder),
         max_steps=spec.total_steps(rows),
         per_device_train_batch_size=training.batch_size,
@@ -137,7 +177,7 @@ def _arguments(
         warmup_steps=int(training.warmup_share * spec.total_steps(rows)),
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
-        gradient_checkpointing=training.gradient_checkpointing,
+        activation_checkpointing=training.gradient_checkpointing,
         bf16=precision == "bfloat16",
         use_cpu=device.kind == "cpu",
         dataloader_pin_memory=device.kind == "cuda",
@@ -147,7 +187,7 @@ def _arguments(
         logging_nan_inf_filter=False,
         eval_strategy="steps" if validates else "no",
         eval_steps=interval,
-        eval_on_start=validates and resumed is None,
+        eval_on_start=validates and not resumed,
         save_strategy="steps",
         save_steps=interval,
         max_length=None,
@@ -155,73 +195,66 @@ def _arguments(
         report_to="none",
         disable_tqdm=True,
     )
+    if config.n_gpu > 1:
+        config._n_gpu = 1  # one device per run: SFTTrainer refuses torch's DataParallel, and rightly
+    return config
 
 
-def _dataset(examples: tuple[Example, ...]) -> Dataset:
+def to_dataset(examples: tuple[Example, ...]) -> Dataset:
+    """Tokenised rows as SFTTrainer takes them."""
     return Dataset.from_dict(
         {"input_ids": [list(e.ids) for e in examples], "labels": [list(e.labels) for e in examples]}
     )
 
 
-def _tell(job: TrainingJob, notices: Any, examples: ExampleSet) -> None:
-    for notice in notices:
-        job.notice(notice.key, **notice.values)
+def checkpoint_bytes(trainable_parameters: int) -> int:
+    """Room one checkpoint needs: weights and two AdamW moments in float32, and the small files."""
+    return trainable_parameters * 12 + 2_000_000
+
+
+def _check_base(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | None) -> None:
+    """An adapter half trained on one base must not go on with another."""
+    if resumed and job.started and job.started.base_fingerprint != loaded.identity.fingerprint:
+        raise TrainingError("error.train.base_changed", model=loaded.identity.name)
+
+
+def _tell(job: TrainingJob, loaded: LoadedModel, examples: ExampleSet, *, began_again: bool) -> None:
+    for notice in loaded.notices:
+        job.report(notice)
+    if began_again:
+        job.notice("notice.train.began_again")
     for key, count in (("skipped", job.skipped), ("lost", examples.lost), ("truncated", examples.truncated)):
         if count:
             job.notice(f"notice.train.{key}", rows=count, max_length=job.spec.data.max_length)
-
-
-def _silence(trainer: SFTTrainer) -> None:
-    """The record tells the numbers; the console stays clean."""
-    from transformers.trainer_callback import PrinterCallback
-
-    trainer.remove_callback(PrinterCallback)
-    transformers_logging.set_verbosity_error()
+    if not examples.validation:
+        job.notice("notice.train.no_validation", rows=len(examples.train))
 
 
 @contextmanager
-def _told_errors(job: TrainingJob) -> Iterator[None]:
-    """Errors of the machine as StudioErrors that say what to do; what is no such error stays itself."""
+def _told_errors(job: TrainingJob, checkpoints: list[Checkpoint]) -> Iterator[None]:
+    """Errors of the machine as StudioErrors that say what to do; what is no such error stays itself.
+
+    A half-written checkpoint is removed at once: on a full disk its room is needed.
+    """
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
     try:
         yield
     except StudioError:
+        sweep(job.folder, checkpoints)
         raise
     except Exception as error:
+        sweep(job.folder, checkpoints)
         if is_disk_full(error):
             raise disk_full(job.folder) from error
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
+            training = job.spec.training
             raise ResourceError(
-                "error.train.memory", batch_size=job.spec.training.batch_size, max_length=job.spec.data.max_length
+                "error.train.memory",
+                batch_size=training.batch_size,
+                accumulation=training.accumulation,
+                max_length=job.spec.data.max_length,
             ) from error
         raise
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    text = str(error)
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text
-
-
-def _best(checkpoints: list[Checkpoint], keep_best: bool) -> Checkpoint:
-    measured = [c for c in checkpoints if c.validation_loss is not None]
-    if keep_best and measured:
-        return min(measured, key=lambda c: (c.validation_loss, c.step))
-    return checkpoints[-1]
-
-
-def _keep_adapter(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Copy the checkpoint's adapter to `adapter/`, whole or not at all."""
-    target, partial = folder / "adapter", folder / "adapter.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    for name in ("adapter_config.json", ADAPTER_FILE):
-        shutil.copyfile(folder / checkpoint.path / name, partial / name)
-    sync_folder(partial)
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(partial, target)
-    return target
-
-
-def file_sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    finally:
+        transformers_logging.set_verbosity(verbosity)

@@ -1,0 +1,278 @@
+"""Exports: an adapter leaves the studio as a zip, proven to answer outside as it does here."""
+
+import os
+import re
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from studio import __version__
+from studio.backend.compare import Adapter, Comparison
+from studio.backend.datasets import Datasets
+from studio.backend.engine import load_engine
+from studio.backend.libraries import IMPORTING
+from studio.errors import ExportError, InputError, WorkspaceError
+from studio.export.proof import Proof
+from studio.runs.events import RunState
+from studio.runs.spec import RunSpec, with_changes
+from studio.runs.store import Store, disk_full, is_disk_full, sync_folder
+from studio.settings import Settings
+
+if TYPE_CHECKING:
+    from studio.export.card import CardFacts
+    from studio.export.proof import Expected
+    from studio.models.catalog import ModelIdentity
+
+_CANDIDATES = 24
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A finished export: the zip, or the folder its files were written to. `sha256` is the zip's."""
+
+    path: Path
+    bytes: int
+    sha256: str
+    proof: Proof
+
+
+class Exports:
+    """Makes exports, one at a time."""
+
+    def __init__(self, settings: Settings, store: Store, datasets: Datasets, compare: Comparison) -> None:
+        self._settings = settings
+        self._store = store
+        self._datasets = datasets
+        self._compare = compare
+        self._making = threading.Lock()
+
+    @property
+    def folder(self) -> Path:
+        return self._store.folder / "exports"
+
+    def make(self, run: str, step: int | None = None, progress: Progress | None = None) -> Export:
+        """The zip of a run's result, or of one of its checkpoints, in the workspace.
+
+        It appears under its name only after plain PEFT, in another process, gave the same answers with it.
+        `progress` is called with the share done and the key of a sentence. Raises StudioError; nothing is left then.
+        """
+        if self._store.read_only:
+            raise WorkspaceError("error.workspace.read_only", folder=str(self._store.folder))
+        adapter = self._compare.adapter(run, step)
+        if not adapter.folder.is_dir():
+            raise ExportError("error.adapter.missing", folder=str(adapter.folder))
+        tell = progress or (lambda share, key: None)
+        with self._making, _told_disk(self.folder):
+            self._sweep()
+            self._check_room(adapter)
+            work = self.folder / f"{secrets.token_hex(6)}.partial"
+            try:
+                return self._make(adapter, work, tell)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+
+    def _make(self, adapter: Adapter, work: Path, tell: Progress) -> Export:
+        load_engine()
+        with IMPORTING:
+            from studio.export import adapter as files
+            from studio.export.card import model_card
+            from studio.export.proof import prove
+            from studio.models.catalog import find_files
+
+        staged, unpacked, scratch = work / "files", work / "unpacked", work / "scratch"
+        for folder in (staged, unpacked, scratch):
+            folder.mkdir(parents=True)
+
+        # 1. What the run's adapter answers here
+        tell(0.05, "ui.export.progress.answers")
+        base, expected, sha256 = self._expect(adapter, staged)
+        self._compare.release()  # one base model in memory is enough, and the proof loads its own
+
+        # 2. The files
+        tell(0.35, "ui.export.progress.files")
+        if files.write_adapter(adapter.folder, staged, base) != sha256:
+            raise ExportError("error.export.changed", run=adapter.name)
+        state = self._state(adapter.run)
+        spec = self._store.run(adapter.run).spec
+        facts = self._facts(adapter, spec, state, base, expected, sha256)
+        (staged / files.CARD).write_text(model_card(facts), encoding="utf-8")
+        (staged / files.SPEC).write_text(_public(spec, base).to_yaml(), encoding="utf-8")
+
+        # 3. The zip, and the proof with what is in it
+        tell(0.45, "ui.export.progress.pack")
+        packed = work / "adapter.zip"
+        files.pack(staged, packed, state.ended_time)
+        files.unpack(packed, unpacked)
+        tell(0.55, "ui.export.progress.proof")
+        proof = prove(expected, find_files(adapter.model.source, self._settings).folder, unpacked, scratch)
+        if not proof.passed:
+            raise ExportError(
+                "error.export.not_equal",
+                prompts=proof.prompts,
+                equal=proof.equal,
+                difference=f"{proof.max_score_difference:.3g}",
+            )
+        target = self.folder / file_name(adapter.name, adapter.run, adapter.step)
+        digest, size = files.sha256_of(packed), packed.stat().st_size
+        os.replace(packed, target)
+        tell(1.0, "ui.export.progress.done")
+        return Export(target, size, digest, proof)
+
+    def write(self, run: str, target: Path, step: int | None = None, progress: Progress | None = None) -> Export:
+        """Make the export and put it at `target`: a zip if its name ends so, else a new folder.
+
+        Raises InputError when something is there already.
+        """
+        target = target.expanduser().absolute()
+        zipped = target.suffix.lower() == ".zip"
+        empty_folder = not zipped and target.is_dir() and not any(target.iterdir())
+        if target.exists() and not empty_folder:
+            raise InputError("error.export.target_exists", target=str(target))
+        made = self.make(run, step, progress)
+        load_engine()
+        with IMPORTING:
+            from studio.export.adapter import unpack
+
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError("error.export.target_refused", target=str(target), reason=str(error)) from None
+        partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}.partial")
+        with _told_disk(target.parent):
+            try:
+                if zipped:
+                    shutil.copyfile(made.path, partial)
+                    with partial.open("rb") as file:
+                        os.fsync(file.fileno())
+                else:
+                    partial.mkdir()
+                    unpack(made.path, partial)
+                    sync_folder(partial)
+                    if target.is_dir():
+                        target.rmdir()
+                os.replace(partial, target)
+            except OSError as error:
+                if is_disk_full(error):
+                    raise
+                raise InputError("error.export.target_refused", target=str(target), reason=str(error)) from None
+            finally:
+                _remove(partial)
+        return replace(made, path=target)
+
+    # What goes in
+
+    def _expect(self, adapter: Adapter, staged: Path) -> "tuple[ModelIdentity, Expected, str]":
+        """The base, the answers to compare with, the adapter's hash; the tokenizer is written on the way."""
+        with IMPORTING:
+            from studio.export.adapter import write_tokenizer
+            from studio.export.proof import expect
+
+        prompts = [messages for messages, _ in self._compare.examples(adapter.run, _CANDIDATES)]
+        with self._compare.lease(adapter) as lease:
+            expected = expect(lease.model, lease.tokenizer, lease.adapter_name, prompts, lease.lock)
+            write_tokenizer(lease.tokenizer, staged)
+            return lease.identity, expected, lease.adapter_sha256
+
+    def _state(self, run: str) -> "_Outline":
+        state = self._store.outlines().get(run, RunState())
+        return _Outline(state, state.last_time or self._store.run(run).created)
+
+    def _facts(
+        self,
+        adapter: Adapter,
+        spec: RunSpec,
+        outline: "_Outline",
+        base: "ModelIdentity",
+        expected: "Expected",
+        sha256: str,
+    ) -> "CardFacts":
+        with IMPORTING:
+            from studio.export.card import CardFacts
+
+        state, started = outline.state, adapter.started
+        version = self._datasets.version(spec.data.version)
+        ended = state.ended if adapter.step is None else None
+        step = (ended.best_step or ended.step) if ended else adapter.step or 0
+        losses = {c.step: c.validation_loss for c in state.checkpoints}
+        notices = [
+            (e.event.key, e.event.values)
+            for e in self._store.events(adapter.run)
+            if e.event.kind == "notice" and e.event.key.startswith("notice.model.")
+        ]
+        return CardFacts(
+            run=adapter.run,
+            name=adapter.name,
+            spec=spec,
+            step=step,
+            base=base,
+            dtype=str(expected.dtype).removeprefix("torch."),
+            stops=expected.stops,
+            adapter_sha256=sha256,
+            trainable_parameters=started.trainable_parameters,
+            data_name=version.name,
+            data_version=version.number,
+            data_fingerprint=version.fingerprint,
+            data_rows=version.rows,
+            train_rows=started.train_rows,
+            validation_rows=started.validation_rows,
+            loss_before=state.validation_loss_before,
+            loss_after=ended.validation_loss if ended else losses.get(step),
+            samples=len(expected.prompts),
+            notices=tuple(notices),
+            studio_version=__version__,
+        )
+
+    # Room
+
+    def _check_room(self, adapter: Adapter) -> None:
+        size = sum(path.stat().st_size for path in adapter.folder.glob("adapter_model.*"))
+        needed = 3 * size + 30_000_000 + self._settings.min_free_bytes
+        if shutil.disk_usage(self.folder).free < needed:
+            raise disk_full(self.folder, needed)
+
+    def _sweep(self) -> None:
+        """Remove what a killed export left behind."""
+        for path in self.folder.glob("*.partial"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outline:
+    state: RunState
+    ended_time: float
+
+
+def file_name(name: str, run: str, step: int | None) -> str:
+    """Letters and digits of the run's name, and its id: what users wrote never becomes a path."""
+    words = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()[:40].strip("-")
+    part = "" if step is None else f"-step{step}"
+    return f"{words or 'adapter'}-{run}{part}.zip"
+
+
+def _public(spec: RunSpec, base: "ModelIdentity") -> RunSpec:
+    """The spec as it may leave: the base by its name, not by where it lay on this machine."""
+    source = spec.model.source if base.commit or spec.model.source == "starter" else base.name
+    return with_changes(spec, {"model.source": source})
+
+
+@contextmanager
+def _told_disk(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if is_disk_full(error):
+            raise disk_full(folder) from error
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,106 @@
+"""The studio as one object: it opens the workspace and owns everything the page and the command line call."""
+
+import logging
+import threading
+from collections.abc import Callable
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from studio.backend.compare import Comparison
+from studio.backend.datasets import Datasets
+from studio.backend.engine import load_engine
+from studio.backend.exports import Exports
+from studio.backend.libraries import IMPORTING
+from studio.backend.runner import Runner
+from studio.models.catalog import ModelInfo, describe
+from studio.runs.presets import Preset, find_preset, list_presets
+from studio.runs.spec import RunSpec, with_changes
+from studio.runs.store import Store
+from studio.settings import Settings
+
+if TYPE_CHECKING:
+    from studio.training.estimate import Estimate
+
+LOG_FILE = "studio.log"
+_LOG_BYTES = 2_000_000
+
+
+class Models:
+    """What is known of a base model before it is loaded."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def describe(self, source: str) -> ModelInfo:
+        """`starter`, a folder or a Hub name. Raises ModelError; a Hub that cannot be reached is told in seconds."""
+        return describe(source, self._settings)
+
+
+class Studio:
+    """The open studio. `worker` starts the thread that trains; the command line trains in its own instead.
+
+    Raises WorkspaceError when another studio holds the workspace for writing (unless `read_only`).
+    """
+
+    def __init__(self, settings: Settings, *, read_only: bool = False, worker: bool = True) -> None:
+        self.settings = settings
+        self.store = Store(settings.workspace, read_only=read_only)
+        self._log = None if read_only else _open_log(settings.workspace / "logs")
+        self._close_lock = threading.Lock()
+        self._closed = False
+        self.models = Models(settings)
+        self.datasets = Datasets(settings, self.store)
+        self.compare = Comparison(settings, self.store, self.datasets)
+        self.exports = Exports(settings, self.store, self.datasets, self.compare)
+        self.runner = Runner(settings, self.store, self.datasets, worker=worker)
+
+    def presets(self) -> list[Preset]:
+        """The named starting points, in order."""
+        return list_presets(self.settings.presets)
+
+    def default_spec(self, version: str, preset: str = "quick-look", model: str = "starter") -> RunSpec:
+        """Settings to begin with: the preset's, for a dataset version and a base model."""
+        spec = with_changes(RunSpec(), {"data.version": version, "model.source": model})
+        return find_preset(self.settings.presets, preset).apply(spec)
+
+    def estimate(self, spec: RunSpec) -> "Estimate":
+        """What a run would take, told before it starts; time and memory come from a short measured probe."""
+        load_engine(training=True)
+        with IMPORTING:
+            from studio.training.estimate import estimate
+
+        rows, skipped = self.datasets.conversations(spec.data.version, spec.data.mapping)
+        return estimate(spec, self.settings, rows, skipped)
+
+    def close(self) -> None:
+        """Leave the worker, give the models' memory back, and let another studio in."""
+        with self._close_lock:
+            if self._closed:
+                return
+            self._closed = True
+        self.runner.close()
+        self.compare.close()
+        self.store.close()
+        if self._log is not None:
+            self._log()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _open_log(folder: Path) -> Callable[[], None]:
+    """Tracebacks of the studio go to `studio.log`; returns what closes it."""
+    handler = RotatingFileHandler(folder / LOG_FILE, maxBytes=_LOG_BYTES, backupCount=2, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("studio")
+    logger.addHandler(handler)
+
+    def close() -> None:
+        logger.removeHandler(handler)
+        handler.close()
+
+    return close

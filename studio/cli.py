@@ -1,0 +1,437 @@
+"""What each command does: one call of the backend, its result as values and as text.
+
+`runs` and `chat` only read the workspace and `data check` leaves it alone, so they work beside an open studio.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from unicodedata import east_asian_width
+
+import yaml
+
+from studio.backend.datasets import Version
+from studio.backend.studio import Studio
+from studio.command_line import Outcome
+from studio.data.checks import Finding
+from studio.errors import DataError, FaultError, InputError, StudioError
+from studio.messages import translate
+from studio.runs.events import Ended, RunState
+from studio.runs.presets import find_preset
+from studio.runs.spec import RunSpec, load_spec, with_changes
+from studio.settings import read_settings
+
+log = logging.getLogger("studio")
+_POLL_SECONDS = 0.25
+_PORT = 7860
+
+
+def open_page(options: argparse.Namespace) -> Outcome:
+    """`studio`: show the page until interrupted."""
+    with _studio(options, worker=True) as studio:
+        from studio.ui.app import serve
+
+        browser = not options.no_browser
+        try:
+            serve(studio, _PORT if options.port is None else options.port, browser)
+        except InputError as error:
+            if options.port is not None or error.key != "error.port.in_use":
+                raise
+            serve(studio, 0, browser)
+    return Outcome()
+
+
+def run(options: argparse.Namespace) -> Outcome:
+    """`studio run`: train, from a spec file or from data and a preset."""
+    with _studio(options) as studio:
+        version = _open_data(studio, options.data) if options.data else None
+        spec = _make_spec(options, studio, version)
+        studio.models.describe(spec.model.source)
+        record = studio.runner.submit(spec, options.name)
+        return _train(studio, record.id, options.language)
+
+
+def resume(options: argparse.Namespace) -> Outcome:
+    """`studio resume RUN`: go on from the last checkpoint."""
+    with _studio(options) as studio:
+        studio.runner.resume(options.run)
+        return _train(studio, options.run, options.language)
+
+
+def runs(options: argparse.Namespace) -> Outcome:
+    """`studio runs`: the history, newest first."""
+    with _studio(options, read_only=True) as studio:
+        history = studio.runner.runs()
+    rows = [
+        {
+            "run": item.record.id,
+            "name": item.record.name,
+            "created": datetime.fromtimestamp(item.record.created, UTC).isoformat(timespec="seconds"),
+            "status": item.state.status,
+            "steps": item.state.step,
+            "total_steps": item.state.total_steps,
+            "model": item.record.spec.model.source,
+            "data": item.dataset_name,
+            **_losses(item.state),
+            "notes": item.record.notes,
+        }
+        for item in history
+    ]
+    return Outcome({"runs": rows}, _runs_text(rows, options.language))
+
+
+def export(options: argparse.Namespace) -> Outcome:
+    """`studio export RUN --to DIR_OR_ZIP`: the adapter with its card, loaded back and compared before it is given."""
+    with _studio(options) as studio, _export_bar(options.language) as progress:
+        made = studio.exports.write(options.run, options.to, options.step, progress)
+    values = {
+        "run": options.run,
+        "path": str(made.path),
+        "bytes": made.bytes,
+        "sha256": made.sha256,
+        "proof": {
+            "passed": made.proof.passed,
+            "prompts": made.proof.prompts,
+            "equal": made.proof.equal,
+            "max_score_difference": made.proof.max_score_difference,
+        },
+    }
+    return Outcome(values, translate("cli.export.done", options.language, path=made.path))
+
+
+def chat(options: argparse.Namespace) -> Outcome:
+    """`studio chat RUN --prompt TEXT`: the base model's answer and the tuned one's."""
+    with _studio(options, read_only=True) as studio:
+        from studio.backend.compare import CompareRequest
+        from studio.data.formats import Message
+
+        turns = (Message("user", options.prompt),)
+        request = CompareRequest(
+            run=options.run,
+            step=options.step,
+            base_turns=turns,
+            tuned_turns=turns,
+            system=options.system,
+            temperature=options.temperature,
+            top_p=options.top_p,
+            max_new_tokens=options.max_tokens,
+            seed=options.seed,
+        )
+        *_, last = studio.compare.stream(request)
+    values = {
+        "run": options.run,
+        "prompt": options.prompt,
+        "base": last.base.text,
+        "tuned": last.tuned.text,
+        "base_model": last.base.name,
+        "tuned_model": last.tuned.name,
+        "adapter_sha256": last.tuned.adapter_sha256,
+        "base_tokens": last.base.tokens,
+        "tuned_tokens": last.tuned.tokens,
+        "seconds": max(last.base.seconds, last.tuned.seconds),
+        "identical": last.identical,
+    }
+    columns = [_printable(f"[{column.name}]\n{column.text}") for column in (last.base, last.tuned)]
+    warning = [translate("cli.chat.identical", options.language)] if last.identical else []
+    return Outcome(values, "\n\n".join([*columns, *warning]))
+
+
+def check(options: argparse.Namespace) -> Outcome:
+    """`studio data check FILE`: its layout, its rows, and what would spoil training. Nothing is kept."""
+    with tempfile.TemporaryDirectory(prefix="studio-check-") as folder:
+        settings = read_settings(Path(folder))
+        _quiet_libraries()
+        with Studio(settings, worker=False) as studio:
+            version = studio.datasets.import_file(_existing_file(options.file))
+            if version.mapping is None:
+                columns = ", ".join(column.name for column in version.columns)
+                raise DataError("error.cli.no_layout", file=version.name, columns=columns)
+            findings = studio.datasets.findings(version.id, _source(options.model), options.max_length)
+    notes = [translate(note.key, options.language, **note.values) for note in version.notes]
+    found = [_told(item, options.language) for item in findings]
+    values = {
+        "file": str(options.file),
+        "format": version.kind,
+        "encoding": version.encoding,
+        "layout": version.mapping.layout,
+        "columns": {column.name: column.type for column in version.columns},
+        "rows": version.rows,
+        "notes": notes,
+        "findings": found,
+    }
+    head = translate(
+        "cli.check.head", options.language, file=version.name, rows=version.rows, layout=version.mapping.layout
+    )
+    told = [f"- {item['message']}" for item in found] or [translate("cli.check.clean", options.language)]
+    return Outcome(values, "\n".join([head, *notes, *told]))
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
+    "open": open_page,
+    "run": run,
+    "resume": resume,
+    "runs": runs,
+    "export": export,
+    "chat": chat,
+    "check": check,
+}
+
+
+# What they share
+
+
+@contextmanager
+def _studio(options: argparse.Namespace, *, read_only: bool = False, worker: bool = False) -> Iterator[Studio]:
+    """The workspace, opened. A bug inside goes to its log with one plain line to the user."""
+    settings = read_settings(options.workspace)
+    _quiet_libraries()
+    with Studio(settings, read_only=read_only, worker=worker) as studio:
+        try:
+            yield studio
+        except StudioError:
+            raise
+        except Exception as error:
+            if read_only:
+                raise
+            log.exception("the command failed")
+            raise FaultError("error.bug", log=str(settings.workspace / "logs" / "studio.log")) from error
+
+
+def _quiet_libraries() -> None:
+    """Bars and deprecations of libraries are no news to who types commands (`python -W` still shows them)."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+
+
+def _existing_file(name: str) -> Path:
+    path = Path(name).expanduser().absolute()
+    if not path.is_file():
+        raise InputError("error.cli.no_file", file=name)
+    return path
+
+
+def _open_data(studio: Studio, name: str) -> Version:
+    """A file, or the name of a sample data set."""
+    if not Path(name).expanduser().exists() and name in {card.name for card in studio.datasets.samples()}:
+        return studio.datasets.open_sample(name)
+    return studio.datasets.import_file(_existing_file(name))
+
+
+def _source(model: str) -> str:
+    """A folder's full path, so that the run can be resumed from anywhere; other names stay."""
+    folder = Path(model).expanduser()
+    return str(folder.absolute()) if folder.is_dir() else model
+
+
+def _make_spec(options: argparse.Namespace, studio: Studio, version: Version | None) -> RunSpec:
+    if options.spec is not None:
+        try:
+            text = _existing_file(str(options.spec)).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise InputError("error.cli.not_text", file=str(options.spec)) from None
+        spec = load_spec(text, options.spec.name)
+        if options.preset:
+            spec = find_preset(studio.settings.presets, options.preset).apply(spec)
+    elif version is None:
+        raise InputError("error.cli.no_data")
+    else:
+        spec = studio.default_spec(version.id, options.preset or "quick-look")
+    changes: dict[str, Any] = {}
+    if version is not None:
+        changes |= {"data.version": version.id, "data.mapping": None}
+    if options.model:
+        changes["model.source"] = options.model
+    spec = with_changes(spec, changes | {path: _value(path, text) for path, text in options.changes})
+    if not spec.data.version:
+        raise InputError("error.cli.no_data")
+    return with_changes(spec, {"model.source": _source(spec.model.source)})
+
+
+def _value(path: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError("error.cli.value", command="studio run", name=f"--set {path}", value=text) from None
+
+
+# Training in the shell
+
+
+def _train(studio: Studio, name: str, language: str) -> Outcome:
+    """Train a queued run with a bar on standard error; Ctrl-C stops it as the page's button does."""
+    with _stopping(studio, language):
+        training = _in_background(lambda: studio.runner.run_now(name))
+        _show(studio, name, training, language)
+    ended = training.result()
+    state = studio.runner.state(name)
+    folder = studio.store.run_folder(name)
+    values: dict[str, Any] = {
+        "run": name,
+        "name": studio.runner.record(name).name,
+        "status": ended.status,
+        "steps": ended.step,
+        "total_steps": state.total_steps,
+        **_losses(state),
+        "seconds": round(ended.seconds, 3),
+        "adapter": str(folder / ended.adapter) if ended.adapter else None,
+        "adapter_sha256": ended.adapter_sha256,
+        "notices": [translate(notice.key, language, **notice.values) for notice in state.notices],
+    }
+    if ended.status == "failed" and ended.key:
+        values |= {"error": translate(ended.key, language, **ended.values), "key": ended.key}
+    return Outcome(values, _train_text(values, ended, language), code=0 if ended.status == "done" else 1)
+
+
+def _train_text(values: dict[str, Any], ended: Ended, language: str) -> str:
+    shown = {name: "-" if value is None else value for name, value in values.items()}
+    for name in ("loss_before", "loss_after"):
+        if isinstance(values[name], float):
+            shown[name] = f"{values[name]:.4f}"
+    lines = [*values["notices"], translate(f"cli.train.{ended.status}", language, **shown)]
+    if ended.adapter:
+        lines.append(translate("cli.train.next", language, run=values["run"]))
+    return "\n".join(lines)
+
+
+def _losses(state: RunState) -> dict[str, float | str | None]:
+    """Loss before and after: of the validation rows, or of the training rows where there are none."""
+    if state.validation_loss_before is not None:
+        after = state.latest("validation_loss")
+        if state.ended and state.ended.validation_loss is not None:
+            after = state.ended.validation_loss
+        return {"loss_before": state.validation_loss_before, "loss_after": after, "loss_of": "validation"}
+    points = state.curves.get("loss", [])
+    ends = (points[0][1], points[-1][1]) if points else (None, None)
+    return {"loss_before": ends[0], "loss_after": ends[1], "loss_of": "training"}
+
+
+def _in_background(work: Callable[[], Ended]) -> Future[Ended]:
+    """Work in a thread that does not keep the process alive."""
+    future: Future[Ended] = Future()
+
+    def body() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # handed to whoever asks for the result
+            future.set_exception(error)
+
+    threading.Thread(target=body, name="studio-training", daemon=True).start()
+    return future
+
+
+def _show(studio: Studio, name: str, training: Future[Ended], language: str) -> None:
+    from tqdm import tqdm
+
+    with tqdm(desc=translate("cli.train.preparing", language), unit=translate("cli.train.unit", language),
+              file=sys.stderr, total=0, mininterval=0.2) as bar:  # fmt: skip
+        running = True
+        while running:
+            running = bool(wait([training], timeout=_POLL_SECONDS).not_done)
+            state = studio.runner.state(name)
+            if state.started is None:
+                continue
+            if not bar.total:
+                bar.set_description(studio.runner.record(name).name, refresh=False)
+                bar.reset(state.total_steps)
+                bar.initial = state.started.from_step
+            if state.step == bar.n and not sys.stderr.isatty():
+                continue  # a log file gets a line per step, not one per look
+            bar.n = state.step
+            losses = {key: state.latest(key) for key in ("loss", "validation_loss")}
+            shown = {translate(f"cli.train.{k}", language): f"{v:.3f}" for k, v in losses.items() if v is not None}
+            bar.set_postfix(shown, refresh=False)
+            bar.refresh()
+
+
+@contextmanager
+def _stopping(studio: Studio, language: str) -> Iterator[None]:
+    """The first Ctrl-C lets the run save its adapter and end; the second leaves at once, as a crash would."""
+    asked = False
+
+    def handle(*_: object) -> None:
+        nonlocal asked
+        if asked:
+            os._exit(1)
+        asked = True
+        print("\n" + translate("cli.train.stopping", language), file=sys.stderr, flush=True)
+        studio.runner.interrupt()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _export_bar(language: str) -> Iterator[Callable[[float, str], None]]:
+    from tqdm import tqdm
+
+    form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}"
+    with tqdm(total=1.0, file=sys.stderr, bar_format=form, desc=translate("cli.export.bar", language)) as bar:
+
+        def tell(share: float, key: str) -> None:
+            bar.set_description(translate(key, language), refresh=False)
+            bar.update(share - bar.n)
+
+        yield tell
+
+
+# Text
+
+
+def _told(item: Finding, language: str) -> dict[str, Any]:
+    return {
+        "kind": item.key.removeprefix("finding."),
+        "severity": item.severity,
+        "message": item.message(language),
+        "count": item.count,
+        "rows": list(item.examples),
+        "fix": item.fix,
+    }
+
+
+def _runs_text(rows: list[dict[str, Any]], language: str) -> str:
+    if not rows:
+        return translate("cli.runs.none", language)
+    names = ("run", "name", "status", "steps", "loss_before", "loss_after", "data", "model")
+    head = [translate(f"cli.runs.{name}", language) for name in names]
+    table = [head, *([_cell(row, name, language) for name in names] for row in rows)]
+    widths = [max(_width(line[i]) for line in table) for i in range(len(names))]
+    return "\n".join(
+        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in table
+    )
+
+
+def _cell(row: dict[str, Any], name: str, language: str) -> str:
+    value = row[name]
+    if name == "steps":
+        return f"{value}/{row['total_steps']}"
+    if name == "status":
+        return translate(f"cli.status.{value}", language)
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if isinstance(value, float) else _printable(str(value))
+
+
+def _printable(text: str) -> str:
+    """Names and answers come from files and models: control characters must not reach the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _width(text: str) -> int:
+    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)

@@ -1,0 +1,187 @@
+"""The words of the command line: its commands, options and help, in the user's language.
+
+Nothing heavy is imported here, so that `studio --help` answers at once.
+"""
+
+import argparse
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from studio import __version__
+from studio.errors import InputError
+from studio.messages import LANGUAGES, translate
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command came to: `values` for `--json` (an `error` in it is also told), `text` for people."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    text: str = ""
+    code: int = 0
+
+
+# What argparse says (3.11 to 3.14) -> the sentence that says it in the user's language.
+_USAGE = (
+    (r"the following arguments are required: (?P<names>.+)", "error.cli.required"),
+    (r"unrecognized arguments: (?P<names>.+)", "error.cli.unrecognized"),
+    (r"argument (?P<name>.+?): invalid choice: (?P<value>.+?) \(choose from (?P<known>.+)\)", "error.cli.choice"),
+    (r"argument (?P<name>.+?): invalid \w+ value: (?P<value>.+)", "error.cli.value"),
+    (r"argument (?P<name>.+?): expected .*", "error.cli.expected"),
+)
+
+
+class CommandParser(argparse.ArgumentParser):
+    """argparse whose own words are in the user's language, and whose mistakes are InputErrors."""
+
+    def __init__(self, *, language: str, about: str, **options: Any) -> None:
+        say = Say(language)
+
+        class Formatter(argparse.HelpFormatter):
+            def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
+                super().add_usage(usage, actions, groups, say("cli.usage") if prefix is None else prefix)
+
+        super().__init__(
+            description=say(about), formatter_class=Formatter, add_help=False, allow_abbrev=False, **options
+        )
+        self.words = self.add_argument_group(say("cli.arguments"))
+        self.group = self.add_argument_group(say("cli.options"))
+
+    def error(self, message: str) -> NoReturn:
+        for pattern, key in _USAGE:
+            if found := re.fullmatch(pattern, message, re.DOTALL):
+                raise InputError(key, command=self.prog, **found.groupdict())
+        raise InputError("error.cli.other", command=self.prog, detail=message)
+
+
+class Say:
+    """The sentences of one language; for argparse, whose help strings are %-formatted, per cent signs are doubled."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+
+    def __call__(self, key: str, **values: object) -> str:
+        return translate(key, self.language, **values).replace("%", "%%")
+
+
+def build_parser(language: str) -> CommandParser:
+    """The whole command line. `action` in the result names the command's function."""
+    say = Say(language)
+    parser = CommandParser(language=language, about="cli.about", prog="studio")
+    _common(parser, say, top=True)
+    parser.set_defaults(action="open")
+    parser.group.add_argument("--port", type=_port, help=say("cli.open.port"), metavar="N")
+    parser.group.add_argument("--no-browser", action="store_true", help=say("cli.open.no_browser"))
+    parser.group.add_argument("--version", action="version", version=__version__, help=say("cli.version"))
+    commands = _commands(parser, say)
+
+    def command(name: str, place: Any = commands, action: str | None = None) -> CommandParser:
+        about = f"cli.{action or name}.about"
+        made = place.add_parser(name, language=language, about=about, help=say(about))
+        made.set_defaults(action=action or name)
+        _common(made, say)
+        return made
+
+    _run_options(command("run"), say)
+    resume = command("resume")
+    resume.words.add_argument("run", metavar="RUN", help=say("cli.run_id"))
+    command("runs")
+    export = command("export")
+    export.words.add_argument("run", metavar="RUN", help=say("cli.run_id"))
+    export.group.add_argument("--to", type=Path, required=True, metavar="DIR_OR_ZIP", help=say("cli.export.to"))
+    export.group.add_argument("--step", type=int, metavar="N", help=say("cli.step"))
+    _chat_options(command("chat"), say)
+    data = command("data")
+    data.set_defaults(action="data")
+    _check_options(command("check", _commands(data, say, required=True), action="check"), say)
+    return parser
+
+
+def _commands(parser: CommandParser, say: Say, required: bool = False) -> Any:
+    return parser.add_subparsers(
+        title=say("cli.commands"), metavar="COMMAND", required=required, parser_class=CommandParser, dest="command"
+    )
+
+
+def _common(parser: CommandParser, say: Say, top: bool = False) -> None:
+    """Options every command takes, before or after its name (SUPPRESS keeps what was said before it)."""
+    unsaid: Any = None if top else argparse.SUPPRESS
+    options = parser.group
+    options.add_argument("-h", "--help", action="help", default=argparse.SUPPRESS, help=say("cli.help"))
+    options.add_argument("--workspace", type=Path, default=unsaid, metavar="DIR", help=say("cli.workspace"))
+    options.add_argument("--language", choices=LANGUAGES, default=unsaid, help=say("cli.language"))
+    options.add_argument(
+        "--json", action="store_true", default=False if top else argparse.SUPPRESS, help=say("cli.json")
+    )
+
+
+def _run_options(parser: CommandParser, say: Say) -> None:
+    parser.words.add_argument("spec", nargs="?", type=Path, metavar="SPEC.yaml", help=say("cli.run.spec"))
+    options = parser.group
+    options.add_argument("--data", metavar="FILE", help=say("cli.run.data"))
+    options.add_argument("--model", metavar="MODEL", help=say("cli.run.model"))
+    options.add_argument("--preset", metavar="PRESET", help=say("cli.run.preset"))
+    options.add_argument(
+        "--set", action="append", default=[], type=_setting, dest="changes", metavar="NAME=VALUE",
+        help=say("cli.run.set"),
+    )  # fmt: skip
+    options.add_argument("--name", default="", metavar="NAME", help=say("cli.run.name"))
+
+
+def _chat_options(parser: CommandParser, say: Say) -> None:
+    parser.words.add_argument("run", metavar="RUN", help=say("cli.run_id"))
+    options = parser.group
+    options.add_argument("--prompt", required=True, metavar="TEXT", help=say("cli.chat.prompt"))
+    options.add_argument("--system", default="", metavar="TEXT", help=say("cli.chat.system"))
+    options.add_argument("--step", type=int, metavar="N", help=say("cli.step"))
+    options.add_argument("--seed", type=int, default=0, metavar="N", help=say("cli.chat.seed"))
+    options.add_argument(
+        "--temperature", type=_number(0, 5), default=0.0, metavar="T", help=say("cli.chat.temperature")
+    )
+    options.add_argument("--top-p", type=_number(0, 1), default=1.0, metavar="P", help=say("cli.chat.top_p"))
+    options.add_argument("--max-tokens", type=_whole(1), default=128, metavar="N", help=say("cli.chat.max_tokens"))
+
+
+def _check_options(parser: CommandParser, say: Say) -> None:
+    parser.words.add_argument("file", metavar="FILE", help=say("cli.check.file"))
+    options = parser.group
+    options.add_argument("--model", default="starter", metavar="MODEL", help=say("cli.run.model"))
+    options.add_argument("--max-length", type=_whole(16), default=256, metavar="N", help=say("cli.check.max_length"))
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65_535:
+        raise ValueError(text)
+    return port
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise ValueError(text)
+        return value
+
+    return number
+
+
+def _number(least: float, most: float) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = float(text)
+        if not least <= value <= most:
+            raise ValueError(text)
+        return value
+
+    return number
+
+
+def _setting(text: str) -> tuple[str, str]:
+    """`training.epochs=1` as path and value; the value is read as YAML when it is applied."""
+    path, equals, value = text.partition("=")
+    if not (path and equals):
+        raise ValueError(text)
+    return path, value

@@ -1,0 +1,265 @@
+"""Conversation + tokenizer -> token ids and loss mask, and the same as coloured text.
+
+The prompt is tokenised exactly as a chat would (the template with its generation prompt), the answer after it on
+its own, so that what the model learns to continue is what it will be given. With `loss_on="answer"` all answers of
+the conversation carry loss, each with its end-of-turn token; the last answer is the one counted as the answer.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
+
+from jinja2 import TemplateError
+
+from studio.data.formats import Conversation, Message
+from studio.errors import DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+UNTRAINED = -100
+LossOn = Literal["answer", "all"]
+_BATCH = 256
+_TAIL_CHARACTERS = 2_000
+
+
+class TemplateRefusal(DataError):
+    """The template takes no such row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A row as the trainer reads it. `ids` and `labels` are cut to the longest length; the counts are of all of it."""
+
+    ids: tuple[int, ...]
+    labels: tuple[int, ...]
+    prompt_tokens: int
+    answer_tokens: int
+    truncated: bool
+
+    @property
+    def trained_tokens(self) -> int:
+        """Tokens that carry loss: the first of a row is never predicted."""
+        return sum(label != UNTRAINED for label in self.labels[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Token counts of a row before cutting, the template's own tokens included.
+
+    `trained_tokens` are those left with loss after cutting. `refused`: why the template takes no such row.
+    """
+
+    row_id: int
+    prompt_tokens: int
+    answer_tokens: int
+    trained_tokens: int
+    truncated: bool
+    refused: str | None = None
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.answer_tokens
+
+    @property
+    def lost(self) -> bool:
+        """Nothing of it is learned: the answer was cut away."""
+        return self.refused is None and not self.trained_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of the rendered text. `tokens` is 1, or more where a character is made of several; 0 for what is cut.
+
+    `trained`: carries loss. `cut`: behind the longest length, not seen by the model.
+    """
+
+    text: str
+    trained: bool
+    tokens: int = 1
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendered:
+    """`earlier` are the character ranges of the answers within the prompt."""
+
+    prompt: str
+    answer: str
+    earlier: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """Ids of the whole row with their character ranges in prompt + answer, and which carry loss."""
+
+    ids: list[int]
+    offsets: list[tuple[int, int]]
+    trained: list[bool]
+    prompt_tokens: int
+
+
+def tokenize(
+    conversation: Conversation, tokenizer: "PreTrainedTokenizerBase", max_length: int, loss_on: LossOn = "answer"
+) -> Example:
+    """Raises DataError when the tokenizer has no chat template, or its template refuses the row."""
+    encoded = _encode([_render(conversation, tokenizer)], tokenizer, loss_on)[0]
+    return _example(encoded, max_length)
+
+
+def _example(encoded: _Encoded, max_length: int) -> Example:
+    ids = encoded.ids[:max_length]
+    labels = [i if trained else UNTRAINED for i, trained in zip(ids, encoded.trained, strict=False)]
+    return Example(
+        ids=tuple(ids),
+        labels=tuple(labels),
+        prompt_tokens=encoded.prompt_tokens,
+        answer_tokens=len(encoded.ids) - encoded.prompt_tokens,
+        truncated=len(encoded.ids) > max_length,
+    )
+
+
+def lengths(
+    rows: Sequence[tuple[int, Conversation]],
+    tokenizer: "PreTrainedTokenizerBase",
+    max_length: int,
+    loss_on: LossOn = "answer",
+) -> Iterator[Lengths]:
+    """Counts of many rows, in order. A row that the template refuses is told, not raised."""
+    waiting = iter(rows)
+    while batch := list(islice(waiting, _BATCH)):
+        rendered: dict[int, _Rendered] = {}
+        refused: dict[int, str] = {}
+        for place, (_, conversation) in enumerate(batch):
+            try:
+                rendered[place] = _render(conversation, tokenizer)
+            except TemplateRefusal as error:
+                refused[place] = str(error.values["reason"])
+        encoded = dict(zip(rendered, _encode(list(rendered.values()), tokenizer, loss_on), strict=True))
+        for place, (row_id, _) in enumerate(batch):
+            if place in refused:
+                yield Lengths(row_id, 0, 0, 0, truncated=False, refused=refused[place])
+                continue
+            found = encoded[place]
+            total = len(found.ids)
+            trained = sum(found.trained[1:max_length])
+            yield Lengths(row_id, found.prompt_tokens, total - found.prompt_tokens, trained, total > max_length)
+
+
+def view(
+    conversation: Conversation,
+    tokenizer: "PreTrainedTokenizerBase",
+    max_length: int,
+    loss_on: LossOn = "answer",
+) -> tuple[Span, ...]:
+    """The row as the model sees it, token by token; tokens that share a character are shown as one.
+
+    Joined, the spans are the rendered text (of the part that is cut only the beginning), and an end token where the
+    template writes none.
+    """
+    rendered = _render(conversation, tokenizer)
+    encoded = _encode([rendered], tokenizer, loss_on)[0]
+    text = rendered.prompt + rendered.answer
+    shown = min(len(encoded.ids), max_length)
+    placed = [i for i, offset in enumerate(encoded.offsets) if offset != _NO_PLACE]
+    spans: list[Span] = []
+    place = end = 0
+    while place < shown:
+        last, stop = place + 1, encoded.offsets[place][1]
+        while last < shown and encoded.offsets[last][0] < stop and encoded.offsets[last] not in _NOWHERE:
+            stop = max(stop, encoded.offsets[last][1])
+            last += 1
+        trained = any(encoded.trained[place:last])
+        if encoded.offsets[place] == _NO_PLACE:
+            spans.append(Span(str(tokenizer.convert_ids_to_tokens(encoded.ids[place])), trained))
+        else:
+            stop = len(text) if last > placed[-1] else max(stop, end)
+            spans.append(Span(text[end:stop], trained, last - place))
+            end = stop
+        place = last
+    if len(encoded.ids) > shown:
+        rest = text[end:]
+        tail = rest if len(rest) <= _TAIL_CHARACTERS else f"{rest[:_TAIL_CHARACTERS]}…"
+        spans.append(Span(tail, trained=False, tokens=0, cut=True))
+    return tuple(spans)
+
+
+# Rendering
+
+
+def prompt_text(messages: Sequence[Message], tokenizer: "PreTrainedTokenizerBase") -> str:
+    """What a chat gives the model to go on from."""
+    return _apply(messages, tokenizer, generation=True)
+
+
+def _apply(messages: Sequence[Message], tokenizer: Any, *, generation: bool) -> str:
+    turns = [{"role": m.role, "content": m.content} for m in messages]
+    try:
+        return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=generation)
+    except TemplateError as error:
+        raise TemplateRefusal("error.data.template", reason=error.message or type(error).__name__) from None
+
+
+def _render(conversation: Conversation, tokenizer: Any) -> _Rendered:
+    if not tokenizer.chat_template:
+        raise DataError("error.data.no_template")
+    prompt = _apply(conversation.prompt, tokenizer, generation=True)
+    whole = _apply(conversation.messages, tokenizer, generation=False)
+    # Where the template writes an answer otherwise than it asks for one, a chat would go on from the prompt.
+    begins = whole.startswith(prompt)
+    answer = _without_tail(whole[len(prompt) :], tokenizer) if begins else conversation.answer
+    earlier = []
+    for number, turn in enumerate(conversation.prompt):
+        if turn.role == "assistant":
+            before = _apply(conversation.prompt[:number], tokenizer, generation=True) if number else ""
+            after = _without_tail(_apply(conversation.prompt[: number + 1], tokenizer, generation=False), tokenizer)
+            # Some templates rewrite earlier turns (they leave out reasoning): those are read, not learned.
+            if prompt.startswith(after) and after.startswith(before):
+                earlier.append((len(before), len(after)))
+    return _Rendered(prompt, answer, tuple(earlier))
+
+
+def _without_tail(text: str, tokenizer: Any) -> str:
+    """Without the line end behind the end-of-turn token: a chat has stopped before it."""
+    short = text.rstrip()
+    return short if short.endswith(tuple(tokenizer.all_special_tokens) or ("\0",)) else text
+
+
+# Encoding
+
+_NO_PLACE = (-1, -1)
+_NOWHERE = ((0, 0), _NO_PLACE)
+
+
+def _encode(rendered: Sequence[_Rendered], tokenizer: Any, loss_on: LossOn) -> list[_Encoded]:
+    if not rendered:
+        return []
+    if not tokenizer.is_fast:
+        raise DataError("error.data.slow_tokenizer", tokenizer=type(tokenizer).__name__)
+    options = {"add_special_tokens": False, "return_offsets_mapping": True, "return_attention_mask": False}
+    options |= {"return_token_type_ids": False, "verbose": False}
+    prompts = tokenizer([r.prompt for r in rendered], **options)
+    answers = tokenizer([r.answer for r in rendered], **options)
+    special = set(tokenizer.all_special_ids)
+    made = []
+    for place, item in enumerate(rendered):
+        prompt_ids, answer_ids = prompts["input_ids"][place], list(answers["input_ids"][place])
+        prompt_offsets, shift = prompts["offset_mapping"][place], len(item.prompt)
+        answer_offsets = [(start + shift, stop + shift) for start, stop in answers["offset_mapping"][place]]
+        if tokenizer.eos_token_id is not None and (not answer_ids or answer_ids[-1] not in special):
+            answer_ids.append(tokenizer.eos_token_id)
+            answer_offsets.append(_NO_PLACE)
+        if loss_on == "all":
+            trained = [True] * (len(prompt_ids) + len(answer_ids))
+        else:
+            trained = _within(prompt_offsets, item.earlier) + [True] * len(answer_ids)
+        made.append(_Encoded([*prompt_ids, *answer_ids], [*prompt_offsets, *answer_offsets], trained, len(prompt_ids)))
+    return made
+
+
+def _within(offsets: Sequence[tuple[int, int]], ranges: Sequence[tuple[int, int]]) -> list[bool]:
+    """Which tokens lie wholly inside one of the ranges (both are in order)."""
+    if not ranges:
+        return [False] * len(offsets)
+    return [any(start >= low and stop <= high and stop > start for low, high in ranges) for start, stop in offsets]

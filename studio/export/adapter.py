@@ -1,0 +1,79 @@
+"""An adapter as files that plain PEFT loads, packed into one zip.
+
+The files carry no path of this machine: the base is named as others know it. Equal adapters give equal zips.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import zipfile
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
+
+from studio.errors import ExportError
+from studio.models.catalog import ModelIdentity
+from studio.models.loading import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+
+CARD = "README.md"
+SPEC = "run-spec.yaml"
+_PRIVATE = ("name_or_path", "is_local", "local_files_only")
+_LEVEL = 6
+
+
+def write_adapter(source: Path, target: Path, base: ModelIdentity) -> str:
+    """Copy an adapter's two files; returns the SHA-256 of the weights as written."""
+    config = json.loads((source / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = base.name
+    config["revision"] = base.commit
+    config["inference_mode"] = True
+    _write_json(target / ADAPTER_CONFIG, config)
+    shutil.copyfile(source / ADAPTER_WEIGHTS, target / ADAPTER_WEIGHTS)
+    return sha256_of(target / ADAPTER_WEIGHTS)
+
+
+def write_tokenizer(tokenizer: PreTrainedTokenizerBase, target: Path) -> None:
+    """The tokenizer as the run used it, with the defaults it was given."""
+    tokenizer.save_pretrained(target)
+    file = target / "tokenizer_config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    _write_json(file, {key: value for key, value in config.items() if key not in _PRIVATE})
+
+
+def pack(folder: Path, target: Path, stamp: float) -> None:
+    """All files of `folder` as a zip, on disk when this returns. `stamp` is the time every entry bears."""
+    when = time.gmtime(max(stamp, 315_532_800))[:6]  # a zip knows no time before 1980
+    with target.open("wb") as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
+            for path in sorted(folder.iterdir()):
+                entry = zipfile.ZipInfo(path.name, when)
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                entry.external_attr = 0o644 << 16
+                with path.open("rb") as source, archive.open(entry, "w", force_zip64=True) as packed:
+                    shutil.copyfileobj(source, packed, 1 << 20)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def unpack(archive: Path, target: Path) -> None:
+    """Every file of a zip made by `pack`. Raises ExportError when it does not read back whole."""
+    with zipfile.ZipFile(archive) as opened:
+        damaged = opened.testzip()
+        if damaged is not None:
+            raise ExportError("error.export.damaged", file=str(archive), entry=damaged)
+        for entry in opened.infolist():
+            if Path(entry.filename).name != entry.filename:
+                raise ExportError("error.export.damaged", file=str(archive), entry=entry.filename)
+            opened.extract(entry, target)
+
+
+def sha256_of(file: Path) -> str:
+    """Hex digest of a file."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _write_json(file: Path, values: object) -> None:
+    file.write_text(json.dumps(values, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

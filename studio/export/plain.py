@@ -1,0 +1,48 @@
+"""Answers of an exported adapter as anybody gets them: transformers and PEFT alone, in a process of its own.
+
+Run as a script: reads a JSON request from standard input, writes `answers.json` and `scores.safetensors` into the
+folder the request names. It imports nothing of the studio, so that what it shows holds without the studio.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def main() -> None:
+    import torch
+    from peft import PeftModel
+    from safetensors.torch import save_file
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    request: dict[str, Any] = json.load(sys.stdin)
+    dtype = getattr(torch, request["dtype"])
+    base = AutoModelForCausalLM.from_pretrained(request["base"], dtype=dtype, use_safetensors=True)
+    model = PeftModel.from_pretrained(base.to(request["device"]), request["adapter"]).eval()
+    tokenizer = AutoTokenizer.from_pretrained(request["adapter"])
+    answers, scores = [], {}
+    for i, messages in enumerate(request["prompts"]):
+        inputs = tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        ).to(request["device"])
+        with torch.no_grad():
+            scores[str(i)] = model(**inputs).logits[0, -1].float().cpu().contiguous()
+            output = model.generate(
+                **inputs,
+                do_sample=False,
+                max_new_tokens=request["max_new_tokens"],
+                eos_token_id=request["stops"],
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        ids = output[0, inputs["input_ids"].shape[1] :].tolist()
+        ids = ids[: next((place for place, token in enumerate(ids) if token in request["stops"]), len(ids))]
+        text = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        answers.append({"ids": ids, "text": text})
+    folder = Path(request["folder"])
+    save_file(scores, folder / "scores.safetensors")
+    (folder / "answers.json").write_text(json.dumps(answers), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,258 @@
+"""Models and tokenizers, loaded whole and safe: from safetensors only, and never with code that a model brings.
+
+What a tokenizer lacks (pad token, end token, chat template) gets a named default, told in a Notice and saved with
+every export. Nothing is added to the vocabulary: an adapter then fits the base model as everybody has it.
+"""
+
+import gc
+import hashlib
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from studio.errors import ModelError, ResourceError, StudioError
+from studio.models import folder as folders
+from studio.models.catalog import ModelIdentity, default_template_notice, find_files, find_tokenizer
+from studio.models.device import Device
+from studio.runs.events import Notice
+from studio.settings import Settings
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+# The chat template of models that bring none. Turns end with the end token; a new line stands before each text,
+# so that no tokenizer joins the template's last letters with the first ones of an answer.
+PLAIN_TEMPLATE = (
+    "{{- bos_token -}}"
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'system' -%}{{- message['content'] + '\n\n' -}}"
+    "{%- elif message['role'] == 'assistant' -%}"
+    "{{- '### Assistant:\n' + message['content'] + eos_token -}}"
+    "{%- if not loop.last -%}{{- '\n\n' -}}{%- endif -%}"
+    "{%- else -%}{{- '### User:\n' + message['content'] + '\n\n' -}}{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '### Assistant:\n' -}}{%- endif -%}"
+)
+_PAD_NAMES = ("<pad>", "<|pad|>", "[PAD]", "<|finetune_right_pad_id|>", "<|padding|>", "<|endoftext|>")
+_END_NAMES = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "</s>", "<|endoftext|>", "<eos>", "[EOS]")
+
+# transformers replaces functions of its classes while it loads: two loads at once could leave weights untied.
+_loading = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedTokenizer:
+    """A tokenizer with pad token, end token and chat template; `notices` tell which of them are defaults."""
+
+    tokenizer: PreTrainedTokenizerBase
+    notices: tuple[Notice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model in evaluation mode, on its device, with its tokenizer."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    identity: ModelIdentity
+    notices: tuple[Notice, ...]
+
+
+def load_tokenizer(source: str, settings: Settings) -> LoadedTokenizer:
+    """The tokenizer of a model. Raises ModelError when it is missing, broken, or has nothing to end an answer with."""
+    name, folder = find_tokenizer(source, settings)
+    return _read_tokenizer(name, folder)
+
+
+def load_model(
+    source: str,
+    settings: Settings,
+    device: Device,
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+) -> LoadedModel:
+    """A base model. `auto` takes the numbers the device computes well. Draws no random numbers.
+
+    Raises ModelError when files are missing, damaged, pickled or need code, ResourceError when memory is too small.
+    """
+    files = find_files(source, settings)
+    identity = files.identity()
+    ready = _read_tokenizer(files.name, files.folder)
+    dtype = device.torch_dtype if precision == "auto" else getattr(torch, precision)
+    try:
+        with _loading:
+            model = _read_model(files.folder, dtype).to(device.kind)  # type: ignore[arg-type]
+    except StudioError:
+        raise
+    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+            raise
+        raise ResourceError("error.model.memory", model=files.name, parameters=identity.parameters) from error
+    rows = cast(torch.Tensor, model.get_input_embeddings().weight).shape[0]
+    highest = max(ready.tokenizer.get_vocab().values(), default=0) + 1
+    if highest > rows:
+        raise ModelError("error.model.vocabulary", model=files.name, tokens=highest, embeddings=rows)
+    model.eval()
+    return LoadedModel(model, ready.tokenizer, identity, ready.notices)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a library's error means that memory ran out, of the machine or of the accelerator."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _read_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, SafetensorError) as error:
+        # A configuration can hold any value, and transformers checks few of them itself.
+        raise ModelError("error.model.unreadable", folder=str(folder), reason=_first_line(error)) from error
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+    model, report = loaded
+    wrong = sorted(str(entry[0]) for entry in report["mismatched_keys"])
+    if wrong:
+        raise ModelError("error.model.wrong_shapes", folder=str(folder), tensor=wrong[0], count=len(wrong))
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ModelError("error.model.missing_tensors", folder=str(folder), tensor=missing[0], count=len(missing))
+    return model
+
+
+def _read_tokenizer(name: str, folder: Path) -> LoadedTokenizer:
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # `tokenizers` raises plain Exceptions for a damaged file
+        raise ModelError("error.model.bad_tokenizer", folder=str(folder), reason=_first_line(error)) from error
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+    tokenizer.clean_up_tokenization_spaces = False  # text is decoded as it was trained, spaces included
+    notices: list[Notice] = []
+    if tokenizer.eos_token is None:
+        tokenizer.eos_token = _default_end(name, folder, tokenizer)
+        notices.append(
+            Notice(key="notice.model.default_end", values={"model": name, "token": str(tokenizer.eos_token)})
+        )
+    if tokenizer.pad_token is None:
+        vocabulary = tokenizer.get_vocab()
+        tokenizer.pad_token = next((n for n in _PAD_NAMES if n in vocabulary), tokenizer.eos_token)
+        notices.append(
+            Notice(key="notice.model.default_pad", values={"model": name, "token": str(tokenizer.pad_token)})
+        )
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = PLAIN_TEMPLATE
+        notices.append(default_template_notice(name))
+    elif isinstance(tokenizer.chat_template, dict):
+        tokenizer.chat_template = tokenizer.chat_template.get("default") or PLAIN_TEMPLATE
+    return LoadedTokenizer(tokenizer, tuple(notices))
+
+
+def _default_end(name: str, folder: Path, tokenizer: PreTrainedTokenizerBase) -> str:
+    """The token the model's own configuration ends with, else one that is known to mean it."""
+    for file in ("generation_config.json", folders.CONFIG):
+        if (folder / file).is_file():
+            ends = folders.read_json(folder, file).get("eos_token_id")
+            first = ends[0] if isinstance(ends, list) and ends else ends
+            token = tokenizer.convert_ids_to_tokens(first) if isinstance(first, int) and first >= 0 else None
+            if isinstance(token, str):
+                return token
+    vocabulary = tokenizer.get_vocab()
+    for known in _END_NAMES:
+        if known in vocabulary:
+            return known
+    raise ModelError("error.model.no_end_token", model=name, folder=str(folder))
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
+# Adapters
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterFile:
+    """An adapter's bytes as they were read, so that the hash is that of the very weights that are loaded."""
+
+    folder: Path
+    sha256: str
+    tensors: dict[str, torch.Tensor]
+
+
+def read_adapter(folder: Path) -> AdapterFile:
+    """Raises ModelError when the folder holds no whole adapter."""
+    file = folder / ADAPTER_WEIGHTS
+    if not file.is_file() or not (folder / ADAPTER_CONFIG).is_file():
+        raise ModelError("error.adapter.missing", folder=str(folder))
+    raw = file.read_bytes()
+    try:
+        tensors = load_tensors(raw)
+    except SafetensorError as error:
+        raise ModelError("error.adapter.damaged", file=str(file), reason=_first_line(error)) from None
+    return AdapterFile(folder, hashlib.sha256(raw).hexdigest(), tensors)
+
+
+def attach_adapter(model: "PreTrainedModel | PeftModel", adapter: AdapterFile, name: str) -> "PeftModel":
+    """Put the adapter on the model under `name`, beside those it has; the model's own weights stay as they are.
+
+    Draws no random numbers: a run that trains in the same process goes on exactly as if nobody had compared.
+    """
+    from peft import PeftConfig, PeftModel, set_peft_model_state_dict
+    from peft.tuners.lora import LoraConfig
+
+    config = PeftConfig.from_pretrained(str(adapter.folder))
+    if not isinstance(config, LoraConfig):
+        raise ModelError("error.adapter.not_lora", folder=str(adapter.folder), kind=str(config.peft_type))
+    config.inference_mode = True
+    config.base_model_name_or_path = None
+    try:
+        with torch.device("meta"):  # PEFT's own switch for this patches torch for every thread
+            if isinstance(model, PeftModel):
+                model.add_adapter(name, config)
+                wrapped = model
+            else:
+                wrapped = PeftModel(model, config, adapter_name=name)
+        result: Any = set_peft_model_state_dict(wrapped, adapter.tensors, adapter_name=name, low_cpu_mem_usage=True)
+    except (ValueError, RuntimeError, KeyError) as error:
+        raise ModelError("error.adapter.does_not_fit", folder=str(adapter.folder), reason=_first_line(error)) from error
+    left = [key for key in result.missing_keys if f".{name}." in key]
+    if left or result.unexpected_keys:
+        tensor = (left or result.unexpected_keys)[0]
+        raise ModelError("error.adapter.does_not_fit", folder=str(adapter.folder), reason=tensor)
+    base = cast(PreTrainedModel, wrapped.get_base_model())
+    for key, parameter in wrapped.named_parameters():
+        if f".{name}." in key:
+            parameter.requires_grad_(False)
+            parameter.data = parameter.data.to(base.device)
+    wrapped.eval()
+    return wrapped
+
+
+def free_memory() -> None:
+    """Give back what nobody refers to any more, to the system and to other users of the accelerator."""
+    gc.collect()
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

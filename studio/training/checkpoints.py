@@ -1,0 +1,89 @@
+"""The checkpoints of a run on disk: which are whole, what is left of old ones, what a killed process left behind.
+
+A checkpoint is written into `checkpoint-<step>`, synced, and only then named in the record. A folder that the
+record does not name is therefore half done and is removed.
+"""
+
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from studio.errors import ModelError
+from studio.models.folder import read_header
+from studio.runs.events import Checkpoint
+from studio.runs.store import sync_folder
+
+ADAPTER_FILE = "adapter_model.safetensors"
+ADAPTER_FILES = ("adapter_config.json", ADAPTER_FILE)
+# torch.save writes zip files, whose directory stands at the end: a cut one is seen at once.
+TRAINING_STATE = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
+TRAINER_STATE = "trainer_state.json"
+# Only the newest checkpoints can be resumed from; the older ones keep their adapter, to be compared.
+_RESUMABLE = 2
+
+
+def resume_point(folder: Path, history: Sequence[Checkpoint]) -> Checkpoint | None:
+    """The newest checkpoint that is still there and whole; None: begin again."""
+    return next((c for c in reversed(history) if is_whole(folder / c.path)), None)
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether every file that resuming reads is there and complete."""
+    if not all((checkpoint / name).is_file() for name in (*ADAPTER_FILES, *TRAINING_STATE, TRAINER_STATE)):
+        return False
+    try:
+        read_header(checkpoint / ADAPTER_FILE)
+        for name in (TRAINER_STATE, ADAPTER_FILES[0]):
+            json.loads((checkpoint / name).read_text(encoding="utf-8"))
+    except (ModelError, ValueError):
+        return False
+    return all(zipfile.is_zipfile(checkpoint / name) for name in TRAINING_STATE)
+
+
+def has_adapter(folder: Path, checkpoint: Checkpoint) -> bool:
+    """Whether the checkpoint's adapter is there and complete."""
+    try:
+        read_header(folder / checkpoint.path / ADAPTER_FILE)
+    except (ModelError, OSError):
+        return False
+    return (folder / checkpoint.path / ADAPTER_FILES[0]).is_file()
+
+
+def forget_training_state(folder: Path, checkpoints: Sequence[Checkpoint]) -> None:
+    """Remove what only resuming needs (two thirds of a checkpoint) from all but the newest ones."""
+    for old in checkpoints[:-_RESUMABLE]:
+        for name in TRAINING_STATE:
+            (folder / old.path / name).unlink(missing_ok=True)
+
+
+def sweep(folder: Path, known: Sequence[Checkpoint]) -> None:
+    """Remove what a killed process left half done: checkpoints the record does not know, temporary folders."""
+    names = {c.path for c in known}
+    for path in folder.iterdir():
+        unfinished = path.name.startswith("checkpoint-") and path.name not in names
+        if path.is_dir() and (unfinished or path.name.endswith(".partial")):
+            shutil.rmtree(path)
+
+
+def best_checkpoint(checkpoints: Sequence[Checkpoint], keep_best: bool) -> Checkpoint:
+    """The one with the lowest validation loss, the earlier of equals; or the last one. Raises ValueError if empty."""
+    measured = [(c.validation_loss, c.step, c) for c in checkpoints if c.validation_loss is not None]
+    if keep_best and measured:
+        return min(measured, key=lambda item: item[:2])[2]
+    return checkpoints[-1]
+
+
+def keep_adapter(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Copy the checkpoint's adapter to `adapter/`, whole or not at all."""
+    target, partial = folder / "adapter", folder / "adapter.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    for name in ADAPTER_FILES:
+        shutil.copyfile(folder / checkpoint.path / name, partial / name)
+    sync_folder(partial)
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(partial, target)
+    return target

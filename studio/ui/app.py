@@ -1,0 +1,204 @@
+"""The page in both languages, and the server that shows it to this machine only."""
+
+import asyncio
+import contextlib
+import json
+import locale
+import os
+import socket
+import threading
+import webbrowser
+from collections.abc import AsyncIterator, Callable
+from html import escape
+from typing import TYPE_CHECKING
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads it whenever a page starts
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from studio.errors import InputError
+from studio.messages import LANGUAGES, translate
+from studio.ui import compare_tab, data_tab, export_tab, runs_tab, start_tab, train_tab
+from studio.ui.page import TABS, Page, chosen, html
+from studio.ui.security import OwnPageOnly
+from studio.ui.theme import make_theme, read_css
+
+if TYPE_CHECKING:
+    from studio.backend.studio import Studio
+
+_TABS = {
+    "start": start_tab,
+    "data": data_tab,
+    "train": train_tab,
+    "runs": runs_tab,
+    "compare": compare_tab,
+    "export": export_tab,
+}
+LANGUAGE_COOKIE = "studio-language"
+_LANGUAGE_NAMES = {"en": "English", "ja": "日本語"}
+_ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="10" fill="#5b63e6"/>'
+    '<path d="M8 21c4 0 4-10 8-10s4 10 8 10" fill="none" stroke="#fff" stroke-width="3" stroke-linecap="round"/></svg>'
+)
+_YEAR_SECONDS = 365 * 24 * 3600
+_OPEN_TAB = f"() => {{ const tab = location.hash.slice(1); return {list(TABS)!r}.includes(tab) ? tab : 'start'; }}"
+
+
+def build_app(studio: "Studio", language: str) -> gr.Blocks:
+    """The page in one language: six tabs in the order of the work."""
+    with gr.Blocks(title=translate("ui.title", language), analytics_enabled=False, fill_width=True) as blocks:
+        html(_header(language), elem_id="studio-header")
+        tabs = gr.Tabs(elem_id="studio-tabs", selected="start")
+        workspace = studio.settings.workspace
+        page = Page(studio, language, tabs, chosen("version", workspace), chosen("run", workspace))
+        with tabs:
+            for name in TABS:
+                with gr.Tab(page.t(f"ui.tab.{name}"), id=name, elem_id=f"tab-{name}") as tab:
+                    _TABS[name].build(page, blocks, tab)
+                tab.select(None, js=f"() => {{ history.replaceState(null, '', '#{name}'); }}", queue=False)
+        wanted = gr.Textbox("start", visible=False)
+        blocks.load(None, outputs=wanted, js=_OPEN_TAB, queue=False)
+        wanted.change(lambda tab: gr.Tabs(selected=tab), wanted, tabs, queue=False, show_progress="hidden")
+    blocks.queue(default_concurrency_limit=8)
+    return blocks
+
+
+def _header(language: str) -> str:
+    links = "".join(
+        f'<a href="/language/{other}" lang="{other}"{" aria-current=true" if other == language else ""}>{name}</a>'
+        for other, name in _LANGUAGE_NAMES.items()
+    )
+    return (
+        '<div class="studio-bar"><span class="studio-mark" aria-hidden="true"></span>'
+        f'<span class="studio-name">{escape(translate("ui.title", language))}</span>'
+        f'<nav class="studio-languages" aria-label="{escape(translate("ui.language", language))}">{links}</nav></div>'
+    )
+
+
+def _head(language: str) -> str:
+    """The page's language, its icon, and our words for two places where Gradio has words of its own.
+
+    Gradio tells its own in the browser's language, and an error's title always in English.
+    """
+    words = {"toast": "ui.toast.title", "drop": "ui.data.drop"}
+    style = "".join(f"--studio-{name}: {json.dumps(translate(key, language))};" for name, key in words.items())
+    return (
+        f'<link rel="icon" href="/favicon.ico"><style>:root {{ {style} }}</style>'
+        f'<script>document.documentElement.lang = "{language}"</script>'
+    )
+
+
+class _LanguagePages:
+    """ASGI: `/en/...` and `/ja/...` go to that language's page, built when first asked for; the rest goes on."""
+
+    def __init__(self, app: ASGIApp, build: Callable[[str], FastAPI], stack: contextlib.AsyncExitStack) -> None:
+        self._app = app
+        self._build = build
+        self._stack = stack
+        self._pages: dict[str, FastAPI] = {}
+        self._lock = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        first = scope["path"].split("/")[1] if scope["type"] in ("http", "websocket") else ""
+        app = await self._page(first) if first in LANGUAGES else self._app
+        await app(scope, receive, send)
+
+    async def _page(self, language: str) -> FastAPI:
+        async with self._lock:
+            if language not in self._pages:
+                page = await asyncio.to_thread(self._build, language)
+                await self._stack.enter_async_context(page.router.lifespan_context(page))
+                self._pages[language] = page
+            return self._pages[language]
+
+
+def create_server(studio: "Studio") -> FastAPI:
+    """The whole site. `/` leads to the language chosen before, else to the browser's first that there is."""
+    stack = contextlib.AsyncExitStack()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with stack:
+            yield
+
+    def build(language: str) -> FastAPI:
+        return gr.mount_gradio_app(
+            FastAPI(openapi_url=None),
+            build_app(studio, language),
+            f"/{language}",
+            server_name="127.0.0.1",
+            footer_links=[],
+            run_history=False,
+            allowed_paths=[str(studio.settings.workspace / "exports")],
+            show_error=True,
+            max_file_size=studio.settings.max_upload_bytes,
+            ssr_mode=False,
+            enable_monitoring=False,
+            pwa=False,
+            mcp_server=False,
+            theme=make_theme(),
+            css=read_css(studio.settings.assets),
+            head=_head(language),
+        )
+
+    site = FastAPI(openapi_url=None, lifespan=lifespan)
+
+    @site.get("/")
+    def home(request: Request) -> RedirectResponse:
+        language = request.cookies.get(LANGUAGE_COOKIE, "")
+        if language not in LANGUAGES:
+            language = preferred_language(request.headers.get("accept-language", ""))
+        return RedirectResponse(f"/{language}/", status_code=307)
+
+    @site.get("/language/{language}")
+    def switch(language: str) -> RedirectResponse:
+        language = language if language in LANGUAGES else LANGUAGES[0]
+        answer = RedirectResponse(f"/{language}/", status_code=303)
+        answer.set_cookie(LANGUAGE_COOKIE, language, max_age=_YEAR_SECONDS, samesite="strict", httponly=True)
+        return answer
+
+    @site.get("/favicon.ico")
+    def icon() -> Response:
+        return Response(_ICON, media_type="image/svg+xml")
+
+    site.add_middleware(_LanguagePages, build=build, stack=stack)
+    site.add_middleware(OwnPageOnly)
+    return site
+
+
+def preferred_language(accepted: str) -> str:
+    """The studio's language that an Accept-Language header likes best (RFC 9110, 12.5.4); English for none."""
+    found = [(0.0, LANGUAGES[0])]
+    for part in accepted.split(","):
+        tag, _, quality = part.strip().partition(";q=")
+        language = tag.strip().lower().split("-")[0]
+        with contextlib.suppress(ValueError):
+            if language in LANGUAGES:
+                found.append((float(quality or 1), language))
+    return max(found, key=lambda item: item[0])[1]
+
+
+def serve(studio: "Studio", port: int = 7860, open_browser: bool = True) -> None:
+    """Show the page on 127.0.0.1 until interrupted. Port 0 takes any free one. Raises InputError: port in use."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    if os.name == "posix":
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError:
+        raise InputError("error.port.in_use", port=port) from None
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    server = uvicorn.Server(uvicorn.Config(create_server(studio), log_level="warning", timeout_graceful_shutdown=2))
+    print(translate("ui.serving", _shell_language(), address=address), flush=True)
+    if open_browser:
+        threading.Timer(0.1, webbrowser.open, [address]).start()
+    server.run(sockets=[listener])
+
+
+def _shell_language() -> str:
+    name = (locale.getlocale()[0] or "").split("_")[0].lower()
+    return name if name in LANGUAGES else LANGUAGES[0]

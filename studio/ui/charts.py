@@ -1,0 +1,163 @@
+"""Records of runs -> what `assets/js/chart.js` draws. Pure.
+
+Gradio's own plot rebuilds itself at every new value (6.31), which loses the zoom and flickers, and its plotting library
+is 4.6 MB; so the page draws these lines itself.
+"""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from studio.runs.events import RunState
+
+Point = tuple[int, float]
+Style = Literal["line", "faint", "dots", "dashed"]
+Unit = Literal["loss", "rate", "number", "bytes"]
+
+LARGE, SMALL = 1500, 500
+"""Most points drawn of one line, in the wide chart and in the small ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line. `color` is its place in the palette; lines of one `group` are shown and hidden together."""
+
+    name: str
+    points: Sequence[Point]
+    color: int = 0
+    style: Style = "line"
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One panel; x is the step. With `from_zero` the vertical axis begins at 0."""
+
+    key: str
+    title: str
+    unit: Unit
+    series: tuple[Series, ...]
+    wide: bool = False
+    from_zero: bool = False
+
+
+def downsample(points: Sequence[Point], limit: int = LARGE) -> list[Point]:
+    """At most `limit` of the points: the first, the last, and of each stretch between its lowest and highest."""
+    if len(points) <= limit:
+        return list(points)
+    inner = len(points) - 2
+    stretches = (limit - 2) // 2
+    kept = [points[0]]
+    for i in range(stretches):
+        part = points[1 + i * inner // stretches : 1 + (i + 1) * inner // stretches]
+        low = min(part, key=_value)
+        high = max(part, key=_value)
+        kept.extend((low,) if low is high else sorted((low, high)))
+    kept.append(points[-1])
+    return kept
+
+
+def _value(point: Point) -> float:
+    return point[1]
+
+
+def smooth(points: Sequence[Point]) -> list[Point]:
+    """Exponential moving average over about a thirtieth of the points, without the pull of its start.
+
+    The bias correction is that of Adam (Kingma & Ba 2015, arXiv:1412.6980, section 3).
+    """
+    keep = 1 - 1 / max(1.0, len(points) / 30)
+    total, weight, smoothed = 0.0, 0.0, []
+    for step, value in points:
+        total = keep * total + (1 - keep) * value
+        weight = keep * weight + (1 - keep)
+        smoothed.append((step, total / weight))
+    return smoothed
+
+
+def run_charts(state: RunState, t: Callable[[str], str]) -> tuple[Chart, ...]:
+    """The panels of one run; a metric without values has none."""
+    loss = state.curves.get("loss", [])
+    lines = []
+    if len(loss) >= 60:
+        lines.append(Series(t("ui.runs.chart.each_step"), downsample(loss), 0, "faint", "loss"))
+        lines.append(Series(t("ui.runs.chart.training"), downsample(smooth(loss)), 0, "line", "loss"))
+    elif loss:
+        lines.append(Series(t("ui.runs.chart.training"), loss, 0, "line", "loss"))
+    validation = state.curves.get("validation_loss", [])
+    if validation:
+        lines.append(Series(t("ui.runs.chart.validation"), downsample(validation), 1, "dots", "validation"))
+    charts = [Chart("loss", t("ui.runs.chart.loss"), "loss", tuple(lines), wide=True)] if lines else []
+    small: tuple[tuple[str, Unit, bool], ...] = (
+        ("learning_rate", "rate", True),
+        ("grad_norm", "number", True),
+        ("tokens_per_second", "number", True),
+        ("memory_bytes", "bytes", True),
+    )
+    for color, (metric, unit, from_zero) in enumerate(small, 2):
+        points = state.curves.get(metric)
+        if points:
+            title = t(f"ui.runs.chart.{metric}")
+            line = Series(title, downsample(points, SMALL), color)
+            charts.append(Chart(metric, title, unit, (line,), from_zero=from_zero))
+    return tuple(charts)
+
+
+def overlay_charts(runs: Sequence[tuple[str, RunState]], t: Callable[[str], str]) -> tuple[Chart, ...]:
+    """Training and validation losses of several runs, a colour for each."""
+    training, validation = [], []
+    for color, (name, state) in enumerate(runs):
+        loss = state.curves.get("loss", [])
+        if loss:
+            training.append(Series(name, downsample(smooth(loss)), color, "line", str(color)))
+        points = state.curves.get("validation_loss", [])
+        if points:
+            validation.append(Series(name, downsample(points), color, "dots", str(color)))
+    charts = []
+    if validation:
+        charts.append(Chart("validation", t("ui.runs.chart.validation_loss"), "loss", tuple(validation), wide=True))
+    if training:
+        charts.append(Chart("training", t("ui.runs.chart.training_loss"), "loss", tuple(training), wide=True))
+    return tuple(charts)
+
+
+def to_json(view: str, charts: Sequence[Chart], t: Callable[[str], str]) -> str:
+    """The value of the page's chart element. While `view` stays the same, the user's zoom stays.
+
+    Numbers are cut to six digits: more cannot be seen.
+    """
+    return json.dumps(
+        {
+            "view": view,
+            "words": {name: t(f"ui.runs.chart.{name}") for name in ("step", "reset", "zoom")},
+            "charts": [
+                {
+                    "key": chart.key,
+                    "title": chart.title,
+                    "unit": chart.unit,
+                    "wide": chart.wide,
+                    "zero": chart.from_zero,
+                    "series": [
+                        {
+                            "name": series.name,
+                            "color": series.color,
+                            "style": series.style,
+                            "group": series.group,
+                            "x": [step for step, _ in series.points],
+                            "y": [_short(value) for _, value in series.points],
+                        }
+                        for series in chart.series
+                    ],
+                }
+                for chart in charts
+            ],
+        },
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+
+
+def _short(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None

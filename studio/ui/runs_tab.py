@@ -1,0 +1,285 @@
+"""The Runs tab: the history, one run as it trains, and several laid over each other."""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import gradio as gr
+
+from studio.errors import InputError
+from studio.runs.events import RunState
+from studio.runs.store import RunRecord
+from studio.ui import run_view
+from studio.ui.charts import overlay_charts, run_charts, to_json
+from studio.ui.page import Page, chosen, goto
+
+HISTORY_SECONDS = 5.0
+"""How old the list may get while nothing of the chosen run changes: another tab may have started or renamed one."""
+
+_PICK = """
+element.addEventListener('click', event => {
+  const card = event.target.closest('[data-run]');
+  if (card) trigger('choose', {run: card.dataset.run});
+});
+element.addEventListener('change', event => {
+  if (!event.target.dataset.mark) return;
+  trigger('mark', {run: event.target.dataset.mark, on: event.target.checked});
+});
+watch('value', () => {
+  for (const box of element.querySelectorAll('[data-mark]')) box.checked = box.hasAttribute('checked');
+});
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What this browser tab shows: when nothing of it changed, a tick sends nothing."""
+
+    run: str | None = None
+    cursor: int = -1
+    status: str = ""
+    marked: tuple[tuple[str, int], ...] = ()
+    history: str = ""
+    listed: float = 0.0
+    find: str = ""
+    empty: bool = False
+
+
+def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
+    """Lay out the tab and wire it."""
+    t, runner = page.t, page.studio.runner
+    script = (page.studio.settings.assets / "js" / "chart.js").read_text(encoding="utf-8")
+    titles = {preset.name: preset.title["ja" if page.language == "ja" else "en"] for preset in page.studio.presets()}
+    seen = gr.State(Seen())
+    marked = chosen("marked", page.studio.settings.workspace)
+    timer = gr.Timer(1.0)
+
+    def chart(elem_id: str) -> gr.HTML:
+        return gr.HTML(
+            html_template='<div class="chart-start"></div>', js_on_load=script, apply_default_css=False,
+            elem_id=elem_id, elem_classes="charts",
+        )  # fmt: skip
+
+    with gr.Column(visible=False, elem_classes="runs-empty") as empty:
+        gr.HTML(run_view.empty(t), padding=False)
+        to_train = gr.Button(t("ui.runs.to_train"), variant="primary", elem_id="runs-to-train")
+    with gr.Row(visible=False, elem_classes="runs-layout", equal_height=False) as layout:
+        with gr.Column(scale=1, min_width=280, elem_classes="runs-side"):
+            find = gr.Textbox(
+                "",
+                show_label=False, placeholder=t("ui.runs.find"), max_lines=1, container=False, elem_id="runs-find"
+            )
+            history = gr.HTML(elem_id="runs-list", js_on_load=_PICK, apply_default_css=False)
+        with gr.Column(scale=3, min_width=320, elem_classes="runs-main"):
+            with gr.Column(visible=False, elem_id="runs-overlay", elem_classes="s-card") as overlay:
+                with gr.Row(elem_classes="runs-bar"):
+                    gr.HTML(f'<h2 class="s-h2">{run_view.shown(t("ui.runs.overlay"))}</h2>')
+                    unmark = gr.Button(t("ui.runs.overlay.close"), size="md", elem_id="runs-unmark")
+                overlay_chart = chart("runs-overlay-chart")
+                overlay_table = gr.HTML(apply_default_css=False)
+            head = gr.HTML(elem_id="runs-progress", apply_default_css=False)
+            with gr.Row(elem_classes="runs-bar"):
+                stop = gr.Button(t("ui.runs.stop"), size="md", elem_id="runs-stop", visible=False)
+                resume = gr.Button(
+                    t("ui.runs.resume"), variant="primary", size="md", elem_id="runs-resume", visible=False
+                )
+                compare = gr.Button(
+                    t("ui.runs.compare"), variant="primary", size="md", elem_id="runs-compare", visible=False
+                )
+            words = gr.HTML(elem_id="runs-words", apply_default_css=False)
+            figure = chart("runs-chart")
+            samples = gr.HTML(elem_id="runs-samples", apply_default_css=False)
+            with gr.Accordion(t("ui.runs.name_notes"), open=False, elem_id="runs-about"):
+                name = gr.Textbox(label=t("ui.runs.name"), max_lines=1, max_length=120, elem_id="runs-name")
+                notes = gr.Textbox(label=t("ui.runs.notes"), lines=3, max_length=20_000, elem_id="runs-notes")
+                save = gr.Button(t("ui.runs.save"), elem_id="runs-save", size="md")
+            with gr.Accordion(t("ui.runs.settings"), open=False, elem_id="runs-settings"):
+                settings = gr.HTML(apply_default_css=False)
+                yaml = gr.Code(label="run-spec.yaml", language="yaml", interactive=False, lines=5, max_lines=20)
+
+    parts = Parts(
+        empty, layout, history, overlay, overlay_chart, overlay_table, head, stop, resume, compare, words, figure,
+        samples, name, notes, settings, yaml, page.run, seen,
+    )  # fmt: skip
+    watching: list[Any] = [page.run, marked, find, seen]
+    changed = [getattr(parts, field.name) for field in fields(parts)]
+    quiet: dict[str, Any] = {"show_progress": "hidden"}
+
+    @page.guard
+    def look(run: str | None, marks: list[str] | None, text: str, old: Seen) -> Any:
+        return view(page, parts, titles, run, marks or [], text, old) or gr.skip()
+
+    @page.guard
+    def choose(marks: list[str] | None, text: str, old: Seen, event: gr.EventData) -> Any:
+        found = view(page, parts, titles, event.run, marks or [], text, old)
+        return found | {page.run: event.run}
+
+    @page.guard
+    def mark(run: str | None, marks: list[str] | None, text: str, old: Seen, event: gr.EventData) -> Any:
+        kept = [m for m in marks or [] if m != event.run] + ([event.run] if event.on else [])
+        return view(page, parts, titles, run, kept, text, old) | {marked: kept}
+
+    @page.guard
+    def unmark_all(run: str | None, text: str, old: Seen) -> Any:
+        return view(page, parts, titles, run, [], text, old) | {marked: []}
+
+    def act(action: Callable[[str], object]) -> Callable[..., Any]:
+        @page.guard
+        def pressed(run: str | None, marks: list[str] | None, text: str, old: Seen) -> Any:
+            if old.run:
+                action(old.run)
+            return view(page, parts, titles, run, marks or [], text, replace(old, listed=0.0)) or gr.skip()
+
+        return pressed
+
+    @page.guard
+    def keep(title: str, words: str, run: str | None, marks: list[str] | None, text: str, old: Seen) -> Any:
+        if old.run:
+            runner.rename(old.run, title)
+            runner.set_notes(old.run, words)
+        gr.Info(t("ui.runs.saved"), duration=2)
+        return view(page, parts, titles, run, marks or [], text, replace(old, listed=0.0, cursor=-1)) or gr.skip()
+
+    # A hundred ticks may wait while a tab sleeps; each is small, and only the last matters.
+    timer.tick(look, watching, changed, trigger_mode="once", **quiet)
+    for event in (blocks.load, tab.select, page.run.change):
+        event(look, watching, changed, trigger_mode="always_last", **quiet)
+    find.change(look, watching, changed, trigger_mode="always_last", **quiet)
+    history.choose(choose, watching[1:], changed, **quiet)  # type: ignore[attr-defined]
+    history.mark(mark, watching, [*changed, marked], trigger_mode="multiple", **quiet)  # type: ignore[attr-defined]
+    unmark.click(unmark_all, [page.run, find, seen], [*changed, marked], **quiet)
+    stop.click(act(runner.stop), watching, changed, **quiet)
+    resume.click(act(runner.resume), watching, changed, **quiet)
+    save.click(keep, [name, notes, *watching], changed, **quiet)
+    to_train.click(lambda: goto("train"), None, page.tabs, **quiet)
+    compare.click(lambda old: (old.run, goto("compare")), seen, [page.run, page.tabs], **quiet)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """The components that follow the record."""
+
+    empty: gr.Column
+    layout: gr.Row
+    history: gr.HTML
+    overlay: gr.Column
+    overlay_chart: gr.HTML
+    overlay_table: gr.HTML
+    head: gr.HTML
+    stop: gr.Button
+    resume: gr.Button
+    compare: gr.Button
+    words: gr.HTML
+    figure: gr.HTML
+    samples: gr.HTML
+    name: gr.Textbox
+    notes: gr.Textbox
+    settings: gr.HTML
+    yaml: gr.Code
+    run: gr.BrowserState
+    seen: gr.State
+
+
+def view(
+    page: Page, parts: Parts, titles: dict[str, str], run: str | None, marks: Sequence[str], find: str, old: Seen
+) -> dict[Any, Any]:
+    """What is new since `old`, by component; empty when nothing is."""
+    runner = page.studio.runner
+    state = _state(page, run)
+    runs = None
+    if state is None or find != old.find or run != old.run or time.monotonic() - old.listed > HISTORY_SECONDS:
+        runs = runner.runs()
+    if state is None:
+        if not runs:
+            shown: dict[Any, Any] = {parts.empty: gr.update(visible=True), parts.layout: gr.update(visible=False)}
+            return shown | {parts.seen: Seen(empty=True)} if not old.empty else {}
+        run = runs[0].record.id
+        state = runner.state(run)
+    assert run is not None
+    preparing = runner.current() == run
+    status = run_view.shown_status(state, preparing)
+    marked = tuple((m, s.cursor) for m in marks if (s := _state(page, m)) is not None)
+    new = Seen(run, state.cursor, status, marked, old.history, old.listed, find)
+    found: dict[Any, Any] = {}
+    if (new.run, new.cursor, new.status) != (old.run, old.cursor, old.status):
+        record = runner.record(run)
+        found |= _run(page, parts, titles, record, state, status)
+        if new.run != old.run or old.cursor < 0:
+            found |= _about(page, parts, record)
+        if new.status != old.status:
+            runs = runs or runner.runs()
+    if marked != old.marked:
+        found |= _overlay(page, parts, [m for m, _ in marked])
+    if runs is not None or marked != old.marked:
+        runs = runs or runner.runs()
+        html = run_view.history(runs, run, [m for m, _ in marked], titles, find, runner.current(), page.t)
+        new = replace(new, history=hashlib.sha256(html.encode()).hexdigest(), listed=time.monotonic())
+        if new.history != old.history:
+            found[parts.history] = html
+    if new == old:
+        return {}
+    if old.run is None:
+        found |= {parts.empty: gr.update(visible=False), parts.layout: gr.update(visible=True), parts.run: run}
+    return found | {parts.seen: new}
+
+
+def _state(page: Page, run: str | None) -> RunState | None:
+    """None when there is no such run: the browser may remember one of a workspace that was put aside."""
+    try:
+        return page.studio.runner.state(run) if run else None
+    except InputError:
+        return None
+
+
+def _run(
+    page: Page, parts: Parts, titles: dict[str, str], record: RunRecord, state: RunState, status: str
+) -> dict[Any, Any]:
+    t, studio = page.t, page.studio
+    about = run_view.about(record, _data_name(page, record.version), titles, t)
+    writable = not studio.store.read_only
+    return {
+        parts.head: run_view.headline(record.name, about, state, status, t),
+        parts.words: run_view.messages(state, not writable, page.language),
+        parts.figure: to_json(record.id, run_charts(state, t), t),
+        parts.samples: run_view.samples(state, t),
+        parts.stop: gr.update(
+            visible=writable and status in ("queued", "preparing", "running", "stopping"),
+            interactive=status != "stopping",
+            value=t("ui.runs.cancel" if status == "queued" else "ui.runs.stop"),
+        ),
+        parts.resume: gr.update(
+            visible=writable and state.resumable,
+            value=t("ui.runs.resume" if state.checkpoints else "ui.runs.again"),
+        ),
+        parts.compare: gr.update(visible=state.usable, variant="secondary" if state.resumable else "primary"),
+    }
+
+
+def _about(page: Page, parts: Parts, record: RunRecord) -> dict[Any, Any]:
+    """What does not change while a run trains; what the user types here is left alone."""
+    return {
+        parts.name: record.name,
+        parts.notes: record.notes,
+        parts.settings: run_view.settings_table(record.spec, page.language),
+        parts.yaml: record.spec.to_yaml(),
+    }
+
+
+def _overlay(page: Page, parts: Parts, marks: Sequence[str]) -> dict[Any, Any]:
+    runner = page.studio.runner
+    if len(marks) < 2:
+        return {parts.overlay: gr.update(visible=False)}
+    runs = [(runner.record(m), runner.state(m)) for m in marks]
+    charts = overlay_charts([(record.name, state) for record, state in runs], page.t)
+    return {
+        parts.overlay: gr.update(visible=True),
+        parts.overlay_chart: to_json("overlay " + " ".join(marks), charts, page.t),
+        parts.overlay_table: run_view.differences([(r.name, r.spec, s) for r, s in runs], page.language),
+    }
+
+
+def _data_name(page: Page, version: str) -> str:
+    found = page.studio.datasets.version(version)
+    return f"{found.name} v{found.number}"

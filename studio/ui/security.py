@@ -1,0 +1,47 @@
+"""Only this machine's own page may talk to the studio.
+
+The studio listens on 127.0.0.1, which alone does not keep web pages out: a page of another site can send requests
+to 127.0.0.1 (refused by its Origin), and a name of its own can be made to point there (DNS rebinding; refused by
+the Host header). https://fetch.spec.whatwg.org/#origin-header
+"""
+
+from urllib.parse import urlsplit
+
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+_OWN_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def host_name(header: str) -> str | None:
+    """The name in a Host header, without port and brackets."""
+    try:
+        return urlsplit(f"//{header}").hostname
+    except ValueError:
+        return None
+
+
+def allowed(host: str, origin: str | None) -> bool:
+    """Whether a request comes from the studio's own page (or from a program of this machine that sends no Origin)."""
+    if host_name(host) not in _OWN_NAMES:
+        return False
+    if origin is None:
+        return True
+    parts = urlsplit(origin)
+    return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
+
+
+class OwnPageOnly:
+    """ASGI middleware that answers 403 to whatever `allowed` refuses."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+            if not allowed(headers.get(b"host", ""), headers.get(b"origin")):
+                if scope["type"] == "http":
+                    await PlainTextResponse("Forbidden", status_code=403)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)

@@ -1,0 +1,326 @@
+"""The Train tab: which data, which model, which settings; what it will cost; start."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import gradio as gr
+
+from studio.errors import InputError, SpecError, StudioError
+from studio.messages import translate
+from studio.runs.spec import RunSpec
+from studio.ui.forms import Widget, cautions, form_fields, group, info, make_widgets, problems, to_spec, values_of
+from studio.ui.markup import shown
+from studio.ui.page import Page, goto
+from studio.ui.run_view import duration, size
+
+if TYPE_CHECKING:
+    from studio.models.catalog import ModelInfo
+    from studio.training.estimate import Estimate
+
+SMALL_MODEL = 50_000_000
+"""Parameters below which a model takes the learning rates of the starter."""
+
+
+def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
+    """Lay out the tab and wire it."""
+    t, studio, language = page.t, page.studio, page.language
+    presets = studio.presets()
+    first = studio.default_spec("", presets[0].name)
+    token, wrong = gr.State(""), gr.State({})
+
+    with gr.Column(visible=False, elem_classes="train-empty") as empty:
+        gr.HTML(
+            f'<div class="s-empty"><h2 class="s-h2">{shown(t("ui.train.empty.title"))}</h2>'
+            f'<p class="s-lead">{shown(t("ui.train.empty.about"))}</p></div>'
+        )
+        to_data = gr.Button(t("ui.train.to_data"), variant="primary", elem_id="train-to-data")
+    with gr.Row(visible=False, elem_classes="train-layout", equal_height=False) as layout:
+        with gr.Column(scale=2, min_width=320, elem_classes="train-form"):
+            with gr.Row(elem_classes="train-data"):
+                data = gr.HTML(elem_id="train-data", apply_default_css=False)
+                change_data = gr.Button(t("ui.train.change_data"), size="md", elem_id="train-change-data")
+            kind = gr.Radio(
+                [(t(f"ui.train.model.{name}"), name) for name in ("starter", "folder", "hub")],
+                value="starter", label=t("ui.train.model"), elem_id="train-model", elem_classes="cards",
+            )  # fmt: skip
+            source = gr.Textbox(
+                "",
+                show_label=False, container=False, visible=False, max_lines=1, max_length=1000, elem_id="train-source"
+            )
+            model = gr.HTML(elem_id="train-model-info", apply_default_css=False)
+            preset = gr.Radio(
+                [(f"{p.title[_lang(page)]}\n{p.about[_lang(page)]}", p.name) for p in presets],
+                value=presets[0].name, label=t("ui.train.preset"), elem_id="train-preset", elem_classes="cards",
+            )  # fmt: skip
+            gr.HTML(f'<h3 class="section">{shown(t("ui.train.settings"))}</h3>', apply_default_css=False)
+            with gr.Row(elem_classes="train-fields"):
+                widgets = make_widgets(form_fields("basic"), first, language)
+            with gr.Accordion(t("ui.train.advanced"), open=False, elem_id="train-advanced"):
+                widgets += _advanced(page, first)
+        with gr.Column(scale=1, min_width=300, elem_classes="train-side s-card"):
+            gr.HTML(f'<h3 class="s-h2">{shown(t("ui.train.before"))}</h3>', apply_default_css=False)
+            cost = gr.HTML(elem_id="train-estimate", apply_default_css=False)
+            name = gr.Textbox(
+                "",
+                label=t("ui.train.name"), placeholder=t("ui.train.name_hint"), max_lines=1, max_length=120,
+                elem_id="train-name",
+            )  # fmt: skip
+            start = gr.Button(
+                t("ui.train.start"), variant="primary", size="lg", elem_id="train-start",
+                interactive=not studio.store.read_only,
+            )  # fmt: skip
+            if studio.store.read_only:
+                gr.HTML(f'<div class="say">{shown(t("ui.runs.say.read_only"))}</div>', apply_default_css=False)
+
+    paths = [widget.field.path for widget in widgets]
+    fields = [widget.component for widget in widgets]
+    settings: list[Any] = [page.version, kind, source, preset, *fields]
+    quiet: dict[str, Any] = {"show_progress": "hidden"}
+
+    def spec_of(version: str | None, kind: str, source: str, preset: str, *values: Any) -> RunSpec:
+        model = "starter" if kind == "starter" else source.strip()
+        return to_spec(studio.default_spec(version or "", preset, model), paths, values)
+
+    @page.guard
+    def enter(version: str | None) -> Any:
+        version = _known(page, version)
+        return (
+            gr.update(visible=version is None),
+            gr.update(visible=version is not None),
+            data_summary(page, version) if version else "",
+            secrets.token_hex(8),
+        )
+
+    @page.guard
+    def use_preset(version: str | None, preset: str) -> Any:
+        return values_of(studio.default_spec(version or "", preset), paths)
+
+    @page.guard
+    def pick_kind(kind: str) -> Any:
+        hint = "" if kind == "starter" else t(f"ui.train.model.{kind}_hint")
+        return gr.update(visible=kind != "starter", placeholder=hint, value="")
+
+    @page.guard
+    def describe(kind: str, source: str) -> Iterator[str]:
+        yield from model_summary(page, "starter" if kind == "starter" else source.strip())
+
+    @page.guard
+    def measure(*values: Any) -> Iterator[str]:
+        if _known(page, values[0]):
+            yield from cost_panel(page, lambda: spec_of(*values))
+
+    @page.guard
+    def mark_problems(before: dict[str, str], *values: Any) -> list[Any]:
+        """Each problem beside its setting, in the place of the help."""
+        wrong = _problems(page, lambda: spec_of(*values))
+        return [wrong, *(_beside(widget, before, wrong, language) for widget in widgets)]
+
+    @page.guard
+    def begin(token: str, name: str, *values: Any) -> Any:
+        return studio.runner.submit(spec_of(*values), name, token=token).id, goto("runs"), ""
+
+    for event in (blocks.load, tab.select, page.version.change):
+        event(enter, page.version, [empty, layout, data, token], **quiet)
+    # Entering the tab and every change of a setting ask for the cost; while one is measured only the last waits.
+    gr.on(
+        [tab.select, page.version.change, kind.change, source.change, *(field.change for field in fields)],
+        measure, settings, cost, trigger_mode="always_last", concurrency_limit=1, concurrency_id="measure", **quiet,
+    )  # fmt: skip
+    gr.on(
+        [field.change for field in fields], mark_problems, [wrong, *settings], [wrong, *fields],
+        trigger_mode="always_last", **quiet,
+    )  # fmt: skip
+    preset.change(use_preset, [page.version, preset], fields, **quiet)
+    kind.change(pick_kind, kind, source, **quiet)
+    gr.on(
+        [blocks.load, kind.change, source.change], describe, [kind, source], model, trigger_mode="always_last", **quiet
+    )
+    start.click(begin, [token, name, *settings], [page.run, page.tabs, name])
+    for button in (to_data, change_data):
+        button.click(lambda: goto("data"), None, page.tabs, **quiet)
+
+
+def _advanced(page: Page, first: RunSpec) -> list[Widget]:
+    """The other settings, under the name of the part they belong to."""
+    fields = form_fields("advanced")
+    made = []
+    for name, parts in (("training", ("training",)), ("tuner", ("tuner",)), ("learning", ("data", "method", "model"))):
+        gr.HTML(f'<h4 class="train-group">{shown(page.t(f"ui.train.group.{name}"))}</h4>', apply_default_css=False)
+        with gr.Row(elem_classes="train-fields"):
+            made += make_widgets([field for field in fields if group(field.path) in parts], first, page.language)
+    return made
+
+
+def _problems(page: Page, make: Callable[[], RunSpec]) -> dict[str, str]:
+    try:
+        make()
+    except SpecError as error:
+        return dict(problems(error, page.language))
+    return {}
+
+
+def _beside(widget: Widget, before: dict[str, str], wrong: dict[str, str], language: str) -> Any:
+    path = widget.field.path
+    if wrong.get(path) == before.get(path):
+        return gr.skip()
+    if path in wrong:
+        return gr.update(info=f"⚠ {wrong[path]}", elem_classes=["wrong"])
+    return gr.update(info=info(widget.field, language), elem_classes=[])
+
+
+def _known(page: Page, version: str | None) -> str | None:
+    """None when there is no such version: the browser may remember one of a workspace that was put aside."""
+    try:
+        return page.studio.datasets.version(version).id if version else None
+    except InputError:
+        return None
+
+
+def _lang(page: Page) -> Literal["en", "ja"]:
+    return "ja" if page.language == "ja" else "en"
+
+
+def data_summary(page: Page, version: str) -> str:
+    """The chosen data in two lines."""
+    found = page.studio.datasets.version(version)
+    about = page.t("ui.train.data.rows", rows=f"{found.rows:,}", number=found.number)
+    label = f'<span class="train-label">{shown(page.t("ui.train.data"))}</span>'
+    text = f'{label}<b class="train-name">{shown(found.name)}</b>'
+    if found.mapping is None:
+        return f'{text}<div class="say say-warn">{shown(page.t("error.train.no_mapping", data=found.name))}</div>'
+    return f'{text}<span class="quiet">{shown(about)}</span>'
+
+
+def model_summary(page: Page, source: str) -> Iterator[str]:
+    """What is known of the model before it is loaded, or why it cannot be used."""
+    if not source:
+        yield ""
+        return
+    if source != "starter":
+        yield f'<p class="quiet">{shown(page.t("ui.train.model.looking"))}</p>'
+    try:
+        found = page.studio.models.describe(source)
+    except StudioError as error:
+        yield f'<div class="say say-bad" role="alert">{shown(error.message(page.language))}</div>'
+        return
+    yield _model_facts(page, found)
+
+
+def _model_facts(page: Page, found: "ModelInfo") -> str:
+    t = page.t
+    facts = [found.name] if found.source != "starter" else []
+    if found.parameters:
+        facts.append(t("ui.train.model.parameters", count=count(found.parameters, page.language)))
+    facts.append(t("ui.train.model.context", tokens=f"{found.context_length:,}"))
+    facts.append(t("ui.train.model.licence", licence=found.licence or t("ui.train.model.licence_unknown")))
+    if not found.downloaded:
+        facts.append(t("ui.train.model.to_download"))
+    notes = "".join(f'<div class="say say-note">{shown(t(n.key, **n.values))}</div>' for n in found.notices)
+    return f'<p class="quiet">{shown(" · ".join(facts))}</p>{notes}'
+
+
+def count(number: int, language: str) -> str:
+    """A large number as one says it: 5.6 million, 560万."""
+    steps = (("billion", 1e9), ("million", 1e6)) if language == "en" else (("billion", 1e8), ("million", 1e4))
+    for name, power in steps:
+        if number >= power:
+            value = f"{number / power:,.0f}" if number >= 100 * power else f"{number / power:.3g}"
+            return translate(f"ui.train.count.{name}", language, value=value)
+    return f"{number:,}"
+
+
+# What it will cost
+
+
+def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
+    """First what is known at once, then what has to be measured."""
+    t, studio = page.t, page.studio
+    try:
+        spec = make()
+        train, validation = studio.datasets.split_counts(spec.data.version, spec.data.split)
+    except SpecError as error:
+        lines = "".join(f"<li>{shown(text)}</li>" for _, text in problems(error, page.language))
+        yield f'<div class="say say-bad" role="alert">{shown(t("ui.train.problems"))}<ul>{lines}</ul></div>'
+        return
+    except StudioError as error:
+        yield f'<div class="say say-bad" role="alert">{shown(error.message(page.language))}</div>'
+        return
+    known = [
+        ("rows", t("ui.train.cost.rows_value", train=f"{train:,}", validation=f"{validation:,}")),
+        ("steps", f"{spec.total_steps(train):,}"),
+    ]
+    waiting = ("tokens", "parameters", "adapter", "time", "memory")
+    small = spec.model.source == "starter"
+    careful = _cautions(page, spec, train, small)
+    if studio.runner.current():
+        # A probe would slow the run in training and take memory beside it.
+        yield _facts(page, known) + f'<p class="quiet">{shown(t("ui.train.cost.busy"))}</p>' + careful
+        return
+    yield _facts(page, [*known, *((key, "") for key in waiting)]) + careful
+    try:
+        estimate = studio.estimate(spec)
+    except StudioError as error:
+        yield _facts(page, known) + f'<div class="say say-bad" role="alert">{shown(error.message(page.language))}</div>'
+        return
+    yield _facts(page, _estimated(page, estimate)) + _cautions(
+        page, spec, estimate.rows, estimate.parameters < SMALL_MODEL, estimate
+    )
+
+
+def _estimated(page: Page, estimate: "Estimate") -> list[tuple[str, str]]:
+    t = page.t
+    rows = {"train": f"{estimate.rows:,}", "validation": f"{estimate.validation_rows:,}"}
+    tokens = {"tokens": f"{estimate.tokens:,}", "trained": f"{estimate.trained_tokens:,}"}
+    return [
+        ("rows", t("ui.train.cost.rows_value", **rows)),
+        ("tokens", t("ui.train.cost.tokens_value", **tokens)),
+        ("steps", f"{estimate.steps:,}"),
+        (
+            "parameters",
+            t(
+                "ui.train.cost.parameters_value",
+                trained=count(estimate.trainable_parameters, page.language),
+                share=f"{100 * estimate.trainable_share:.2g}",
+            ),
+        ),
+        ("adapter", size(estimate.adapter_bytes)),
+        ("time", t("ui.train.cost.about", value=duration(estimate.seconds, t))),
+        (
+            "memory",
+            t(
+                "ui.train.cost.memory_value",
+                memory=size(estimate.memory_bytes),
+                free=size(estimate.available_memory_bytes),
+            ),
+        ),
+    ]
+
+
+def _facts(page: Page, facts: list[tuple[str, str]]) -> str:
+    rows = "".join(
+        f'<div class="fact fact-{key}"><dt>{shown(page.t(f"ui.train.cost.{key}"))}</dt>'
+        f"<dd>{shown(value) if value else _measuring(page)}</dd></div>"
+        for key, value in facts
+    )
+    return f'<dl class="facts">{rows}</dl>'
+
+
+def _measuring(page: Page) -> str:
+    return f'<span class="measuring">{shown(page.t("ui.train.cost.measuring"))}</span>'
+
+
+def _cautions(
+    page: Page, spec: RunSpec, rows: int, small_model: bool, estimate: "Estimate | None" = None
+) -> str:
+    t = page.t
+    lines: list[tuple[str, str]] = []
+    if estimate is not None:
+        if not estimate.fits:
+            lines.append(("bad", t("ui.train.caution.memory")))
+        limit = f"{spec.data.max_length:,}"
+        for key, lost in (("lost", estimate.lost_rows), ("truncated", estimate.truncated_rows)):
+            if lost:
+                lines.append(("warn", t(f"ui.train.caution.{key}", rows=f"{lost:,}", tokens=limit)))
+    lines += [("warn", t(key, **values)) for key, values in cautions(spec, rows, small_model)]
+    return "".join(f'<div class="say say-{kind}">{shown(text)}</div>' for kind, text in lines)

@@ -1,0 +1,322 @@
+"""Data sets of a workspace, through the door the page and the command line use."""
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studio.backend.datasets import Datasets, Version
+from studio.data.formats import Mapping
+from studio.data.splits import SplitSpec
+from studio.errors import DataError, InputError, ResourceError, StudioError
+from studio.runs.store import Store
+from studio.settings import Settings
+from tests.tiny import save_tiny, tiny_tokenizer
+
+ASSETS = Path(__file__).parents[2] / "assets"
+
+
+@pytest.fixture(scope="module")
+def assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("assets")
+    save_tiny(folder / "starter")
+    shutil.copytree(ASSETS / "samples", folder / "samples")
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "workspace")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def datasets(store: Store, assets: Path) -> Datasets:
+    return Datasets(Settings(workspace=store.folder, assets=assets, max_upload_bytes=20_000_000), store)
+
+
+def imported(datasets: Datasets, folder: Path, rows: list[Any], name: str = "data.jsonl") -> Version:
+    path = folder / "upload"
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return datasets.import_file(path, name)
+
+
+GOOD = [{"question": f"質問{i}", "answer": f"answer {i}"} for i in range(30)]
+
+
+def test_open_look_clean_and_go_back(datasets: Datasets, tmp_path: Path) -> None:
+    first = imported(datasets, tmp_path, [*GOOD, {"question": "x", "answer": " "}, GOOD[3]])
+    assert (first.rows, first.kind, first.encoding, first.number) == (32, "JSONL", "UTF-8", 1)
+    assert first.mapping == Mapping(layout="question_answer", prompt="question", answer="answer")
+    assert [row.values["answer"] for row in datasets.page(first.id, 30, 5)] == [" ", "answer 3"]
+    assert datasets.count(first.id, "質問2") == 11
+    assert datasets.cells(first.id, 0, 1)[0].texts == ("質問0", "answer 0")
+    found = {f.key: f for f in datasets.findings(first.id)}
+    assert {key: f.count for key, f in found.items()} == {"finding.blank": 1, "finding.duplicate": 1}
+
+    second = datasets.fix(first.id, ["drop_blank", "drop_duplicates"])
+    assert (second.number, second.parent, second.rows, second.dataset) == (2, first.id, 30, first.dataset)
+    assert second.report is not None
+    assert [(s.fix, s.dropped) for s in second.report.steps] == [("drop_blank", 1), ("drop_duplicates", 1)]
+    assert datasets.findings(second.id) == ()
+    diff = datasets.diff(second.id)
+    assert [(d.row_id, d.fixes, d.after) for d in diff] == [
+        (31, ("drop_blank",), None),
+        (32, ("drop_duplicates",), None),
+    ]
+    assert diff[0].before.values["question"] == "x"
+    assert datasets.changed_rows(second.id) == 2
+    assert datasets.diff(second.id, 1, 1) == diff[1:]
+    assert [row.id for row in datasets.page(second.id, 0, 99)] == list(range(1, 31))
+    assert datasets.table(first.id).rows == 32
+    assert [v.id for v in datasets.versions(first.dataset)] == [first.id, second.id]
+
+
+def test_fixing_twice_makes_one_version(datasets: Datasets, tmp_path: Path) -> None:
+    first = imported(datasets, tmp_path, [*GOOD, GOOD[0]])
+    made: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: made.append(datasets.fix(first.id, ["drop_duplicates"]).id)) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(made)) == 1
+    assert datasets.fix(made[0], ["drop_duplicates", "repair_text"]).id == made[0]
+    assert len(datasets.versions()) == 2
+
+
+def test_changed_cells_show_before_and_after(datasets: Datasets, tmp_path: Path) -> None:
+    first = imported(
+        datasets, tmp_path, [*GOOD, {"question": "x", "answer": "cafÃ© 3"}, {"question": "y", "answer": 7}]
+    )
+    second = datasets.fix(first.id, ["repair_text", "to_text"])
+    shown = [
+        (d.row_id, d.columns, d.before.values["answer"], d.after and d.after.values["answer"])
+        for d in datasets.diff(second.id)
+    ]
+    assert shown == [(31, ("answer",), "cafÃ© 3", "café 3"), (32, ("answer",), 7, "7")]
+
+
+def test_the_model_decides_what_is_too_long(datasets: Datasets, tmp_path: Path) -> None:
+    rows = [*GOOD, {"question": "q", "answer": "long " * 30}, {"question": "q " * 60, "answer": "late"}]
+    first = imported(datasets, tmp_path, rows)
+    assert {f.key: f.examples for f in datasets.findings(first.id, max_length=64)} == {
+        "finding.lost": (32,),
+        "finding.too_long": (31,),
+    }
+    assert datasets.findings(first.id, model=None) == ()
+    assert datasets.findings(first.id, max_length=512) == ()
+    shorter = datasets.fix(first.id, ["drop_too_long"], max_length=64)
+    assert (shorter.rows, [d.row_id for d in datasets.diff(shorter.id)]) == (31, [31])
+    assert datasets.fix(shorter.id, ["drop_lost"], max_length=64).rows == 30
+    bars = datasets.histogram(first.id, max_length=64)
+    assert (sum(bars.counts), bars.over) == (32, 2)
+    with pytest.raises(DataError) as caught:
+        datasets.fix(first.id, ["drop_lost"], max_length=16)
+    assert caught.value.key == "error.clean.nothing_left"
+    assert {p.name for p in datasets.table(first.id).path.parents[1].iterdir()} == {v.id for v in datasets.versions()}
+
+
+def test_a_row_as_the_model_sees_it(datasets: Datasets, tmp_path: Path) -> None:
+    version = imported(datasets, tmp_path, [*GOOD, {"question": "x", "answer": ""}])
+    view = datasets.view_row(version.id, 3)
+    assert "".join(s.text for s in view.spans) == "<|user|>質問2<|end|><|assistant|>answer 2<|end|>"
+    assert "".join(s.text for s in view.spans if s.trained) == "answer 2<|end|>"
+    assert view.total_tokens == view.prompt_tokens + view.answer_tokens == sum(s.tokens for s in view.spans)
+    assert view.trained_tokens == view.answer_tokens == 9
+    problem = datasets.view_row(version.id, 31).problem
+    assert problem is not None
+    assert problem.kind == "blank_answer"
+    with pytest.raises(InputError):
+        datasets.view_row(version.id, 99)
+
+
+def test_a_template_that_refuses_rows(datasets: Datasets, tmp_path: Path) -> None:
+    template = "{% if messages|length > 2 %}{{ raise_exception('one turn only') }}{% endif %}"
+    save_tiny(tmp_path / "strict", chat_template=template + str(tiny_tokenizer().chat_template))
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    version = imported(datasets, tmp_path, [*[{"messages": turns}] * 20, {"messages": turns * 2}])
+    found = {f.key: f for f in datasets.findings(version.id, str(tmp_path / "strict"))}
+    assert found["finding.refused"].examples == (21,)
+    refused = datasets.view_row(version.id, 21, str(tmp_path / "strict")).refused
+    assert "one turn only" in str(refused)
+    assert datasets.fix(version.id, ["drop_refused"], str(tmp_path / "strict")).rows == 20
+
+
+def test_mapping_by_hand(datasets: Datasets, tmp_path: Path) -> None:
+    rows = [{"a": f"q{i}", "b": "z", "c": [{"who": "x"}], "label": i} for i in range(5)]
+    version = imported(datasets, tmp_path, rows)
+    assert version.mapping is None
+    for call in (
+        lambda: datasets.findings(version.id),
+        lambda: datasets.split_counts(version.id, SplitSpec()),
+        lambda: datasets.view_row(version.id, 1),
+    ):
+        with pytest.raises(DataError) as caught:
+            call()
+        assert caught.value.key == "error.train.no_mapping"
+        assert "data.jsonl" in caught.value.message("ja")
+    with pytest.raises(DataError):
+        datasets.set_mapping(version.id, Mapping(prompt="a", answer="nope"))
+    with pytest.raises(DataError):
+        datasets.turns_mapping(version.id, "c")
+    mapped = datasets.set_mapping(version.id, Mapping(prompt="a", answer="label"))
+    found = {f.key: f for f in datasets.findings(mapped.id)}
+    assert found["finding.wrong_type"].count == 5
+    fixed = datasets.fix(mapped.id, ["to_text"])
+    assert [c.answer for _, c in datasets.conversations(fixed.id, None)[0]] == ["0", "1", "2", "3", "4"]
+    assert datasets.fix(fixed.id, ["to_text"]).id == fixed.id
+
+
+def test_split_preview(datasets: Datasets, tmp_path: Path) -> None:
+    version = imported(datasets, tmp_path, GOOD)
+    spec = SplitSpec(validation_share=0.2, seed=3)
+    assert datasets.split_counts(version.id, spec) == (24, 6)
+    shown = datasets.validation_rows(version.id, spec)
+    assert [row.row_id for row in shown] == list(datasets.split(version.id, spec).validation)
+    assert shown[0].prompt == f"質問{shown[0].row_id - 1}"
+    examples = datasets.examples(version.id, spec, 2)
+    assert [answer for _, answer in examples] == [row.answer for row in shown[:2]]
+    assert datasets.split_counts(version.id, SplitSpec(validation_share=0)) == (30, 0)
+
+
+def test_one_row(datasets: Datasets, tmp_path: Path) -> None:
+    version = imported(datasets, tmp_path, GOOD[:1])
+    assert [f.key for f in datasets.findings(version.id)] == ["finding.few_rows"]
+    assert datasets.split_counts(version.id, SplitSpec()) == (1, 0)
+    assert len(datasets.examples(version.id, SplitSpec(), 5)) == 1
+
+
+def test_a_cell_of_five_megabytes(datasets: Datasets, tmp_path: Path) -> None:
+    rows = [*GOOD, {"question": "すごく長い" * 330_000, "answer": "x"}, {"question": "y", "answer": "ab " * 1_700_000}]
+    version = imported(datasets, tmp_path, rows)
+    assert all(len(text) <= 301 for row in datasets.cells(version.id, 0, 50) for text in row.texts)
+    assert {f.key: f.examples for f in datasets.findings(version.id)} == {
+        "finding.lost": (31,),
+        "finding.too_long": (32,),
+    }
+    view = datasets.view_row(version.id, 32)
+    assert view.truncated
+    assert sum(len(s.text) for s in view.spans) < 5_000
+
+
+def test_left_out_rows_are_kept_to_be_seen(datasets: Datasets, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("question,answer\na,b\nc\nd,e\n")
+    version = datasets.import_file(tmp_path / "a.csv")
+    assert version.rows == 2
+    left = datasets.left_out(version.id)
+    assert [(item.line, item.text.strip()) for item in left] == [(3, "c")]
+    assert version.rows + len(left) == version.notes[0].values["rows"] == 3
+    assert datasets.left_out(imported(datasets, tmp_path, GOOD).id) == ()
+
+
+@pytest.mark.parametrize("name", ["../../evil.jsonl", "a/b.jsonl", "...", "😀\n.jsonl", "C:\\con.jsonl", "", "x" * 400])
+def test_names_are_shown_and_never_paths(datasets: Datasets, store: Store, tmp_path: Path, name: str) -> None:
+    before = {p for p in tmp_path.rglob("*") if "workspace" not in p.parts}
+    version = imported(datasets, tmp_path, GOOD, name)
+    assert version.name == (" ".join(name.split())[:200] or "upload")
+    assert datasets.table(version.id).path.parent == store.folder / "datasets" / version.id
+    assert {p for p in tmp_path.rglob("*") if "workspace" not in p.parts} == before | {tmp_path / "upload"}
+
+
+def test_nothing_is_left_of_a_file_that_is_refused(datasets: Datasets, store: Store, tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        imported(datasets, tmp_path, [])
+    with pytest.raises(InputError):
+        datasets.open_sample("nope")
+    version = imported(datasets, tmp_path, GOOD)
+    with pytest.raises(InputError) as caught:
+        datasets.fix(version.id, ["polish"])
+    assert "drop_blank" in caught.value.message("ja")
+    assert [v.id for v in datasets.versions()] == [version.id]
+    assert [p.name for p in (store.folder / "datasets").iterdir()] == [version.id]
+
+
+def test_a_full_disk_while_importing(
+    datasets: Datasets, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(ResourceError) as caught:
+        imported(datasets, tmp_path, GOOD)
+    assert caught.value.key == "error.disk.full"
+    assert list((store.folder / "datasets").iterdir()) == []
+    monkeypatch.undo()
+    assert imported(datasets, tmp_path, GOOD).rows == 30
+
+
+def test_what_a_killed_import_left_is_swept(datasets: Datasets, store: Store, assets: Path, tmp_path: Path) -> None:
+    version = imported(datasets, tmp_path, GOOD)
+    half = store.folder / "datasets" / "20200101-000000-abcdef"
+    half.mkdir()
+    (half / "table.parquet.partial").write_bytes(b"PAR1")
+    again = Datasets(Settings(workspace=store.folder, assets=assets), store)
+    assert not half.exists()
+    assert again.page(version.id, 0, 1)[0].values == GOOD[0]
+
+
+def test_samples_open_once_and_hold_what_their_cards_say(datasets: Datasets) -> None:
+    for card in datasets.samples():
+        version = datasets.open_sample(card.name)
+        assert datasets.open_sample(card.name).id == version.id
+        assert (version.rows, version.sample) == (card.rows, card.name)
+        assert version.mapping is not None
+        columns = {column.name for column in version.columns}
+        assert columns == set(card.columns)
+        found = {f.key.removeprefix("finding."): f.count for f in datasets.findings(version.id, model=None)}
+        if not card.planted:
+            assert found == {}, card.name
+            continue
+        planted = card.planted
+        assert found == {
+            "blank": planted["empty_answers"] + planted["whitespace_answers"] + planted["empty_questions"],
+            "duplicate": planted["duplicate_rows"],
+            "broken_text": planted["mojibake_western"] + planted["mojibake_japanese"],
+            "unreadable_text": planted["replacement_characters"],
+            "secret": planted["secrets"],
+            "email": planted["email_addresses"],
+            "odd_values": planted["wrong_type"],
+        }
+        fixes = [f.fix for f in datasets.findings(version.id, model=None) if f.fix]
+        clean = datasets.fix(version.id, fixes)
+        assert {f.key for f in datasets.findings(clean.id, model=None)} <= {"finding.odd_values", "finding.duplicate"}
+
+
+def test_real_japanese_dialogues(datasets: Datasets, shared: Path) -> None:
+    version = datasets.import_file(shared / "data" / "instruction_ja_dev.jsonl")
+    assert version.mapping == Mapping(layout="turns", turns="utterances", role_key="name", content_key="text")
+    by_hand = datasets.turns_mapping(version.id, "utterances")
+    assert datasets.set_mapping(version.id, by_hand).mapping == version.mapping
+    view = datasets.view_row(version.id, 1, max_length=2000)
+    assert "喫煙のリスク" in "".join(span.text for span in view.spans if span.trained)
+
+
+def test_every_message_in_both_languages(datasets: Datasets, tmp_path: Path) -> None:
+    faults = {"a.csv": b"", "b.csv": b"q,a\n", "c.jsonl": b"hello", "d.json": b'{"q": 1}', "e.csv": b'q,a\n"1,2\n'}
+    for name, content in faults.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(StudioError) as caught:
+            datasets.import_file(tmp_path / name)
+        english, japanese = caught.value.message("en"), caught.value.message("ja")
+        assert english != japanese
+        assert name in english
+        assert name in japanese
+
+
+def test_opening_the_data_loads_no_model_library() -> None:
+    code = "import sys, studio.backend.datasets; print(sorted({'torch', 'transformers', 'gradio', 'peft'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,23 @@
+"""What holds for all tests: no network, one thread for tiny models, the same language everywhere."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+for name in ("LC_ALL", "LC_MESSAGES", "STUDIO_WORKSPACE"):
+    os.environ.pop(name, None)
+os.environ["LANG"] = "C.UTF-8"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real files of other people that lie beside the checkout on some machines."""
+    folder = Path(__file__).parents[2] / "shared"
+    if not folder.is_dir():
+        pytest.skip("no folder of real files beside the checkout")
+    return folder

@@ -1,0 +1,32 @@
+"""Adapters with random weights, strong enough to change every answer: made in a blink, with no training."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from peft import get_peft_model
+
+from studio.runs.spec import LoraSpec
+from studio.training.lora import lora_config
+from tests.tiny import tiny_model
+
+
+def save_adapter(
+    folder: Path,
+    kind: str = "llama",
+    *,
+    seed: int = 1,
+    strength: float = 0.3,
+    rank: int = 4,
+    targets: Literal["all-linear", "attention"] = "all-linear",
+) -> Path:
+    """An adapter of the tiny model of that kind, in PEFT's own format; returns its folder. Strength 0 does nothing."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        base = tiny_model(kind)
+        model = get_peft_model(base, lora_config(LoraSpec(rank=rank, alpha=2 * rank, targets=targets), base))
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=strength)
+    model.save_pretrained(str(folder))
+    return folder

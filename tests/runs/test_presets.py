@@ -1,0 +1,43 @@
+"""Presets: every shipped one makes a valid spec, in a sensible order of effort."""
+
+from pathlib import Path
+
+import pytest
+
+from studio.errors import SpecError
+from studio.runs.presets import find_preset, list_presets
+from studio.runs.spec import RunSpec, with_changes
+from studio.settings import Settings
+
+SHIPPED = Settings(workspace=Path()).presets
+
+
+def test_the_shipped_presets() -> None:
+    presets = list_presets(SHIPPED)
+    assert [p.name for p in presets] == ["quick-look", "balanced", "thorough"]
+    base = with_changes(RunSpec(), {"data.version": "v1", "model.source": "somewhere"})
+    steps = []
+    for preset in presets:
+        spec = preset.apply(base)
+        assert spec.preset == preset.name
+        assert (spec.data.version, spec.model.source) == ("v1", "somewhere")
+        assert preset.apply(spec) == spec
+        steps.append(spec.total_steps(300))
+        assert preset.title["ja"] != preset.title["en"]
+    assert steps == sorted(steps)
+
+
+def test_a_preset_keeps_what_it_does_not_name() -> None:
+    spec = with_changes(RunSpec(), {"training.seed": 7, "tuner.dropout": 0.2})
+    applied = find_preset(SHIPPED, "quick-look").apply(spec)
+    assert (applied.training.seed, applied.tuner.dropout) == (7, 0.2)
+
+
+def test_a_bad_preset_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("title: {en: Mine}\n", encoding="utf-8")
+    with pytest.raises(SpecError) as error:
+        list_presets(tmp_path)
+    assert "mine.yaml" in str(error.value)
+    with pytest.raises(SpecError) as error:
+        find_preset(SHIPPED, "no-such")
+    assert "quick-look" in str(error.value)

@@ -1,0 +1,86 @@
+"""Small runs on tiny models, recorded in memory: what the tests of training start from."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from studio.data.formats import Conversation, Message
+from studio.data.splits import SplitSpec
+from studio.runs.events import Ended, Event, RunState, Stamped
+from studio.runs.spec import DataSpec, LoraSpec, ModelSpec, RunSpec, TrainingSpec, with_changes
+from studio.runs.stop import Stop
+from studio.settings import Settings
+from studio.training.job import TrainingJob
+
+
+def conversations(count: int, *, answer: Callable[[int], str] = lambda i: f"{i * 7} it is") -> list[Any]:
+    """Rows by id, each asking for a number."""
+    return [(i, Conversation((Message("user", f"what about {i}?"),), answer(i))) for i in range(1, count + 1)]
+
+
+def tiny_spec(model: Path, **changes: object) -> RunSpec:
+    """Six short steps in two epochs with validation and dropout; `changes` are dotted paths with `__` for dots."""
+    spec = RunSpec(
+        model=ModelSpec(source=str(model)),
+        data=DataSpec(max_length=64, split=SplitSpec(validation_share=0.2)),
+        training=TrainingSpec(epochs=2, batch_size=2, accumulation=2, evaluations=3, learning_rate=0.01),
+        tuner=LoraSpec(rank=2, alpha=4, dropout=0.1),
+    )
+    return with_changes(spec, {path.replace("__", "."): value for path, value in changes.items()})
+
+
+class Killed(BaseException):
+    """Stands for the death of the process: no handler of ordinary errors sees it."""
+
+
+class Recording:
+    """A run with its record in memory. `dies_at`: the process dies instead of recording the n-th event (from 1)."""
+
+    def __init__(self, spec: RunSpec, folder: Path, rows: Sequence[Any] | None = None, **settings: Any) -> None:
+        self.spec = spec
+        self.folder = folder
+        self.rows = conversations(12) if rows is None else rows
+        self.settings = Settings(workspace=folder, **settings)
+        self.events: list[Event] = []
+        self.watcher: Callable[[Event], None] = lambda event: None
+        self.dies_at: int | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def state(self) -> RunState:
+        return RunState().fold(Stamped(i, float(i), e) for i, e in enumerate(self.events, 1))
+
+    def append(self, *events: Event) -> None:
+        if self.dies_at is not None and len(self.events) + len(events) >= self.dies_at:
+            raise Killed
+        self.events.extend(events)
+        for event in events:
+            self.watcher(event)
+
+    def run(self, stop: Stop | None = None) -> Ended | None:
+        """Train, or go on with what the record holds."""
+        from studio.training.sft import train
+
+        state = self.state
+        job = TrainingJob(
+            self.spec, self.settings, self.folder, self.rows, 0, state.checkpoints, self.append, state.started
+        )
+        return train(job, stop or Stop())
+
+    def weights(self, name: str = "adapter") -> bytes:
+        return (self.folder / name / "adapter_model.safetensors").read_bytes()
+
+    def losses(self) -> list[tuple[int, float]]:
+        return self.state.curves["loss"]
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        return [e for e in self.events if isinstance(e, kind)]
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
+    """Until something holds; fails loudly when it never does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)

@@ -1,0 +1,98 @@
+"""The site: languages, what it lets out, and that it opens without torch."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from studio.backend.studio import Studio
+from studio.messages import LANGUAGES, translate
+from studio.settings import Settings
+from studio.ui.app import LANGUAGE_COOKIE, create_server, preferred_language
+
+OWN = "http://127.0.0.1:7860"
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    folder = tmp_path_factory.mktemp("workspace")
+    with Studio(replace(Settings(workspace=folder), max_upload_bytes=1_000), worker=False) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def client(studio: Studio) -> Iterator[TestClient]:
+    with TestClient(create_server(studio), base_url=OWN, follow_redirects=False) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language"),
+    [
+        ("", "en"),
+        ("ja", "ja"),
+        ("ja-JP,ja;q=0.9,en;q=0.8", "ja"),
+        ("en-GB,en;q=0.9,ja;q=0.8", "en"),
+        ("fr,ja;q=0.3", "ja"),
+        ("de-DE, fr;q=0.5", "en"),
+        ("ja;q=0,en;q=0.1", "en"),
+        ("ja;q=broken", "en"),
+    ],
+)
+def test_the_browsers_first_language_is_taken(accepted: str, language: str) -> None:
+    assert preferred_language(accepted) == language
+
+
+def test_a_chosen_language_is_remembered_before_the_browsers(client: TestClient) -> None:
+    assert client.get("/", headers={"accept-language": "ja"}).headers["location"] == "/ja/"
+    switched = client.get("/language/en")
+    assert switched.headers["location"] == "/en/"
+    assert f"{LANGUAGE_COOKIE}=en" in switched.headers["set-cookie"]
+    assert client.get("/", headers={"accept-language": "ja"}).headers["location"] == "/en/"
+    assert client.get("/language/../../evil").status_code in (303, 404)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_language_has_its_page_with_six_tabs(client: TestClient, language: str) -> None:
+    config = client.get(f"/{language}/config").json()
+    labels = [item["props"]["label"] for item in config["components"] if item["type"] == "tabitem"]
+    assert labels == [
+        translate(f"ui.tab.{name}", language) for name in ("start", "data", "train", "runs", "compare", "export")
+    ]
+    assert config["analytics_enabled"] is False
+
+
+def test_only_exports_are_let_out(client: TestClient, studio: Studio) -> None:
+    secret = studio.settings.workspace / "studio.db"
+    for path in (secret, Path("/etc/passwd"), studio.settings.workspace / "exports" / ".." / "studio.db"):
+        assert client.get(f"/en/gradio_api/file={path}").status_code in (403, 404)
+    offered = studio.settings.workspace / "exports" / "adapter.zip"
+    offered.write_bytes(b"zip")
+    assert client.get(f"/en/gradio_api/file={offered}").content == b"zip"
+
+
+def test_an_upload_beyond_the_limit_is_refused(client: TestClient) -> None:
+    url = "/en/gradio_api/upload"
+    assert client.post(url, files={"files": ("small.csv", b"a" * 500)}).status_code == 200
+    assert client.post(url, files={"files": ("large.csv", b"a" * 5_000)}).status_code == 413
+    foreign = {"origin": "http://evil.example"}
+    assert client.post(url, files={"files": ("small.csv", b"a")}, headers=foreign).status_code == 403
+
+
+def test_the_page_opens_without_torch() -> None:
+    code = (
+        "import sys, studio.ui.app, studio.backend.studio\n"
+        "print(sorted({'torch', 'transformers', 'peft', 'trl', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_gradio_writes_no_editor_stubs() -> None:
+    import gradio.component_meta
+
+    assert gradio.component_meta.create_or_modify_pyi.__module__ == "studio.ui"

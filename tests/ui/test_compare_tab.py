@@ -1,0 +1,259 @@
+"""The Compare tab asks both sides as the widgets say, can be stopped, and leaves nothing running."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import gradio as gr
+import pytest
+import uvicorn
+
+from studio.backend.compare import ColumnState, CompareRequest, CompareUpdate, Contestant
+from studio.backend.studio import Studio
+from studio.data.formats import Message
+from studio.errors import ModelError
+from studio.messages import LANGUAGES, translate
+from studio.runs.events import Queued
+from studio.runs.spec import RunSpec
+from studio.settings import Settings
+from studio.ui import compare_tab
+from studio.ui.compare_tab import Examples
+from studio.ui.contestants import choices, find, first_of
+from studio.ui.conversation import Talk, Turn
+from studio.ui.page import Page, chosen
+from tests.browser import open_browser
+
+KEPT = Contestant("run-1", "Friendly support", None, "a" * 64, "starter", 0.5)
+LATE = Contestant("run-1", "Friendly support", 40, None, "starter", 0.5)
+EARLY = Contestant("run-1", "Friendly support", 20, None, "starter", 0.75)
+OTHER = Contestant("run-2", "Other", 5, None, "starter")
+FOUND = (OTHER, KEPT, LATE, EARLY)
+OPTIONS = ("Be kind.", 0.7, 0.9, 64.0, 3)
+
+
+def said(role: Any, content: str) -> Message:
+    return Message(role=role, content=content)
+
+
+EXAMPLES: Examples = (
+    ((said("system", "Be kind."), said("user", "Is it late?")), "Yes, sorry!"),
+    ((said("user", "Hi"), said("assistant", "Hello!"), said("user", "By card?")), "Of course."),
+)
+
+
+class FakeComparison:
+    """Writes `words` one by one. `closed` is set when a stream was ended before its time or ran out."""
+
+    def __init__(self, words: tuple[str, str] = ("ab cd ef", "ab xx ef gh"), seconds: float = 0.0) -> None:
+        self.words = words
+        self.seconds = seconds
+        self.asked: list[CompareRequest] = []
+        self.closed = threading.Event()
+        self.error: Exception | None = None
+        self.found: tuple[Contestant, ...] = FOUND
+        self.known: Examples = EXAMPLES
+
+    def contestants(self) -> tuple[Contestant, ...]:
+        return self.found
+
+    def examples(self, run: str, limit: int) -> Examples:
+        return self.known[:limit]
+
+    def stream(self, request: CompareRequest) -> Iterator[CompareUpdate]:
+        self.asked.append(request)
+        try:
+            if self.error:
+                raise self.error
+            longest = max(len(text) for text in self.words)
+            for i in range(1, longest + 1):
+                time.sleep(self.seconds)
+                columns = [
+                    ColumnState(text[:i], i, i / 10, 0.1, i >= len(text), "starter", sha)
+                    for text, sha in zip(self.words, (None, "b" * 64), strict=True)
+                ]
+                yield CompareUpdate(columns[0], columns[1], i == longest, False)
+        finally:
+            self.closed.set()
+
+    def close(self) -> None:
+        pass
+
+
+class FakeRunner:
+    def record(self, run: str) -> Any:
+        return SimpleNamespace(name=f"name of {run}", created=0.0)
+
+
+def make_page(compare: FakeComparison, language: str = "en") -> Page:
+    studio = SimpleNamespace(compare=compare, runner=FakeRunner())
+    return Page(cast(Studio, studio), language, cast(gr.Tabs, None), *[cast(gr.BrowserState, None)] * 2)
+
+
+def answers(page: Page, stops: dict[str, threading.Event], now: Talk, turn: Turn) -> Iterator[list[Any]]:
+    return compare_tab._answers(page, stops, "session", now, turn, *OPTIONS)
+
+
+def test_the_request_is_what_the_widgets_say_and_each_history_its_own() -> None:
+    fake = FakeComparison()
+    first = list(answers(make_page(fake), {}, Talk(EARLY), Turn("one")))[-1][0]
+    list(answers(make_page(fake), {}, first, Turn("two")))
+    request = fake.asked[-1]
+    assert (request.run, request.step, request.system) == ("run-1", 20, "Be kind.")
+    assert (request.temperature, request.top_p, request.max_new_tokens, request.seed) == (0.7, 0.9, 64, 3)
+    assert [m.content for m in request.base_turns] == ["one", "ab cd ef", "two"]
+    assert [m.content for m in request.tuned_turns] == ["one", "ab xx ef gh", "two"]
+    emptied = compare_tab._request(Talk(KEPT), Turn("x"), "", 0, 1, 8, None)
+    assert (emptied.step, emptied.seed) == (None, 0)
+
+
+def test_updates_are_throttled_and_the_last_is_whole() -> None:
+    shown = list(answers(make_page(FakeComparison(("a" * 60, "b" * 60), 0.005)), {}, Talk(KEPT), Turn("hi")))
+    assert 3 <= len(shown) <= 9  # 0.3 s of writing in 60 updates
+    done = shown[-1][0]
+    assert done.turns[-1].update.tuned.text == "b" * 60
+    assert done.turns[-1].over
+    prompts = [row[2] for row in shown]
+    assert prompts[1] == ""  # emptied when the answer begins, not before
+    assert prompts[0] != ""
+
+
+def test_buttons_follow_the_answer() -> None:
+    shown = list(answers(make_page(FakeComparison()), {}, Talk(KEPT), Turn("hi")))
+    send, stop, again, clear, tools, run, step = shown[0][3:]
+    assert (send["visible"], stop["visible"]) == (False, True)
+    assert not any(part["interactive"] for part in (again, clear, run, step))
+    send, stop, again, clear, tools, run, step = shown[-1][3:]
+    assert (send["visible"], stop["visible"], tools["visible"]) == (True, False, True)
+    assert all(part["interactive"] for part in (again, clear, run, step))
+
+
+def test_stop_keeps_what_was_written_and_ends_the_stream() -> None:
+    fake, stops = FakeComparison(("a" * 500, "b" * 500), 0.002), {}
+    running = answers(make_page(fake), stops, Talk(KEPT), Turn("hi"))
+    next(running)
+    next(running)
+    stops["session"].set()
+    turn = list(running)[-1][0].turns[-1]
+    assert turn.stopped
+    assert 0 < len(turn.update.base.text) < 500
+    assert fake.closed.wait(5)
+    assert stops == {}
+
+
+def test_a_closed_browser_tab_ends_the_stream_without_waiting_for_the_model() -> None:
+    fake, stops = FakeComparison(("a" * 500, "b" * 500), 0.01), {}
+    running = cast(Any, answers(make_page(fake), stops, Talk(KEPT), Turn("hi")))
+    next(running)
+    next(running)
+    running.close()
+    assert fake.closed.wait(5)
+    assert stops == {}
+
+
+def test_an_error_frees_the_session() -> None:
+    fake, stops = FakeComparison(), {}
+    fake.error = ModelError("error.compare.too_long", tokens=9, context=8)
+    running = answers(make_page(fake), stops, Talk(KEPT), Turn("hi"))
+    next(running)
+    with pytest.raises(ModelError):
+        next(running)
+    assert stops == {}
+
+
+def test_an_example_brings_its_expected_answer_only_when_it_opens_the_conversation() -> None:
+    turn = compare_tab._turn(" By card? ", EXAMPLES, Talk(KEPT))
+    assert (turn.expected, [m.content for m in turn.context]) == ("Of course.", ["Hi", "Hello!"])
+    assert compare_tab._turn("Is it late?", EXAMPLES, Talk(KEPT)).context == ()  # the system prompt has its own box
+    assert compare_tab._turn("Something else", EXAMPLES, Talk(KEPT)).expected is None
+    assert compare_tab._turn("By card?", EXAMPLES, Talk(KEPT, (Turn("hi"),))).expected is None
+
+
+def test_opening_fills_the_prompt_with_the_first_example() -> None:
+    page = make_page(FakeComparison())
+    talk, known, _, _, prompt, system, *_ = compare_tab._opened(page, FOUND, KEPT, "")
+    assert (talk, known, prompt, system) == (Talk(KEPT), EXAMPLES, "Is it late?", "Be kind.")
+    assert compare_tab._opened(page, FOUND, KEPT, "asked before")[4] == "asked before"
+
+
+def test_asking_again_takes_the_next_seed_only_where_chance_plays() -> None:
+    assert compare_tab._next_seed(0.7, 3) == 4
+    assert compare_tab._next_seed(0, 3) == gr.skip()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_lists_hold_the_kept_adapter_first_then_checkpoints_by_step(language: str) -> None:
+    runs, steps = choices(make_page(FakeComparison(), language), FOUND, LATE)
+    assert [value for _, value in runs["choices"]] == ["run-2", "run-1"]
+    assert (runs["value"], steps["value"]) == ("run-1", "40")
+    assert [value for _, value in steps["choices"]] == ["kept", "20", "40"]
+    labels = [label for label, _ in steps["choices"]]
+    assert "0.5000" in labels[0]
+    assert "0.7500" in labels[1]
+
+
+def test_what_the_lists_name_is_found() -> None:
+    for contestant in (KEPT, LATE, EARLY):
+        key = "kept" if contestant.step is None else str(contestant.step)
+        assert find(FOUND, "run-1", key) == contestant
+    assert find(FOUND, "run-1", "999") == KEPT  # gone meanwhile
+    assert first_of(FOUND, "run-2") == OTHER
+    assert first_of(FOUND, "unknown") == OTHER
+    assert first_of(FOUND, None) == OTHER
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_tab_builds(language: str, tmp_path: Path) -> None:
+    with gr.Blocks() as blocks:
+        page = make_page(FakeComparison(), language)
+        page = Page(page.studio, language, gr.Tabs(), chosen("version", tmp_path), chosen("run", tmp_path))
+        with gr.Tab("compare") as tab:
+            compare_tab.build(page, blocks, tab)
+    ids = {block.elem_id for block in blocks.blocks.values() if block.elem_id}
+    assert {"compare-run", "compare-checkpoint", "compare-prompt", "compare-send", "compare-stop"} <= ids
+
+
+@pytest.mark.journey
+def test_markup_in_answers_runs_nothing_and_fetches_nothing(tmp_path: Path) -> None:
+    """In a real browser: what a model, a row or a run's name says is shown to the letter."""
+    from studio.ui.app import create_server
+
+    bad = (
+        "<script>window.hit=1</script><img src=http://127.0.0.1:9/a.png onerror=window.hit=1>"
+        "![pixel](http://127.0.0.1:9/b.png) [press](javascript:window.hit=1) ${window.hit=1} {{value}}"
+    )
+    fake = FakeComparison((bad, bad + " more"))
+    fake.found = (Contestant("run-1", bad, 5, None, bad),)
+    fake.known = (((said("user", bad),), bad),)
+    studio = Studio(Settings(workspace=tmp_path), worker=False)
+    studio.store.add_run("run-1", bad, RunSpec(), Queued())
+    vars(studio).update(compare=fake)
+    server = uvicorn.Server(uvicorn.Config(create_server(studio), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.05)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with open_browser() as browser:
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            page.set_default_timeout(90_000)
+            fetched: list[str] = []
+            page.on("request", lambda request: fetched.append(request.url))
+            page.goto(f"http://127.0.0.1:{port}/en/")
+            page.get_by_role("tab", name=translate("ui.tab.compare")).click()
+            page.locator("#compare-send").click()
+            page.locator(".cmp-talk[aria-busy=false]").wait_for()
+            assert page.locator("#compare-tuned .cmp-answer").text_content() == bad + " more"
+            assert page.locator(".cmp-expected .cmp-text").text_content() == bad
+            assert page.locator("#compare-tuned .cmp-name").text_content() == bad
+            page.locator(".cmp-chip").click()
+            page.locator("#compare-tuned .cmp-hint").wait_for()
+            assert page.evaluate("window.hit") is None
+            assert not [url for url in fetched if not url.startswith(f"http://127.0.0.1:{port}/")]
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        studio.close()

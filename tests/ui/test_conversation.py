@@ -1,0 +1,184 @@
+"""A conversation is shown as text, with what was asked, what answered, and what differs."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from studio.backend.compare import ColumnState, CompareUpdate, Contestant
+from studio.data.formats import Message
+from studio.messages import LANGUAGES, translate
+from studio.ui.conversation import Talk, Turn, examples_html, legend_html, talk_html
+from studio.ui.markup import visible
+
+KEPT = Contestant("run-1", "Friendly support", None, "a" * 64, "starter", 0.5)
+CHECKPOINT = Contestant("run-1", "Friendly support", 40, None, "starter", 0.7)
+PAYLOADS = [
+    "<script>window.hit=1</script>",
+    '<img src=x onerror="window.hit=1">',
+    "![pixel](http://127.0.0.1:9/pixel.png)",
+    "[press](javascript:window.hit=1)",
+    '"><svg onload=window.hit=1>',
+    "</div></article><iframe src=//127.0.0.1:9>",
+    "' onmouseover='window.hit=1",
+    "${window.hit=1} {{constructor}} `x`",
+    "&lt;b&gt; &amp; &#60;script&#62;",
+    "\x1b[31mred\x00\x07",
+    "\u202eetirw\u202c",
+]
+
+
+class Elements(HTMLParser):
+    """Tags and attributes of a page's piece, and its texts by class."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str | None]] = []
+        self.texts: dict[str, list[str]] = {}
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += attrs
+        classes = dict(attrs).get("class") or ""
+        for name in classes.split():
+            self.texts.setdefault(name, []).append("")
+        if tag != "input":
+            self._open.append(classes)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open.pop()
+
+    def handle_data(self, data: str) -> None:
+        for name in {name for classes in self._open for name in classes.split()}:
+            self.texts[name][-1] += data
+
+    def values(self, name: str) -> list[str | None]:
+        return [value for key, value in self.attributes if key == name]
+
+
+def t(key: str, **values: object) -> str:
+    return translate(key, "en", **values)
+
+
+def state(text: str, *, finished: bool = True, sha256: str | None = None, name: str = "starter") -> ColumnState:
+    return ColumnState(text, 12, 2.0, 0.5, finished, name, sha256)
+
+
+def update(base: str, tuned: str, *, done: bool = True, identical: bool | None = False) -> CompareUpdate:
+    answered = state(tuned, finished=done, sha256="b" * 64, name="Friendly support")
+    return CompareUpdate(state(base, finished=done), answered, done, identical)
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_whatever_is_said_is_shown_as_text(payload: str) -> None:
+    contestant = Contestant("run-1", payload, 40, None, payload)
+    context = (Message(role="user", content=payload), Message(role="assistant", content=payload))
+    turn = Turn(payload, context, payload, update(payload, payload + " more"))
+    html = talk_html(Talk(contestant, (turn,)), t) + examples_html(
+        [((Message(role="user", content=payload),), payload)], t
+    )
+    found = Elements(html)
+    assert found.tags <= {"div", "section", "article", "header", "span", "code", "button", "p", "mark"}
+    allowed = {"class", "id", "title", "role", "dir", "type", "tabindex", "aria-busy", "aria-label"}
+    assert {name for name, _ in found.attributes} <= allowed | {"data-done", "data-example"}
+    assert found.texts["cmp-answer"] == [visible(payload), visible(payload + " more")]
+    assert found.texts["cmp-name"] == ["starter", visible(payload)]
+    assert found.texts["cmp-chip-prompt"] == [visible(payload)]
+    assert visible(payload) in found.values("title")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_it_reads_in_every_language(language: str) -> None:
+    def say(key: str, **values: object) -> str:
+        return translate(key, language, **values)
+
+    turns = (
+        Turn("a", update=update("x", "x", identical=True)),
+        Turn("b", update=update("", "y"), stopped=True),
+        Turn("c"),
+    )
+    html = talk_html(Talk(CHECKPOINT, turns), say) + legend_html(say)
+    assert "{" not in Elements(html).texts["cmp-talk"][0]
+
+
+def test_only_the_newest_answers_carry_the_ids() -> None:
+    talk = Talk(KEPT)
+    for number in range(3):
+        html = talk_html(talk, t)
+        found = Elements(html)
+        assert sorted(i for i in found.values("id") if i) == ["compare-base", "compare-tuned"]
+        newest = html[html.index('id="compare-base"') :]
+        assert newest.count("cmp-pair") == 0
+        talk = talk.with_turn(Turn(f"prompt {number}", update=update("one", "two")))
+
+
+def test_the_head_tells_the_bytes_that_answered_not_those_asked_for() -> None:
+    before = Elements(talk_html(Talk(KEPT), t))
+    assert before.texts["cmp-hash"] == [t("ui.compare.no_adapter"), "a" * 8]
+    answered = Elements(talk_html(Talk(KEPT, (Turn("hi", update=update("x", "y")),)), t))
+    assert answered.texts["cmp-hash"] == [t("ui.compare.no_adapter"), "b" * 8]
+    assert t("ui.compare.hash_help", sha256="b" * 64) in answered.values("title")
+    # A checkpoint's hash is not known before it runs, so nothing is claimed.
+    assert Elements(talk_html(Talk(CHECKPOINT), t)).texts["cmp-hash"] == [t("ui.compare.no_adapter")]
+
+
+def test_differences_are_marked_once_both_are_written() -> None:
+    base, tuned = "You can wait for the parcel.", "You can wait for it, dear friend."
+    writing = Elements(talk_html(Talk(KEPT, (Turn("hi", update=update(base, tuned, done=False)),)), t))
+    assert "mark" not in writing.tags
+    assert writing.values("aria-busy") == ["true"]
+    over = Elements(talk_html(Talk(KEPT, (Turn("hi", update=update(base, tuned)),)), t))
+    assert over.values("aria-busy") == ["false"]
+    assert over.texts["cmp-answer"] == [base, tuned]
+    assert "".join(over.texts["cmp-only-base"]) == "the parcel"  # the space between the words too
+    assert "You can wait" not in "".join(over.texts["cmp-only-base"] + over.texts["cmp-only-tuned"])
+
+
+def test_equal_scores_warn_and_equal_answers_are_told_apart() -> None:
+    def said(turn: Turn) -> str:
+        return talk_html(Talk(KEPT, (turn,)), t)
+
+    same = said(Turn("hi", update=update("x", "x", identical=False)))
+    assert t("ui.compare.same") in same
+    assert "cmp-warning" not in same
+    dead = said(Turn("hi", update=update("x", "x", done=False, identical=True)))
+    assert t("ui.compare.identical") in dead
+    assert "cmp-warning" not in said(Turn("hi", update=update("x", "y", identical=None)))
+
+
+def test_speed_is_told_only_where_there_is_one() -> None:
+    html = talk_html(Talk(KEPT, (Turn("hi", update=update("x", "y")),)), t)
+    rate = (12 - 1) / (2.0 - 0.5)
+    assert t("ui.compare.speed", tokens=12, seconds="2.0", rate=f"{rate:.0f}") in html
+    short = ColumnState("x", 1, 0.5, 0.5, True, "starter", None)
+    html = talk_html(Talk(KEPT, (Turn("hi", update=CompareUpdate(short, short, True, False)),)), t)
+    assert html.count(t("ui.compare.time", tokens=1, seconds="0.5")) == 2
+    assert "tokens/s" not in html
+
+
+def test_waiting_is_told_in_words() -> None:
+    assert t("ui.compare.loading") in talk_html(Talk(KEPT, (Turn("hi"),)), t)
+    assert t("ui.compare.reading") in talk_html(Talk(KEPT, (Turn("hi", update=update("", "", done=False)),)), t)
+    assert t("ui.compare.empty_answer") in talk_html(Talk(KEPT, (Turn("hi", update=update("", "y")),)), t)
+    stopped = Turn("hi", update=update("", "", done=False), stopped=True)
+    assert t("ui.compare.nothing_yet") in talk_html(Talk(KEPT, (stopped,)), t)
+
+
+def test_each_column_remembers_its_own_answers() -> None:
+    context = (Message(role="user", content="Hi"), Message(role="assistant", content="Hello!"))
+    first = Turn("one", context, update=update("base 1", "tuned 1"))
+    second = Turn("two", update=update("base 2", "tuned 2", done=False), stopped=True)
+    base, tuned = Talk(KEPT, (first, second)).histories(Turn("three"))
+    assert [m.content for m in base] == ["Hi", "Hello!", "one", "base 1", "two", "base 2", "three"]
+    assert [m.content for m in tuned] == ["Hi", "Hello!", "one", "tuned 1", "two", "tuned 2", "three"]
+    assert [m.role for m in tuned] == ["user", "assistant"] * 3 + ["user"]
+
+
+def test_legend_explains_both_marks() -> None:
+    html = legend_html(t)
+    assert re.findall(r"cmp-only-(\w+)", html) == ["base", "tuned"]
+    assert "checked" in html

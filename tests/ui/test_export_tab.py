@@ -1,0 +1,154 @@
+"""The Export tab shows what is in the zip, tells the proof, and offers nothing before it passed."""
+
+import hashlib
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import gradio as gr
+import pytest
+
+from studio.backend.compare import Contestant
+from studio.backend.exports import Export
+from studio.backend.studio import Studio
+from studio.errors import ExportError
+from studio.export.proof import Proof
+from studio.messages import LANGUAGES, translate
+from studio.ui import export_tab
+from studio.ui.export_view import card_html, code_html, files_html, progress_html, read_package, result_html
+from studio.ui.page import Page, chosen
+
+KEPT = Contestant("run-1", "Friendly support", None, "a" * 64, "starter", 0.5)
+CODE = 'print("<b>hello</b>")\nprint(2)'
+CARD = f"# Card\n\n<script>window.hit=1</script>\n\n```python\n{CODE}\n```\n\n```python\nsecond()\n```\n"
+
+
+def t(key: str, **values: object) -> str:
+    return translate(key, "en", **values)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Export:
+    path = tmp_path / "adapter.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("README.md", CARD)
+        archive.writestr("adapter_model.safetensors", b"0" * 2_500_000)
+        archive.writestr("vocab<b>.json", "{}")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Export(path, path.stat().st_size, digest, Proof(4, 4, 0.00012, True))
+
+
+class FakeExports:
+    def __init__(self, made: Export) -> None:
+        self.made = made
+        self.error: Exception | None = None
+        self.asked: list[tuple[str, int | None]] = []
+        self.go_on = threading.Event()
+
+    def make(self, run: str, step: int | None, progress: Callable[[float, str], None]) -> Export:
+        self.asked.append((run, step))
+        progress(0.5, "ui.export.progress.proof")
+        self.go_on.wait(10)
+        if self.error:
+            raise self.error
+        return self.made
+
+
+class Opened:
+    """The tab with its handlers, found by the names of their functions."""
+
+    def __init__(self, exports: FakeExports, folder: Path, found: tuple[Contestant, ...] = (KEPT,)) -> None:
+        compare = SimpleNamespace(contestants=lambda: found)
+        runner = SimpleNamespace(record=lambda run: SimpleNamespace(name=run, created=0.0))
+        studio = cast(Studio, SimpleNamespace(compare=compare, runner=runner, exports=exports))
+        with gr.Blocks() as self.blocks:
+            tabs = gr.Tabs()
+            self.page = Page(studio, "en", tabs, chosen("version", folder), chosen("run", folder))
+            with gr.Tab("export") as tab:
+                export_tab.build(self.page, self.blocks, tab)
+
+    def handler(self, name: str) -> Any:
+        return next(f.fn for f in self.blocks.fns.values() if f.fn is not None and f.fn.__name__ == name)
+
+    def by_id(self, name: str, elem_id: str, row: list[Any]) -> Any:
+        """What a handler's row says about the component `elem_id`."""
+        function = next(f for f in self.blocks.fns.values() if f.fn is not None and f.fn.__name__ == name)
+        return next(value for part, value in zip(function.outputs, row, strict=True) if part.elem_id == elem_id)
+
+
+def test_an_export_is_offered_only_after_its_proof(made: Export, tmp_path: Path) -> None:
+    exports = FakeExports(made)
+    opened = Opened(exports, tmp_path)
+    running: Iterator[list[Any]] = opened.handler("export")(KEPT)
+    first = next(running)
+    assert opened.by_id("export", "export-download", first)["visible"] is False
+    assert opened.by_id("export", "export-make", first)["interactive"] is False
+    second = next(running)
+    assert t("ui.export.progress.proof") in opened.by_id("export", "export-state", second)
+    exports.go_on.set()
+    last = list(running)[-1]
+    download = opened.by_id("export", "export-download", last)
+    assert (download["visible"], download["value"]) == (True, str(made.path))
+    assert made.sha256 in opened.by_id("export", "export-state", last)
+    assert opened.by_id("export", "export-make", last)["interactive"] is True
+    assert exports.asked == [("run-1", None)]
+
+
+def test_a_failed_export_is_told_and_offers_nothing(made: Export, tmp_path: Path) -> None:
+    exports = FakeExports(made)
+    exports.error = ExportError("error.export.not_loaded", reason="<b>no</b>")
+    exports.go_on.set()
+    opened = Opened(exports, tmp_path)
+    running = opened.handler("export")(KEPT)
+    with pytest.raises(gr.Error, match="&lt;b&gt;no"):
+        list(running)
+    download, make = export_tab._fresh(opened.page)[2], export_tab._fresh(opened.page)[0]
+    assert download["visible"] is False
+    assert make["interactive"] is True
+
+
+def test_another_adapter_hides_the_finished_export(made: Export, tmp_path: Path) -> None:
+    opened = Opened(FakeExports(made), tmp_path)
+    row = opened.handler("choose_run")("run-1")
+    assert opened.by_id("choose_run", "export-download", row)["visible"] is False
+    assert opened.by_id("choose_run", "export-state", row) == ""
+    kept = opened.handler("refresh")("run-1", KEPT)
+    assert opened.by_id("refresh", "export-download", kept) == gr.skip()
+
+
+def test_nothing_to_export_says_so(made: Export, tmp_path: Path) -> None:
+    opened = Opened(FakeExports(made), tmp_path, found=())
+    empty, body, *others = opened.handler("refresh")(None, None)
+    assert (empty["visible"], body["visible"]) == (True, False)
+    assert all(value == gr.skip() for value in others)
+
+
+def test_the_zip_is_shown_as_it_is(made: Export) -> None:
+    package = read_package(made.path)
+    assert package.code == CODE
+    html = files_html(package, t)
+    assert "2.5 MB" in html
+    assert "vocab&lt;b&gt;.json" in html
+    assert "run-spec.yaml" not in html
+    assert "run-spec.yaml" in files_html(None, t)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_all_of_it_is_text_in_every_language(made: Export, language: str) -> None:
+    def say(key: str, **values: object) -> str:
+        return translate(key, language, **values)
+
+    package = read_package(made.path)
+    html = code_html(package, say) + card_html(package, say) + result_html(made, say) + files_html(None, say)
+    assert "<script" not in html
+    assert "<b>" not in html
+    assert "&lt;script&gt;" in html
+    assert "0.00012" in html
+
+
+@pytest.mark.parametrize(("share", "percent"), [(-1, 0), (0.504, 50), (7, 100)])
+def test_progress_stays_between_its_ends(share: float, percent: int) -> None:
+    assert f'aria-valuenow="{percent}"' in progress_html(share, "words")

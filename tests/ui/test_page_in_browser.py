@@ -1,0 +1,152 @@
+"""The page in a real browser: texts of the data never run, nothing is fetched elsewhere, a refresh loses nothing."""
+
+import csv
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Page, expect
+
+from studio.backend.studio import Studio
+from studio.settings import Settings
+from studio.ui.app import create_server
+from tests.browser import open_browser
+from tests.tiny import save_tiny
+
+pytestmark = pytest.mark.journey
+PATIENCE_MS = 90_000
+RUNS = "window.executed = (window.executed || 0) + 1"
+PAYLOADS = (
+    f'<img src=x onerror="{RUNS}">',
+    f"<script>{RUNS}</script>",
+    f'"><svg onload="{RUNS}"></svg>',
+    f'</div></td></tr></table><iframe srcdoc="<script>parent.{RUNS}</script>"></iframe>',
+    f"[link](javascript:{RUNS}) ![](https://tracker.example/a.png) $\\href{{javascript:{RUNS}}}{{x}}$",
+    "{{constructor.constructor('window.executed = 1')()}} ${window.executed = 1}",
+    "\x1b[31mred\u202etxt.exe",
+)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A studio with a tiny model in place of the starter."""
+    folder = tmp_path_factory.mktemp("studio")
+    assets = folder / "assets"
+    assets.mkdir()
+    for name in ("css", "js", "samples"):
+        (assets / name).symlink_to(Settings(workspace=folder).assets / name)
+    save_tiny(assets / "starter")
+    with Studio(Settings(workspace=folder / "workspace", assets=assets), worker=False) as studio:
+        server = uvicorn.Server(uvicorn.Config(create_server(studio), port=0, log_level="warning"))
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        server.should_exit = True
+        thread.join(timeout=10)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A visitor; `requests` of the page object's context are checked at the end: none leaves this machine."""
+    context = browser.new_context(locale="en-GB")
+    context.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
+    asked: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    yield context.new_page()
+    context.close()
+    assert [url for url in asked if not url.startswith(("http://127.0.0.1:", "data:", "blob:"))] == []
+
+
+def _open(page: Page, address: str) -> None:
+    page.goto(address)
+    page.click("#start-own")
+    expect(page.locator(".d-sample").first).to_be_visible()
+
+
+def test_payloads_in_cells_columns_and_file_names_are_shown_as_text(page: Page, address: str, tmp_path: Path) -> None:
+    file = tmp_path / "<img src=x onerror=executed++> & .csv"
+    with file.open("w", newline="", encoding="utf-8") as opened:
+        writer = csv.writer(opened)
+        writer.writerow([f"{PAYLOADS[0]} a", f"{PAYLOADS[1]} b"])
+        writer.writerows([payload, f"answer {payload}"] for payload in (*PAYLOADS, PAYLOADS[0], ""))
+    _open(page, address)
+    page.set_input_files("#data-file input[type=file]", file)
+    expect(page.locator("#data-table tbody tr")).to_have_count(len(PAYLOADS) + 2)
+    expect(page.locator("#data-table")).to_contain_text(PAYLOADS[0])
+    for role, place in (("prompt", 1), ("answer", 2)):
+        page.click(f"#data-role-{role} input")
+        page.locator("ul[role=listbox] li").nth(place).click()
+    page.click("#data-mapping-apply")
+    expect(page.locator("#data-view .d-text")).to_contain_text(PAYLOADS[0])
+    page.click("#data-findings summary .d-what >> nth=0")
+    for row in range(1, len(PAYLOADS) + 1):
+        page.click(f'#data-table tr[data-row="{row}"]')
+        expect(page.locator("#data-view h3")).to_contain_text(str(row))
+    page.click('#data-findings [data-fixes="drop_blank"]')
+    expect(page.locator("#data-report .d-change")).to_contain_text("answer")
+    for tab in ("train", "runs", "compare", "export", "start", "data"):
+        page.click(f"#tab-{tab}-button")
+    page.wait_for_timeout(500)
+    assert page.evaluate("window.executed") is None
+    assert page.locator("img[src=x], iframe[srcdoc], a[href^=javascript]").count() == 0
+
+
+def test_a_file_that_cannot_be_opened_is_told_as_text(page: Page, address: str, tmp_path: Path) -> None:
+    file = tmp_path / "<b onmouseover=executed++>bad.csv"
+    file.write_bytes(b"PK\x03\x04 no table")
+    _open(page, address)
+    page.set_input_files("#data-file input[type=file]", file)
+    expect(page.locator("#data-problem")).to_contain_text("bad.csv")
+    assert page.locator("#data-problem b").count() == 0
+    assert page.evaluate("window.executed") is None
+
+
+def test_a_refresh_and_the_other_language_show_the_same_data(page: Page, address: str) -> None:
+    _open(page, address)
+    page.click('[data-name="support-en"]')
+    expect(page.locator("#data-view .d-text")).to_be_visible()
+    page.reload()
+    expect(page.locator("#data-heading")).to_contain_text("support-en.jsonl")
+    page.click("text=日本語")
+    page.wait_for_url("**/ja/**")
+    page.click("#tab-data-button")
+    expect(page.locator("#data-heading")).to_contain_text("support-en.jsonl")
+    expect(page.locator("#data-next")).to_have_text("学習へ進む")
+    assert page.evaluate("document.documentElement.lang") == "ja"
+
+
+def test_rows_can_be_reached_and_opened_by_keyboard_and_searched(page: Page, address: str) -> None:
+    _open(page, address)
+    page.click('[data-name="dirty-support"]')
+    expect(page.locator("#data-view .d-text")).to_be_visible()
+    page.focus('#data-table tr[data-row="3"]')
+    page.keyboard.press("Enter")
+    expect(page.locator("#data-view h3")).to_contain_text("3")
+    page.click('#data-table [data-act="page"] >> nth=1')
+    expect(page.locator('#data-table tr[data-row="11"]')).to_be_visible()
+    page.fill("#data-search input, #data-search textarea", "bicycle")
+    expect(page.locator('#data-table tr[data-row="11"]')).to_have_count(0)
+    expect(page.locator("#data-table tbody tr").first).to_contain_text("bicycle")
+
+
+def test_the_page_fits_a_telephone(browser: Browser, address: str) -> None:
+    context = browser.new_context(viewport={"width": 400, "height": 850})
+    context.set_default_timeout(PATIENCE_MS)
+    small = context.new_page()
+    _open(small, address)
+    small.click('[data-name="support-en"]')
+    expect(small.locator("#data-view .d-text")).to_be_visible(timeout=PATIENCE_MS)
+    assert small.evaluate("document.documentElement.scrollWidth") <= 400
+    context.close()

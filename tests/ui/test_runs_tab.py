@@ -1,0 +1,276 @@
+"""The Runs tab shows the record as it is, once, and as text."""
+
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import gradio as gr
+import pytest
+
+from studio.backend.studio import Studio
+from studio.messages import LANGUAGES, translate
+from studio.runs.events import Checkpoint, Ended, Event, Metrics, Notice, Queued, RunState, Sample, Stamped, Started
+from studio.runs.spec import RunSpec, with_changes
+from studio.runs.store import new_id
+from studio.settings import Settings
+from studio.ui import run_view, runs_tab
+from studio.ui.page import Page, chosen
+from studio.ui.runs_tab import Parts, Seen, view
+
+PAYLOAD = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>'
+
+
+def started(total: int = 10, from_step: int = 0) -> Started:
+    return Started(
+        total_steps=total, from_step=from_step, train_rows=9, validation_rows=1, trainable_parameters=1, parameters=9,
+        device="CPU", base_fingerprint="0" * 64, base_name="starter",
+    )  # fmt: skip
+
+
+def steps(first: int, last: int) -> list[Event]:
+    return [Metrics(step=i, values={"loss": 3 - i / 10, "tokens_per_second": 100.0}) for i in range(first, last + 1)]
+
+
+def evaluated(step: int, loss: float) -> list[Event]:
+    return [Metrics(step=step, values={"validation_loss": loss}), Checkpoint(
+        step=step, path=f"checkpoint-{step}", validation_loss=loss
+    )]  # fmt: skip
+
+
+def state_of(*events: Event, alive: bool = True) -> RunState:
+    return RunState().fold([Stamped(i, 100.0 + i, event) for i, event in enumerate(events, 1)], alive=alive)
+
+
+def ended(status: str, **values: object) -> Ended:
+    return Ended.model_validate({"status": status, **values})
+
+
+class Opened:
+    """A studio without worker, and the tab's components."""
+
+    def __init__(self, folder: Path) -> None:
+        self.studio = Studio(Settings(workspace=folder), worker=False)
+        file = folder / "rows.jsonl"
+        file.write_text('{"question": "a?", "answer": "b"}\n' * 3, encoding="utf-8")
+        self.version = self.studio.datasets.import_file(file).id
+        with gr.Blocks() as self.blocks:
+            tabs = gr.Tabs()
+            self.page = Page(self.studio, "en", tabs, chosen("version", folder), chosen("run", folder))
+            with gr.Tab("runs") as tab:
+                runs_tab.build(self.page, self.blocks, tab)
+            names = Parts.__dataclass_fields__
+            kinds = {"run": gr.BrowserState, "seen": gr.State}
+            self.parts = Parts(**{name: kinds.get(name, gr.HTML)() for name in names})
+
+    def run(self, name: str, *events: Event, notes: str = "", changes: dict[str, object] | None = None) -> str:
+        run = new_id()
+        spec = with_changes(RunSpec(preset="balanced"), {"data.version": self.version, **(changes or {})})
+        self.studio.store.add_run(run, name, spec, Queued())
+        self.studio.store.set_run(run, notes=notes)
+        if events:
+            self.studio.store.append(run, *events)
+        return run
+
+    def look(self, run: str | None, old: Seen, marks: tuple[str, ...] = (), find: str = "") -> dict[str, object]:
+        found = view(self.page, self.parts, {"balanced": "Balanced"}, run, marks, find, old)
+        parts = {name: getattr(self.parts, name) for name in Parts.__dataclass_fields__}
+        return {name: found[part] for name, part in parts.items() if part in found}
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Opened]:
+    made = Opened(tmp_path)
+    yield made
+    made.studio.close()
+
+
+def test_without_runs_the_tab_says_so_and_leads_on(opened: Opened) -> None:
+    found = opened.look(None, Seen())
+    assert found["empty"] == gr.update(visible=True)
+    assert opened.look(None, found["seen"]) == {}  # type: ignore[arg-type]
+
+
+def test_a_tick_sends_nothing_when_nothing_is_new(opened: Opened) -> None:
+    run = opened.run("first", started(), *steps(1, 3))
+    seen = opened.look(run, Seen())["seen"]
+    assert isinstance(seen, Seen)
+    assert opened.look(run, seen) == {}
+    opened.studio.store.append(run, *steps(4, 4))
+    news = opened.look(run, seen)
+    assert {"head", "figure", "seen"} <= set(news)
+    assert not {"name", "notes", "settings", "yaml"} & set(news)  # what the user types there is left alone
+    assert opened.look(run, news["seen"]) == {}  # type: ignore[arg-type]
+
+
+def test_a_browser_that_remembers_nothing_or_a_lost_run_sees_the_newest(opened: Opened) -> None:
+    opened.run("older", started())
+    newest = opened.run("newer", started())
+    for remembered in (None, "20200101-000000-abcdef"):
+        found = opened.look(remembered, Seen())
+        assert found["run"] == newest
+        assert found["name"] == "newer"
+
+
+def test_two_browser_tabs_see_the_same(opened: Opened) -> None:
+    run = opened.run("first", started(), *steps(1, 3), *evaluated(3, 1.5))
+    one, other = opened.look(run, Seen()), opened.look(run, Seen())
+    for name in ("head", "words", "figure", "samples", "history"):
+        assert one[name] == other[name]
+
+
+@pytest.mark.parametrize(
+    ("events", "status", "buttons"),
+    [
+        ((), "queued", {"stop"}),
+        ((started(), *steps(1, 2)), "interrupted", {"resume"}),
+        ((started(), *steps(1, 2), *evaluated(2, 1.0)), "interrupted", {"resume", "compare"}),
+        ((started(), *steps(1, 9), *evaluated(9, 1.0), ended("done", adapter="adapter")), "done", {"compare"}),
+        (
+            (started(), *steps(1, 2), *evaluated(2, 1.0), ended("stopped", adapter="adapter")),
+            "stopped",
+            {"resume", "compare"},
+        ),
+        ((started(), ended("failed", key="error.bug", values={"log": "x"})), "failed", {"resume"}),
+    ],
+)
+def test_buttons_fit_the_status(opened: Opened, events: tuple[Event, ...], status: str, buttons: set[str]) -> None:
+    found = opened.look(opened.run("a", *events), Seen())
+    assert f"chip-{status}" in str(found["head"])
+    assert {n for n in ("stop", "resume", "compare") if found[n]["visible"]} == buttons  # type: ignore[index]
+
+
+def test_a_run_in_training_can_be_stopped_and_one_about_to_stop_only_once(opened: Opened) -> None:
+    run = opened.run("a", started(), *steps(1, 2))
+    opened.studio.runner._current = run
+    first = opened.look(run, Seen())
+    assert first["stop"]["interactive"] is True  # type: ignore[index]
+    opened.studio.runner.stop(run)
+    then = opened.look(run, first["seen"])  # type: ignore[arg-type]
+    assert then["stop"]["interactive"] is False  # type: ignore[index]
+    assert "chip-stopping" in str(then["head"])
+
+
+def test_what_people_and_models_wrote_is_text(opened: Opened) -> None:
+    sample = Sample(step=0, prompt=PAYLOAD, text=PAYLOAD, expected=PAYLOAD)
+    values = {"folder": PAYLOAD, "free_mb": 1}
+    failed = ended("failed", key="error.disk.full", values=values)
+    events = (started(), sample, *steps(1, 2), *evaluated(2, 1.0), failed)
+    one = opened.run(PAYLOAD, *events, notes=PAYLOAD, changes={"model.source": PAYLOAD})
+    other = opened.run(f"{PAYLOAD}2", *events)
+    found = opened.look(one, Seen(), marks=(one, other))
+    shown = {n: found[n] for n in ("head", "words", "samples", "history", "settings", "overlay_table")}
+    for name, html in shown.items():
+        assert not re.search(r"<(img|script)", str(html)), name
+        assert "&lt;img" in str(html), name
+    assert found["name"] == found["notes"] == PAYLOAD
+
+
+def test_marked_runs_are_laid_over_each_other_with_what_differs(opened: Opened) -> None:
+    one = opened.run("one", started(), *steps(1, 3), *evaluated(3, 1.5), changes={"tuner.rank": 4})
+    other = opened.run("other", started(), *steps(1, 3), *evaluated(3, 1.25))
+    found = opened.look(one, Seen(), marks=(one, other))
+    assert found["overlay"] == gr.update(visible=True)
+    table = str(found["overlay_table"])
+    assert translate("spec.tuner.rank.label") in table
+    assert translate("spec.training.epochs.label") not in table
+    assert "1.500" in table
+    assert "1.250" in table
+    seen = found["seen"]
+    assert isinstance(seen, Seen)
+    assert opened.look(one, seen, marks=(one, other)) == {}
+    assert opened.look(one, seen, marks=(one,))["overlay"] == gr.update(visible=False)
+
+
+def test_the_list_finds_runs_by_name_data_preset_and_notes(opened: Opened) -> None:
+    opened.run("Umbrella", started(), notes="rainy")
+    opened.run("Parasol", started())
+    for text, names in (("umbr", {"Umbrella"}), ("RAIN", {"Umbrella"}), ("balanced", {"Umbrella", "Parasol"})):
+        html = str(opened.look(None, Seen(), find=text)["history"])
+        assert {name for name in ("Umbrella", "Parasol") if f">{name}<" in html} == names
+    assert translate("ui.runs.find.none") in str(opened.look(None, Seen(), find="no such")["history"])
+
+
+def test_a_long_history_says_how_many_are_not_listed(opened: Opened) -> None:
+    for i in range(run_view.LISTED + 7):
+        opened.run(f"run {i}")
+    html = str(opened.look(None, Seen())["history"])
+    assert html.count("run-pick") == run_view.LISTED
+    assert translate("ui.runs.find.more", count=7) in html
+
+
+def test_the_view_holds_while_a_run_writes(opened: Opened) -> None:
+    run = opened.run("busy", started(400))
+
+    def write() -> None:
+        for i in range(1, 401):
+            opened.studio.store.append(run, *steps(i, i))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen = Seen()
+    while writer.is_alive():
+        seen = opened.look(run, seen).get("seen", seen)
+        assert isinstance(seen, Seen)
+    writer.join()
+    found = opened.look(run, Seen())
+    assert "400" in str(found["head"])
+
+
+# How a run is told in words
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    ("state", "key"),
+    [
+        (state_of(started(), *evaluated(0, 2.0), *evaluated(10, 1.0), ended("done", best_step=10, validation_loss=1.0)),
+         "done_better"),
+        (state_of(started(), *evaluated(0, 2.0), *evaluated(5, 1.0), *evaluated(10, 1.5),
+                  ended("done", best_step=5, validation_loss=1.0)), "memorised"),
+        (state_of(started(), *evaluated(0, 2.0), *evaluated(10, 2.5), ended("done", best_step=10, validation_loss=2.5)),
+         "worse"),
+        (state_of(started(), ended("done", best_step=10)), "done"),
+        (state_of(started(), *evaluated(0, 2.0), *evaluated(4, 1.5),
+                  ended("stopped", adapter="adapter", best_step=4, validation_loss=1.5)), "stopped_better"),
+    ],
+)  # fmt: skip
+def test_the_result_is_told_in_a_sentence(state: RunState, key: str, language: str) -> None:
+    expected = translate(f"ui.runs.say.{key}", language, before="2.000", after="?", percent="?", step=0)
+    told = re.sub(r"<[^>]+>", "", run_view.messages(state, False, language))
+    numbers = re.compile(r"[\d.?]+")
+    assert numbers.sub("#", told) == numbers.sub("#", run_view.shown(expected))
+
+
+def test_an_interrupted_run_names_the_step_it_resumes_from() -> None:
+    state = state_of(started(), *steps(1, 5), *evaluated(5, 1.0), *steps(6, 7), alive=False)
+    assert "step 5" in run_view.messages(state, False, "en")
+    fresh = state_of(started(), *steps(1, 5), alive=False)
+    assert translate("ui.runs.say.interrupted_start") in run_view.messages(fresh, False, "en")
+
+
+def test_notices_are_told_once() -> None:
+    notice = Notice(key="notice.train.truncated", values={"rows": 3, "max_length": 64})
+    state = state_of(started(), notice, notice)
+    assert run_view.messages(state, False, "en").count("say-note") == 1
+
+
+def test_answers_that_stay_the_same_share_a_row_and_the_expected_one_is_marked() -> None:
+    answers = {0: "?", 2: "no", 4: "no", 6: "yes  sir"}
+    events = [Sample(step=step, prompt="Well", text=text, expected="yes sir") for step, text in answers.items()]
+    html = run_view.samples(state_of(started(), *events), translate)
+    assert "2 – 4" in html
+    assert html.count("<tr>") == 4  # head, before, 2 - 4, 6; the expected answer's row has a class
+    assert html.count('class="hit"') == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (61, "1 min 1 s"), (3700, "1 h 1 min")]
+)
+def test_durations(seconds: float, expected: str) -> None:
+    assert run_view.duration(seconds, translate) == expected
+
+
+@pytest.mark.parametrize(("count", "expected"), [(999, "999 B"), (1_500_000, "1.5 MB"), (3_210_000_000, "3.21 GB")])
+def test_sizes(count: int, expected: str) -> None:
+    assert run_view.size(count) == expected

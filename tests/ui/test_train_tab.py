@@ -1,0 +1,243 @@
+"""The Train tab tells what a run will cost, and starts one run for one press."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import gradio as gr
+import pytest
+
+from studio.backend.studio import Studio
+from studio.errors import DataError, ModelError
+from studio.messages import LANGUAGES, translate
+from studio.models.catalog import ModelInfo
+from studio.runs.events import Notice
+from studio.runs.spec import RunSpec, with_changes
+from studio.settings import Settings
+from studio.ui import train_tab
+from studio.ui.page import Page, chosen
+from studio.ui.train_tab import cost_panel, count, data_summary, model_summary
+
+PAYLOAD = "<img src=x onerror=alert(1)>"
+
+
+@dataclass
+class Cost:
+    """What an estimate holds."""
+
+    rows: int = 360
+    validation_rows: int = 40
+    tokens: int = 21_000
+    trained_tokens: int = 9_000
+    steps: int = 90
+    trainable_parameters: int = 110_000
+    parameters: int = 3_440_000
+    trainable_share: float = 0.032
+    adapter_bytes: int = 452_000
+    seconds: float = 41.3
+    memory_bytes: int = 900_000_000
+    available_memory_bytes: int = 20_000_000_000
+    disk_bytes: int = 9_000_000
+    lost_rows: int = 0
+    truncated_rows: int = 0
+    device: str = "CPU"
+    fits: bool = True
+
+
+@dataclass
+class Pretended:
+    """A studio that answers at once; stands for datasets, runner and models as well."""
+
+    cost: Cost | Exception = field(default_factory=Cost)
+    training: str | None = None
+    model: ModelInfo | Exception | None = None
+    measured: int = 0
+
+    datasets = runner = models = property(lambda self: self)
+
+    def split_counts(self, version: str, split: object) -> tuple[int, int]:
+        return 360, 40
+
+    def current(self) -> str | None:
+        return self.training
+
+    def estimate(self, spec: RunSpec) -> Cost:
+        self.measured += 1
+        if isinstance(self.cost, Exception):
+            raise self.cost
+        return self.cost
+
+    def describe(self, source: str) -> ModelInfo:
+        if isinstance(self.model, Exception):
+            raise self.model
+        assert self.model is not None
+        return self.model
+
+
+def page_of(studio: object, language: str = "en") -> Page:
+    with gr.Blocks():
+        return Page(cast(Studio, studio), language, gr.Tabs(), gr.BrowserState(), gr.BrowserState())
+
+
+def told(panel: Iterator[str]) -> list[str]:
+    return [re.sub(r"<[^>]+>", " ", html) for html in panel]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_known_comes_first_and_what_is_measured_after(language: str) -> None:
+    first, last = told(cost_panel(page_of(Pretended(), language), RunSpec))
+    waiting = translate("ui.train.cost.measuring", language)
+    assert waiting in first
+    assert waiting not in last
+    assert "360" in first
+    assert str(RunSpec().total_steps(360)) in first
+    for part in ("21,000", "9,000", "3.2", "452 kB", "900 MB"):
+        assert part in last
+    assert translate("ui.runs.time.seconds", language, seconds=41) in last
+
+
+def test_nothing_is_measured_beside_a_run_in_training() -> None:
+    studio = Pretended(training="20260101-000000-abcdef")
+    (only,) = told(cost_panel(page_of(studio), RunSpec))
+    assert translate("ui.train.cost.busy") in only
+    assert studio.measured == 0
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_wrong_settings_are_told_instead_of_measured(language: str) -> None:
+    studio = Pretended()
+    (only,) = told(
+        cost_panel(
+            page_of(studio, language),
+            lambda: with_changes(RunSpec(), {"tuner.rank": 0, "training.epochs": 1000}),
+        )
+    )
+    assert "tuner.rank" in only
+    assert "training.epochs" in only
+    assert studio.measured == 0
+
+
+def test_an_error_of_the_probe_is_told_and_what_was_known_stays() -> None:
+    panel = told(cost_panel(page_of(Pretended(cost=DataError("error.train.no_mapping", data=PAYLOAD))), RunSpec))
+    assert "360" in panel[-1]
+    assert "&lt;img" in panel[-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"fits": False}, "ui.train.caution.memory"),
+        ({"lost_rows": 3}, "ui.train.caution.lost"),
+        ({"truncated_rows": 3}, "ui.train.caution.truncated"),
+        ({"parameters": 7_000_000_000}, "ui.train.caution.rate_high"),
+    ],
+)
+def test_what_will_be_regretted_is_said_before_the_start(change: dict[str, Any], key: str) -> None:
+    said = translate(key, rows=3, tokens=256, rate="0.002", low="0.0001", high="0.0005")
+    spec = with_changes(RunSpec(), {"training.learning_rate": 0.002})
+
+    def last(cost: Cost) -> str:
+        return told(cost_panel(page_of(Pretended(cost=cost)), lambda: spec))[-1]
+
+    assert said not in last(Cost())
+    assert said in last(replace(Cost(), **change))
+
+
+def test_a_model_is_described_or_its_fault_told() -> None:
+    info = ModelInfo(PAYLOAD, "x", None, 124_000_000, 1024, None, False, False, (Notice(key="ui.runs.saved"),))
+    text = list(model_summary(page_of(Pretended(model=info)), "x"))[-1]
+    assert "<img" not in text
+    for part in ("124 million", "1,024", translate("ui.train.model.to_download"), translate("ui.runs.saved")):
+        assert part in text
+    wrong = ModelError("error.model.folder_missing", folder=PAYLOAD)
+    text = list(model_summary(page_of(Pretended(model=wrong)), "x"))[-1]
+    assert "say-bad" in text
+    assert "<img" not in text
+    assert list(model_summary(page_of(Pretended()), "")) == [""]
+
+
+@pytest.mark.parametrize(
+    ("number", "english", "japanese"),
+    [(999, "999", "999"), (3_440_000, "3.44 million", "344万"), (7_000_000_000, "7 billion", "70億")],
+)
+def test_large_numbers_as_one_says_them(number: int, english: str, japanese: str) -> None:
+    assert count(number, "en") == english
+    assert count(number, "ja") == japanese
+
+
+# Wired
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Iterator[Studio]:
+    with Studio(Settings(workspace=tmp_path), worker=False) as opened:
+        yield opened
+
+
+def handlers(studio: Studio) -> tuple[dict[str, Callable[..., Any]], str]:
+    """The tab's handlers by name, and a data set's version."""
+    file = studio.settings.workspace / "rows.jsonl"
+    file.write_text('{"question": "a?", "answer": "b"}\n' * 3, encoding="utf-8")
+    with gr.Blocks() as blocks:
+        folder = studio.settings.workspace
+        page = Page(studio, "en", gr.Tabs(), chosen("version", folder), chosen("run", folder))
+        with gr.Tab("train") as tab:
+            train_tab.build(page, blocks, tab)
+    found = {function.fn.__name__: function.fn for function in blocks.fns.values() if function.fn}
+    return found, studio.datasets.import_file(file).id
+
+
+def test_one_press_is_one_run_however_often_it_arrives(studio: Studio) -> None:
+    found, version = handlers(studio)
+    fields = found["use_preset"](version, "balanced")
+    token = found["enter"](version)[-1]
+    pressed = [found["begin"](token, "mine", version, "starter", "", "balanced", *fields)[0] for _ in range(3)]
+    assert len(set(pressed)) == 1
+    (record,) = studio.store.runs()
+    assert (record.id, record.name, record.spec.preset) == (pressed[0], "mine", "balanced")
+    again = found["enter"](version)[-1]
+    assert again != token
+    assert found["begin"](again, "mine", version, "starter", "", "balanced", *fields)[0] != pressed[0]
+
+
+def test_settings_that_cannot_be_used_start_nothing(studio: Studio) -> None:
+    found, version = handlers(studio)
+    fields = found["use_preset"](version, "balanced")
+    with pytest.raises(gr.Error, match=r"training\.epochs"):
+        found["begin"]("token", "", version, "starter", "", "balanced", *[None for _ in fields])
+    assert studio.store.runs() == []
+
+
+def test_a_problem_stands_beside_its_setting_until_it_is_mended(studio: Studio) -> None:
+    found, version = handlers(studio)
+    settings = [version, "starter", "", "quick-look"]
+    good = found["use_preset"](version, "quick-look")
+    bad = [0 if value == 2 else value for value in good]  # two epochs
+    wrong, *updates = found["mark_problems"]({}, *settings, *bad)
+    (marked,) = [update for update in updates if "info" in update]
+    assert set(wrong) == {"training.epochs"}
+    assert "training.epochs" in marked["info"]
+    mended, *updates = found["mark_problems"](wrong, *settings, *good)
+    (cleared,) = [update for update in updates if "info" in update]
+    assert mended == {}
+    assert "training.epochs" not in cleared["info"]
+
+
+def test_without_data_the_tab_leads_to_it(studio: Studio) -> None:
+    found, version = handlers(studio)
+    for lost in (None, "20200101-000000-abcdef"):
+        empty, layout, *_ = found["enter"](lost)
+        assert (empty["visible"], layout["visible"]) == (True, False)
+    empty, layout, summary, _ = found["enter"](version)
+    assert (empty["visible"], layout["visible"]) == (False, True)
+    assert "rows.jsonl" in summary
+
+
+def test_data_without_a_mapping_says_so(studio: Studio) -> None:
+    file = studio.settings.workspace / "odd.csv"
+    file.write_text("x1,x2,x3\n1,2,3\n4,5,6\n", encoding="utf-8")
+    version = studio.datasets.import_file(file)
+    assert version.mapping is None
+    assert "say-warn" in data_summary(page_of(studio), version.id)
