@@ -4,6 +4,7 @@
 """
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -40,7 +41,10 @@ _PORT = 7860
 def open_page(options: argparse.Namespace) -> Outcome:
     """`studio`: show the page until interrupted."""
     with _studio(options, worker=True) as studio:
+        gc.disable()  # imports leave hardly any garbage, and looking for it is a tenth of the start-up time
         from studio.ui.app import serve
+
+        gc.enable()
 
         browser = not options.no_browser
         try:
@@ -291,14 +295,13 @@ def _train(studio: Studio, name: str, language: str) -> Outcome:
     }
     if ended.status == "failed" and ended.key:
         values |= {"error": translate(ended.key, language, **ended.values), "key": ended.key}
-    return Outcome(values, _train_text(values, ended, language), code=0 if ended.status == "done" else 1)
+    code = 0 if ended.status == "done" else 2 if ended.wrong_input else 1
+    return Outcome(values, _train_text(values, ended, language), code=code)
 
 
 def _train_text(values: dict[str, Any], ended: Ended, language: str) -> str:
-    shown = {name: "-" if value is None else value for name, value in values.items()}
-    for name in ("loss_before", "loss_after"):
-        if isinstance(values[name], float):
-            shown[name] = f"{values[name]:.4f}"
+    names = ("run", "steps", "total_steps", "loss_before", "loss_after", "adapter")
+    shown = {name: _number(values[name]) for name in names}
     lines = [*values["notices"], translate(f"cli.train.{ended.status}", language, **shown)]
     if ended.adapter:
         lines.append(translate("cli.train.next", language, run=values["run"]))
@@ -308,10 +311,14 @@ def _train_text(values: dict[str, Any], ended: Ended, language: str) -> str:
 def _losses(state: RunState) -> dict[str, float | str | None]:
     """Loss before and after: of the validation rows, or of the training rows where there are none."""
     if state.validation_loss_before is not None:
-        after = state.latest("validation_loss")
-        if state.ended and state.ended.validation_loss is not None:
-            after = state.ended.validation_loss
-        return {"loss_before": state.validation_loss_before, "loss_after": after, "loss_of": "validation"}
+        measured = [c.validation_loss for c in state.checkpoints if c.validation_loss is not None]
+        last = measured[-1] if measured else None
+        after = state.ended.validation_loss if state.ended else None
+        return {
+            "loss_before": state.validation_loss_before,
+            "loss_after": last if after is None else after,
+            "loss_of": "validation",
+        }
     points = state.curves.get("loss", [])
     ends = (points[0][1], points[-1][1]) if points else (None, None)
     return {"loss_before": ends[0], "loss_after": ends[1], "loss_of": "training"}
@@ -423,9 +430,14 @@ def _cell(row: dict[str, Any], name: str, language: str) -> str:
         return f"{value}/{row['total_steps']}"
     if name == "status":
         return translate(f"cli.status.{value}", language)
+    return _printable(_number(value))
+
+
+def _number(value: Any) -> str:
+    """A loss with four decimals, a dash for what is not known."""
     if value is None:
         return "-"
-    return f"{value:.4f}" if isinstance(value, float) else _printable(str(value))
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def _printable(text: str) -> str:

@@ -258,6 +258,17 @@ def test_a_wrong_setting_is_told_before_training(
     assert words[-1].split("=")[0].split("/")[-1] in found["error"]
 
 
+def test_data_that_cannot_train_is_the_users_to_mend(tmp_path: Path, model: Path, shell: Shell) -> None:
+    """Every answer begins after the longest row allowed: found when the run begins, and told as wrong input."""
+    path = tmp_path / "long.jsonl"
+    rows = [{"prompt": "word " * 40 + str(n), "completion": "yes"} for n in range(8)]
+    path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    words = ("run", "--data", path, "--model", model, "--set", "data.max_length=16", "--workspace", tmp_path / "w")
+    code, found, told = shell(*words)
+    assert (code, found["status"], found["key"]) == (2, "failed", "error.train.all_cut")
+    assert "16" in told
+
+
 def test_a_setting_that_is_no_yaml(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["run", "--data", str(data), "--workspace", str(tmp_path / "w"), "--set", "training.epochs=[1"]
     assert main(words) == 2

@@ -21,12 +21,12 @@ RANKS = {
 SIDEWAYS = {"settings", "errors", "messages", "ui", "cli", "command_line", "__main__"}
 # What page and command line may take from below the backend: plain values.
 VALUES = {
-    "studio.data.formats", "studio.data.checks", "studio.data.cleaning", "studio.data.samples", "studio.data.splits",
+    "studio.data.formats", "studio.data.histogram", "studio.data.sources", "studio.data.checks",
+    "studio.data.cleaning", "studio.data.samples", "studio.data.splits",
     "studio.data.tables", "studio.data.tokens", "studio.runs.spec", "studio.runs.presets", "studio.runs.events",
     "studio.runs.store.RunRecord",
 }  # fmt: skip
 HEAVY = {"torch", "transformers", "peft", "trl", "accelerate"}
-LATE = ("studio.models.generation", "studio.models.loading", "studio.training", "studio.export", "studio.starter")
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -117,21 +117,3 @@ def test_data_and_runs_need_neither_torch_nor_gradio(name: str) -> None:
 def test_the_look_into_a_process_sees_what_was_loaded() -> None:
     assert loaded(["json", "sqlite3"], {"sqlite3", "torch"}) == ["sqlite3"]
 
-
-def late_imports(tree: ast.AST, guarded: bool = False) -> Iterator[tuple[str, bool]]:
-    """Imports inside functions of the heavy layers, and whether they are made under the lock."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(LATE):
-            yield f"{node.module}:{node.lineno}", guarded
-        inside = isinstance(node, ast.With) and any(ast.unparse(i.context_expr) == "IMPORTING" for i in node.items)
-        yield from late_imports(node, guarded or inside)
-
-
-def test_the_backend_loads_heavy_libraries_one_thread_at_a_time() -> None:
-    found = []
-    for path in (PACKAGE / "backend").glob("*.py"):
-        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(function, ast.FunctionDef):
-                found += [(f"{path.name} {name}", guarded) for name, guarded in late_imports(function)]
-    assert len(found) >= 5
-    assert [name for name, guarded in found if not guarded] == []

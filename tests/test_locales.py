@@ -68,7 +68,9 @@ def test_both_languages_have_the_same_sentences() -> None:
 
 @pytest.mark.parametrize("key", sorted(catalogue("en")))
 def test_a_sentence_takes_the_same_values_in_both_languages(key: str) -> None:
-    assert fields(catalogue("en")[key]) == fields(catalogue("ja")[key])
+    english, japanese = (fields(catalogue(language)[key]) for language in LANGUAGES)
+    assert japanese <= english
+    assert english - japanese <= {"rows"}  # "3 of 40 rows (8 %)" is told as 3 rows (8 %) in Japanese
 
 
 def test_sentences_are_translated() -> None:

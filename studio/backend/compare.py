@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
-from studio.backend.libraries import IMPORTING
 from studio.data.formats import Message
 from studio.errors import InputError, ModelError, ResourceError
 from studio.runs.events import Checkpoint, RunState, Started
@@ -196,11 +195,12 @@ class Comparison:
 
     def _answers(self, request: CompareRequest, adapter: Adapter, lease: Lease) -> Iterator[CompareUpdate]:
         load_engine()
-        with IMPORTING:
-            from studio.models.generation import BASE, Generation, Sampling, render_prompt, scores_equal
+        from studio.models.generation import BASE, Generation, Sampling, render_prompt, scores_equal
 
-        system = (Message(role="system", content=request.system),) if request.system.strip() else ()
-        prompts = [render_prompt((*system, *t), lease.tokenizer) for t in (request.base_turns, request.tuned_turns)]
+        prompts = [
+            render_prompt(_with_system(turns, request.system), lease.tokenizer)
+            for turns in (request.base_turns, request.tuned_turns)
+        ]
         adapters = [BASE, lease.adapter_name]
 
         def begin(rows: Sequence[Sequence[int]], tokens: int) -> Generation:
@@ -259,9 +259,8 @@ class Comparison:
     def _hold(self, key: ModelSpec) -> _Resident:
         """The base model of `key`, loaded in place of any other."""
         load_engine()
-        with IMPORTING:
-            from studio.models.device import detect_device
-            from studio.models.loading import load_model
+        from studio.models.device import detect_device
+        from studio.models.loading import load_model
 
         if self._resident is not None and self._resident.key == key:
             return self._resident
@@ -272,8 +271,7 @@ class Comparison:
 
     def _attach(self, resident: _Resident, adapter: Adapter) -> str:
         """Read the adapter, put it on the model unless it is there, and let go of the one unused longest."""
-        with IMPORTING:
-            from studio.models.loading import attach_adapter, read_adapter
+        from studio.models.loading import attach_adapter, read_adapter
 
         read = read_adapter(adapter.folder)
         if adapter.sha256 is not None and read.sha256 != adapter.sha256:
@@ -296,8 +294,7 @@ class Comparison:
         if not self._changing.wait_for(lambda: self._resident is None or not self._resident.users, _WAIT_SECONDS):
             raise ResourceError("error.compare.busy")
         self._resident = None
-        with IMPORTING:
-            from studio.models.loading import free_memory
+        from studio.models.loading import free_memory
 
         free_memory()
 
@@ -313,6 +310,13 @@ class Comparison:
         """Forget the models, also those in use; whoever uses one still keeps it alive until the end."""
         with self._changing:
             self._resident = None
+
+
+def _with_system(turns: tuple[Message, ...], system: str) -> tuple[Message, ...]:
+    """The turns under this system message; blank: under the one they bring, if any."""
+    if not system.strip():
+        return turns
+    return (Message("system", system), *(turn for turn in turns if turn.role != "system"))
 
 
 def _contestants(run: str, name: str, state: RunState) -> Iterator[Contestant]:
@@ -350,8 +354,7 @@ def _update(answers: Sequence["Answer"], adapter: Adapter, lease: Lease, identic
 
 @contextmanager
 def _memory_told() -> Iterator[None]:
-    with IMPORTING:
-        from studio.models.loading import free_memory, is_out_of_memory
+    from studio.models.loading import free_memory, is_out_of_memory
 
     try:
         yield

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from studio.backend.engine import load_engine
-from studio.backend.libraries import IMPORTING
 from studio.data.checks import Finding, find
 from studio.data.cleaning import FIXES, CleanReport, CleanSpec, CleanStep, Fix, RowChange, clean
 from studio.data.formats import (
@@ -31,7 +30,7 @@ from studio.data.samples import SampleCard, list_samples
 from studio.data.sources import LeftOut, read_source
 from studio.data.splits import Split, SplitSpec, split
 from studio.data.tables import Cells, Column, Note, Row, Table, write_table
-from studio.data.tokens import Lengths, LossOn, Span, TemplateRefusal, lengths, tokenize, view
+from studio.data.tokens import Lengths, LossOn, Span, TemplateRefusal, lengths, view
 from studio.errors import DataError, InputError
 from studio.runs.store import Store, VersionRecord, disk_full, is_disk_full, new_id
 from studio.settings import Settings
@@ -71,6 +70,7 @@ class Version:
     recipe: CleanSpec | None
     report: CleanReport | None
     sample: str | None
+    split: SplitSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ class Datasets:
                 _write_text(folder / "left_out.json", _LEFT_OUT.dump_json(source.left_out).decode())
             table = Table(folder / "table.parquet")
             mapping = recognise(table.columns, table.page(0, _RECOGNISED_ROWS))
-            body = _Body(source.kind, source.encoding, mapping, source.notes, None, None, sample)
+            body = _Body(source.kind, source.encoding, mapping, source.notes, None, None, sample, SplitSpec())
             return self._record(version, table, body, dataset=None, name=shown, parent=None)
 
     @contextmanager
@@ -244,8 +244,7 @@ class Datasets:
 
     def _tokenizer(self, source: str) -> "LoadedTokenizer":
         load_engine()
-        with IMPORTING:
-            from studio.models.loading import load_tokenizer
+        from studio.models.loading import load_tokenizer
 
         return load_tokenizer(source, self._settings)
 
@@ -295,11 +294,11 @@ class Datasets:
             return RowView((), 0, 0, 0, 0, False, conversation)
         tokenizer = self.tokenizer(model).tokenizer
         try:
-            example = tokenize(conversation, tokenizer, max_length, loss_on)
+            example, spans = view(conversation, tokenizer, max_length, loss_on)
         except TemplateRefusal as error:
             return RowView((), 0, 0, 0, 0, False, None, error)
         return RowView(
-            spans=view(conversation, tokenizer, max_length, loss_on),
+            spans=spans,
             prompt_tokens=example.prompt_tokens,
             answer_tokens=example.answer_tokens,
             total_tokens=len(example.ids),
@@ -343,7 +342,7 @@ class Datasets:
                 return parent
             _write_text(folder / "changes.json", _CHANGES.dump_json(report.changes).decode())
             short = report.model_copy(update={"changes": ()})
-            body = _Body(parent.kind, parent.encoding, mapping, (), recipe, short, None)
+            body = _Body(parent.kind, parent.encoding, mapping, (), recipe, short, None, parent.split)
             table = Table(folder / "table.parquet")
             return self._record(new, table, body, dataset=parent.dataset, name=parent.name, parent=parent.id)
 
@@ -404,6 +403,11 @@ class Datasets:
         found = [(row_id, convert(rows[row_id], mapping)) for row_id in ids]
         return tuple(SplitRow(i, c.prompt[-1].content, c.answer) for i, c in found if isinstance(c, Conversation))
 
+    def set_split(self, version: str, spec: SplitSpec) -> Version:
+        """Remember how this version is to be split: new runs begin with it."""
+        self._store.set_version_body(version, split=spec.model_dump(mode="json"))
+        return self.version(version)
+
     def split_counts(self, version: str, spec: SplitSpec) -> tuple[int, int]:
         """Rows in (train, validation)."""
         parts = self.split(version, spec)
@@ -430,9 +434,10 @@ class _Body:
     recipe: CleanSpec | None
     report: CleanReport | None
     sample: str | None
+    split: SplitSpec
 
     def to_json(self) -> dict[str, Any]:
-        parts = {"mapping": self.mapping, "recipe": self.recipe, "report": self.report}
+        parts = {"mapping": self.mapping, "recipe": self.recipe, "report": self.report, "split": self.split}
         dumped = {name: part.model_dump(mode="json") if part else None for name, part in parts.items()}
         notes = [{"key": note.key, "values": dict(note.values)} for note in self.notes]
         return {"kind": self.kind, "encoding": self.encoding, "notes": notes, "sample": self.sample, **dumped}
@@ -457,6 +462,7 @@ def _version(record: VersionRecord) -> Version:
         recipe=CleanSpec.model_validate(body["recipe"]) if body["recipe"] else None,
         report=CleanReport.model_validate(body["report"]) if body["report"] else None,
         sample=body["sample"],
+        split=SplitSpec.model_validate(body["split"]),
     )
 
 

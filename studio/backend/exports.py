@@ -15,7 +15,6 @@ from studio import __version__
 from studio.backend.compare import Adapter, Comparison
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
-from studio.backend.libraries import IMPORTING
 from studio.errors import ExportError, InputError, WorkspaceError
 from studio.export.proof import Proof
 from studio.runs.events import RunState
@@ -79,11 +78,10 @@ class Exports:
 
     def _make(self, adapter: Adapter, work: Path, tell: Progress) -> Export:
         load_engine()
-        with IMPORTING:
-            from studio.export import adapter as files
-            from studio.export.card import model_card
-            from studio.export.proof import prove
-            from studio.models.catalog import find_files
+        from studio.export import adapter as files
+        from studio.export.card import model_card
+        from studio.export.proof import prove
+        from studio.models.catalog import find_files
 
         staged, unpacked, scratch = work / "files", work / "unpacked", work / "scratch"
         for folder in (staged, unpacked, scratch):
@@ -136,8 +134,7 @@ class Exports:
             raise InputError("error.export.target_exists", target=str(target))
         made = self.make(run, step, progress)
         load_engine()
-        with IMPORTING:
-            from studio.export.adapter import unpack
+        from studio.export.adapter import unpack
 
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -169,9 +166,8 @@ class Exports:
 
     def _expect(self, adapter: Adapter, staged: Path) -> "tuple[ModelIdentity, Expected, str]":
         """The base, the answers to compare with, the adapter's hash; the tokenizer is written on the way."""
-        with IMPORTING:
-            from studio.export.adapter import write_tokenizer
-            from studio.export.proof import expect
+        from studio.export.adapter import write_tokenizer
+        from studio.export.proof import expect
 
         prompts = [messages for messages, _ in self._compare.examples(adapter.run, _CANDIDATES)]
         with self._compare.lease(adapter) as lease:
@@ -192,8 +188,7 @@ class Exports:
         expected: "Expected",
         sha256: str,
     ) -> "CardFacts":
-        with IMPORTING:
-            from studio.export.card import CardFacts
+        from studio.export.card import CardFacts
 
         state, started = outline.state, adapter.started
         version = self._datasets.version(spec.data.version)

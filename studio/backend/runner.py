@@ -223,7 +223,13 @@ class Runner:
         try:
             return self._attempt(run)
         except StudioError as error:
-            ended = Ended(status="failed", step=self.state(run).step, key=error.key, values=_plain(error.values))
+            ended = Ended(
+                status="failed",
+                step=self.state(run).step,
+                wrong_input=isinstance(error, InputError),
+                key=error.key,
+                values=_plain(error.values),
+            )
         except _Left:
             return None
         except Exception:

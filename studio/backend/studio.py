@@ -11,7 +11,6 @@ from studio.backend.compare import Comparison
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
 from studio.backend.exports import Exports
-from studio.backend.libraries import IMPORTING
 from studio.backend.runner import Runner
 from studio.models.catalog import ModelInfo, describe
 from studio.runs.presets import Preset, find_preset, list_presets
@@ -67,8 +66,7 @@ class Studio:
     def estimate(self, spec: RunSpec) -> "Estimate":
         """What a run would take, told before it starts; time and memory come from a short measured probe."""
         load_engine(training=True)
-        with IMPORTING:
-            from studio.training.estimate import estimate
+        from studio.training.estimate import estimate
 
         rows, skipped = self.datasets.conversations(spec.data.version, spec.data.mapping)
         return estimate(spec, self.settings, rows, skipped)

@@ -38,8 +38,8 @@ class Conversation:
 
 
 ProblemKind = Literal[
-    "blank_prompt", "blank_answer", "wrong_type", "not_turns", "bad_turns", "unknown_role", "ends_without_answer", "no_answer",
-    "no_question",
+    "blank_prompt", "blank_answer", "wrong_type", "not_turns", "bad_turns", "unknown_role",
+    "ends_without_answer", "no_answer", "no_question",
 ]  # fmt: skip
 
 

@@ -24,11 +24,10 @@ class _Card(BaseModel):
     licence: str
     look_for: Text
     order: int = 100
-    planted: dict[str, int] = {}
 
 
 class SampleCard(BaseModel):
-    """A sample on the shelf. `look_for`: what to watch after tuning; `planted`: faults put in on purpose, by name."""
+    """A sample on the shelf. `look_for`: what to watch after tuning."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,7 +39,6 @@ class SampleCard(BaseModel):
     licence: str
     look_for: Text
     rows: int
-    planted: dict[str, int]
 
 
 def list_samples(folder: Path) -> list[SampleCard]:

@@ -357,8 +357,24 @@ def _read_csv(text: str, expected: str | None, read: _Read) -> None:
             read.keep(dict(zip(names, row, strict=True)))
         else:
             read.leave(line, "error.row.fields", lines[line - 1], found=len(row), expected=len(names))
+    for name in names:
+        _nest(name, read)
     if not read.seen:
         raise DataError("error.data.header_only", file=read.file, columns=", ".join(names)[:200])
+
+
+def _nest(name: str, read: _Read) -> None:
+    """A column whose every cell is a JSON list of objects, as other programs write conversations into CSV."""
+    cells = [str(row.values[name]) for row in read.rows if row.values[name]]
+    if not cells or not all(cell.lstrip().startswith("[") for cell in cells):
+        return
+    try:
+        parsed = {cell: json.loads(cell) for cell in cells}
+    except (ValueError, RecursionError):
+        return
+    if all(value and all(isinstance(item, dict) for item in value) for value in parsed.values()):
+        read.rows = [Row(row.id, {**row.values, name: parsed.get(row.values[name])}) for row in read.rows]
+        read.note("notice.data.nested", column=name)
 
 
 def _names(header: Sequence[str], read: _Read) -> list[str]:

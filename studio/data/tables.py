@@ -192,10 +192,8 @@ class Table:
         return f"WHERE {' OR '.join(tests)}", values
 
     def _query(self, query: str, values: Sequence[Any]) -> list[Any]:
-        # Brackets keep a folder's `*`, `?` and `[` from being read as a pattern.
-        pattern = "".join(f"[{c}]" if c in "*?[" else c for c in str(self.path))
         with duckdb.connect(config=_CONFIG) as connection:
-            return connection.execute(query, [pattern, *values]).fetchall()
+            return connection.execute(query, [str(self.path), *values]).fetchall()
 
 
 def _short(text: str | None, width: int) -> str:

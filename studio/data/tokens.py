@@ -92,7 +92,7 @@ class _Rendered:
 
 @dataclass(frozen=True, slots=True)
 class _Encoded:
-    """Ids of the whole row with their character ranges in prompt + answer, and which carry loss."""
+    """Ids of the whole row and which carry loss; `offsets`, where asked for, are their character ranges."""
 
     ids: list[int]
     offsets: list[tuple[int, int]]
@@ -104,8 +104,7 @@ def tokenize(
     conversation: Conversation, tokenizer: "PreTrainedTokenizerBase", max_length: int, loss_on: LossOn = "answer"
 ) -> Example:
     """Raises DataError when the tokenizer has no chat template, or its template refuses the row."""
-    encoded = _encode([_render(conversation, tokenizer)], tokenizer, loss_on)[0]
-    return _example(encoded, max_length)
+    return _example(_encode([_render(conversation, tokenizer)], tokenizer, loss_on)[0], max_length)
 
 
 def _example(encoded: _Encoded, max_length: int) -> Example:
@@ -152,14 +151,18 @@ def view(
     tokenizer: "PreTrainedTokenizerBase",
     max_length: int,
     loss_on: LossOn = "answer",
-) -> tuple[Span, ...]:
-    """The row as the model sees it, token by token; tokens that share a character are shown as one.
+) -> tuple[Example, tuple[Span, ...]]:
+    """The row as the trainer reads it, and as text token by token; tokens that share a character are one span.
 
     Joined, the spans are the rendered text (of the part that is cut only the beginning), and an end token where the
     template writes none.
     """
     rendered = _render(conversation, tokenizer)
-    encoded = _encode([rendered], tokenizer, loss_on)[0]
+    encoded = _encode([rendered], tokenizer, loss_on, offsets=True)[0]
+    return _example(encoded, max_length), _spans(rendered, encoded, tokenizer, max_length)
+
+
+def _spans(rendered: _Rendered, encoded: _Encoded, tokenizer: Any, max_length: int) -> tuple[Span, ...]:
     text = rendered.prompt + rendered.answer
     shown = min(len(encoded.ids), max_length)
     placed = [i for i, offset in enumerate(encoded.offsets) if offset != _NO_PLACE]
@@ -232,34 +235,49 @@ _NO_PLACE = (-1, -1)
 _NOWHERE = ((0, 0), _NO_PLACE)
 
 
-def _encode(rendered: Sequence[_Rendered], tokenizer: Any, loss_on: LossOn) -> list[_Encoded]:
+def _encode(rendered: Sequence[_Rendered], tokenizer: Any, loss_on: LossOn, *, offsets: bool = False) -> list[_Encoded]:
+    """Ids and loss of each; the character ranges only with `offsets`, for they cost as much as the rest."""
     if not rendered:
         return []
     if not tokenizer.is_fast:
         raise DataError("error.data.slow_tokenizer", tokenizer=type(tokenizer).__name__)
-    options = {"add_special_tokens": False, "return_offsets_mapping": True, "return_attention_mask": False}
-    options |= {"return_token_type_ids": False, "verbose": False}
-    prompts = tokenizer([r.prompt for r in rendered], **options)
-    answers = tokenizer([r.answer for r in rendered], **options)
+    inner = loss_on == "answer" and any(item.earlier for item in rendered)
+    prompts = _call(tokenizer, [item.prompt for item in rendered], offsets or inner)
+    answers = _call(tokenizer, [item.answer for item in rendered], offsets)
     special = set(tokenizer.all_special_ids)
     made = []
     for place, item in enumerate(rendered):
         prompt_ids, answer_ids = prompts["input_ids"][place], list(answers["input_ids"][place])
-        prompt_offsets, shift = prompts["offset_mapping"][place], len(item.prompt)
-        answer_offsets = [(start + shift, stop + shift) for start, stop in answers["offset_mapping"][place]]
-        if tokenizer.eos_token_id is not None and (not answer_ids or answer_ids[-1] not in special):
+        prompt_offsets = prompts["offset_mapping"][place] if offsets or inner else []
+        ends = tokenizer.eos_token_id is None or (answer_ids and answer_ids[-1] in special)
+        if not ends:
             answer_ids.append(tokenizer.eos_token_id)
-            answer_offsets.append(_NO_PLACE)
         if loss_on == "all":
             trained = [True] * (len(prompt_ids) + len(answer_ids))
-        else:
+        elif item.earlier:
             trained = _within(prompt_offsets, item.earlier) + [True] * len(answer_ids)
-        made.append(_Encoded([*prompt_ids, *answer_ids], [*prompt_offsets, *answer_offsets], trained, len(prompt_ids)))
+        else:
+            trained = [False] * len(prompt_ids) + [True] * len(answer_ids)
+        places = []
+        if offsets:
+            shift = len(item.prompt)
+            places = [*prompt_offsets, *((a + shift, b + shift) for a, b in answers["offset_mapping"][place])]
+            places += [] if ends else [_NO_PLACE]
+        made.append(_Encoded([*prompt_ids, *answer_ids], places, trained, len(prompt_ids)))
     return made
 
 
+def _call(tokenizer: Any, texts: list[str], offsets: bool) -> Any:
+    return tokenizer(
+        texts,
+        add_special_tokens=False,
+        return_offsets_mapping=offsets,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        verbose=False,
+    )
+
+
 def _within(offsets: Sequence[tuple[int, int]], ranges: Sequence[tuple[int, int]]) -> list[bool]:
-    """Which tokens lie wholly inside one of the ranges (both are in order)."""
-    if not ranges:
-        return [False] * len(offsets)
+    """Which tokens lie wholly inside one of the ranges."""
     return [any(start >= low and stop <= high and stop > start for low, high in ranges) for start, stop in offsets]

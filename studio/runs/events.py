@@ -84,7 +84,10 @@ class StopRequested(_Event):
 
 
 class Ended(_Event):
-    """The run is over. `adapter` is its result's folder (relative), if there is one."""
+    """The run is over. `adapter` is its result's folder (relative), if there is one.
+
+    `wrong_input`: it failed by what the user gave (data, settings, model), not by the machine or the studio.
+    """
 
     kind: Literal["ended"] = "ended"
     status: Literal["done", "stopped", "failed"]
@@ -94,6 +97,7 @@ class Ended(_Event):
     best_step: int | None = None
     validation_loss: float | None = None
     seconds: float = 0.0
+    wrong_input: bool = False
     key: str | None = None
     values: dict[str, Any] = {}
 

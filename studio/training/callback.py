@@ -22,7 +22,7 @@ from studio.training.job import TrainingJob
 from studio.training.lora import Clock
 
 # A sample may grow half as long again as the longest expected answer, up to this.
-_SAMPLE_TOKENS = 48
+_SAMPLE_TOKENS = 24
 # An evaluation that a stop is waiting for is given up after this long.
 _STOP_WAIT_SECONDS = 10.0
 # Long runs are saved this often even where no evaluation is due, so that no kill costs more.

@@ -33,10 +33,9 @@ from studio.settings import Settings
 from studio.training.callback import sample_tokens
 from studio.training.job import SAMPLE_PROMPTS, ExampleSet, check_learnable
 from studio.training.lora import Clock, add_adapter
+from studio.training.memory import MEMORY_SHARE, available_bytes, needed_bytes
 from studio.training.sft import StudioTrainer, checkpoint_bytes, sft_config, to_dataset
 
-# A plan is told to fit up to this part of the memory that is free: other programs need some too.
-_MEMORY_SHARE = 0.9
 _PROBE_SECONDS = 1.2
 _PROBE_STEPS = 6
 _SAMPLED_TOKENS = 6
@@ -111,7 +110,7 @@ def estimate(spec: RunSpec, settings: Settings, rows: Sequence[tuple[int, Conver
     saving = _SAVE_SECONDS + checkpoint / _DISK_BYTES_PER_SECOND
     per_pass = probe.batch_seconds([n for _, n in counted.train], training.batch_size)
     passes = steps / spec.steps_per_epoch(len(counted.train))
-    available = _available_bytes(device)
+    available = available_bytes(device)
     return Estimate(
         rows=len(counted.train),
         validation_rows=len(counted.validation),
@@ -132,7 +131,7 @@ def estimate(spec: RunSpec, settings: Settings, rows: Sequence[tuple[int, Conver
         truncated_rows=counted.truncated,
         device=device.name,
         available_memory_bytes=available,
-        fits=probe.memory_bytes <= available * _MEMORY_SHARE,
+        fits=probe.memory_bytes <= available * MEMORY_SHARE,
     )
 
 
@@ -201,18 +200,12 @@ def _shape(example: Example) -> tuple[int, int]:
 # Memory
 
 
-def _available_bytes(device: Device) -> int:
-    if device.kind == "cuda":
-        return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved()
-    return psutil.virtual_memory().available + psutil.Process().memory_info().rss
-
-
 def _check_room(name: str, parameters: int, device: Device, model: ModelSpec) -> None:
     """Refuse a model whose weights alone do not fit: loading it to find out could take the machine down."""
     precision = device.dtype if model.precision == "auto" else model.precision
     needed = parameters * (2 if precision == "bfloat16" else 4)
-    available = _available_bytes(device)
-    if needed > available * _MEMORY_SHARE:
+    available = available_bytes(device)
+    if needed > available * MEMORY_SHARE:
         raise ResourceError(
             "error.estimate.model_too_large",
             model=name,
@@ -289,10 +282,8 @@ def _probe(
     loaded = load_model(model.source, settings, device, model.precision)
     adapted = add_adapter(loaded.model, tuner, 0, Clock())
     trainable, parameters = adapted.get_nb_trainable_parameters()
-    single = _activation_bytes(adapted, _row(longest))
-    rss = psutil.Process().memory_info().rss if device.kind != "cuda" else torch.cuda.memory_reserved()
-    guessed = rss + trainable * 16 + single * batch_size
-    fits = guessed <= _available_bytes(device) * _MEMORY_SHARE
+    guessed = needed_bytes(adapted, _row(longest), batch_size, device, gradient_checkpointing=gradient_checkpointing)
+    fits = guessed <= available_bytes(device) * MEMORY_SHARE
     rows = batch_size if fits else 1
     with tempfile.TemporaryDirectory() as folder, _Peak(device) as peak:
         watch = _Watch()
@@ -302,7 +293,6 @@ def _probe(
         trainer.train()
         measured = peak.bytes()
     short, long = watch.seconds(usual[0] * rows), watch.seconds(longest[0] * rows)
-    # The second of two equal shapes is left out by the watch, as its steps carry the same name.
     spread = (longest[0] - usual[0]) * rows
     slope = max(0.0, (long - short) / spread) if spread else short / (usual[0] * rows)
     base = max(0.0, short - slope * usual[0] * rows)
@@ -370,24 +360,6 @@ def _prober(
     )  # fmt: skip
     trainer.remove_callback(PrinterCallback)
     return trainer
-
-
-def _activation_bytes(model: Any, row: Example) -> int:
-    """What one row's forward pass keeps for the backward pass."""
-    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    kept: dict[int, int] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    ids = torch.tensor([row.ids], device=model.device)
-    model.train()
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        model(input_ids=ids, labels=torch.tensor([row.labels], device=model.device))
-    return sum(kept.values())
 
 
 def _sampling_seconds(model: Any, tokenizer: Any) -> float:

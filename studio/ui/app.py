@@ -45,13 +45,20 @@ _ICON = (
     '<path d="M8 21c4 0 4-10 8-10s4 10 8 10" fill="none" stroke="#fff" stroke-width="3" stroke-linecap="round"/></svg>'
 )
 _YEAR_SECONDS = 365 * 24 * 3600
+# A link to the other language leads to the same tab.
+_KEEP_TAB = """
+element.addEventListener('click', (event) => {
+  const link = event.target.closest('a');
+  if (link) link.hash = location.hash;
+});
+"""
 _OPEN_TAB = f"() => {{ const tab = location.hash.slice(1); return {list(TABS)!r}.includes(tab) ? tab : 'start'; }}"
 
 
 def build_app(studio: "Studio", language: str) -> gr.Blocks:
     """The page in one language: six tabs in the order of the work."""
     with gr.Blocks(title=translate("ui.title", language), analytics_enabled=False, fill_width=True) as blocks:
-        html(_header(language), elem_id="studio-header")
+        html(_header(language), elem_id="studio-header", js_on_load=_KEEP_TAB)
         tabs = gr.Tabs(elem_id="studio-tabs", selected="start")
         workspace = studio.settings.workspace
         page = Page(studio, language, tabs, chosen("version", workspace), chosen("run", workspace))
@@ -59,12 +66,17 @@ def build_app(studio: "Studio", language: str) -> gr.Blocks:
             for name in TABS:
                 with gr.Tab(page.t(f"ui.tab.{name}"), id=name, elem_id=f"tab-{name}") as tab:
                     _TABS[name].build(page, blocks, tab)
-                tab.select(None, js=f"() => {{ history.replaceState(null, '', '#{name}'); }}", queue=False)
+                tab.select(None, js=_remember(name), queue=False)
         wanted = gr.Textbox("start", visible=False)
         blocks.load(None, outputs=wanted, js=_OPEN_TAB, queue=False)
         wanted.change(lambda tab: gr.Tabs(selected=tab), wanted, tabs, queue=False, show_progress="hidden")
     blocks.queue(default_concurrency_limit=8)
     return blocks
+
+
+def _remember(tab: str) -> str:
+    """Keep the open tab in the address. Nothing is done where nothing changes: it would stop a page being opened."""
+    return f"() => {{ if ((location.hash || '#start') !== '#{tab}') history.replaceState(null, '', '#{tab}'); }}"
 
 
 def _header(language: str) -> str:
@@ -189,6 +201,7 @@ def serve(studio: "Studio", port: int = 7860, open_browser: bool = True) -> None
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
+        listener.listen()  # whoever comes before the server is ready waits
     except OSError:
         raise InputError("error.port.in_use", port=port) from None
     address = f"http://127.0.0.1:{listener.getsockname()[1]}/"

@@ -125,7 +125,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             return
         turn = replace(now.turns[-1], update=None, stopped=False)
         before = replace(now, turns=now.turns[:-1])
-        yield from _answers(page, stops, str(request.session_hash), before, turn, *options)
+        yield from _answers(page, stops, str(request.session_hash), before, turn, *options, box=gr.skip())
 
     def settle(now: Talk) -> list[Any]:
         """After an error: what was finished before is shown, and the buttons work again."""
@@ -162,7 +162,7 @@ def _settings(page: Page) -> list[gr.Textbox | gr.Slider | gr.Number]:
     """System prompt, temperature, top-p, longest answer, seed."""
 
     def told(name: str) -> dict[str, Any]:
-        texts = {"label": page.t(f"ui.compare.{name}"), "info": page.t(f"ui.compare.{name}_help")}
+        texts = {"label": page.t(f"ui.compare.option.{name}"), "info": page.t(f"ui.compare.option.{name}_help")}
         return {**texts, "elem_id": f"compare-{name.replace('_', '-')}"}
 
     system = gr.Textbox(lines=2, max_lines=8, **told("system"))
@@ -181,26 +181,27 @@ def _nothing(page: Page) -> str:
 
 
 def _answers(
-    page: Page, stops: dict[str, threading.Event], session: str, now: Talk, turn: Turn, *options: Any
+    page: Page, stops: dict[str, threading.Event], session: str, now: Talk, turn: Turn, *options: Any, box: Any = ""
 ) -> Iterator[list[Any]]:
-    """Both answers as they are written, at most ten pictures a second; the prompt box is emptied once they begin."""
-    halted = stops[session] = threading.Event()
+    """Both answers as they are written, at most ten pictures a second. The prompt box becomes `box` when they begin;
+    from then on it is the user's again."""
     busy = _controls(now, busy=True)
     still = [gr.skip()] * len(busy)
     last = 0.0
     updates = cast(Generator[CompareUpdate], page.studio.compare.stream(_request(now, turn, *options)))
+    halted = stops[session] = threading.Event()
     try:
         yield [gr.skip(), talk_html(now.with_turn(turn), page.t), gr.skip(), *busy]
         for update in updates:
-            first = turn.update is None
             turn = replace(turn, update=update, stopped=halted.is_set() and not update.done)
             if turn.over:
                 break
             if time.monotonic() - last >= _SECONDS_BETWEEN_UPDATES:
                 last = time.monotonic()
-                yield [gr.skip(), talk_html(now.with_turn(turn), page.t), "" if first else gr.skip(), *still]
+                yield [gr.skip(), talk_html(now.with_turn(turn), page.t), box, *still]
+                box = gr.skip()
         done = now.with_turn(turn)
-        yield [done, talk_html(done, page.t), "", *_controls(done, busy=False)]
+        yield [done, talk_html(done, page.t), box, *_controls(done, busy=False)]
     finally:
         del stops[session]
         # A closed browser tab ends this generator inside the server's event loop, which must not wait for a model.

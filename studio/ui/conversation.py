@@ -117,7 +117,7 @@ def _card(
         copy = t("ui.compare.copy")
         button = (
             f'<button type="button" class="cmp-copy" data-done="{escape(t("ui.compare.copied"))}"'
-            f' aria-label="{escape(copy)} ({escape(t(f"ui.compare.{side}"))})">{copy}</button>'
+            f' aria-label="{escape(copy)} ({escape(t(f"ui.compare.side.{side}"))})">{copy}</button>'
         )
         foot = f'<div class="cmp-foot"><span class="cmp-speed">{_speed(state, t)}</span>{button}</div>'
     return (
@@ -128,7 +128,7 @@ def _card(
 
 def _head(side: str, state: ColumnState | None, contestant: Contestant, t: Sentence) -> str:
     """What this column runs. The hash is that of the bytes which answered, as soon as they did."""
-    label = f'<span class="cmp-side">{t(f"ui.compare.{side}")}</span>'
+    label = f'<span class="cmp-side">{t(f"ui.compare.side.{side}")}</span>'
     if side == "base":
         name = shown(state.name if state else contestant.base)
         none, help_text = t("ui.compare.no_adapter"), escape(t("ui.compare.no_adapter_help"))
@@ -153,7 +153,7 @@ def _body(
     side: str, state: ColumnState | None, spans: Sequence[DiffSpan] | None, asked: bool, over: bool, t: Sentence
 ) -> str:
     if not asked:
-        return f'<p class="cmp-hint">{t(f"ui.compare.here_{side}")}</p>'
+        return f'<p class="cmp-hint">{t(f"ui.compare.here.{side}")}</p>'
     if state is None or not (state.text or state.finished or over):
         waiting = t("ui.compare.loading" if state is None else "ui.compare.reading")
         return f'<p class="cmp-wait"><i></i><i></i><i></i><span>{waiting}</span></p>'

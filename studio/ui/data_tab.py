@@ -147,7 +147,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     def show(version_id: str | None) -> tuple[Any, ...]:
         version = find(page, version_id)
         if version is None:
-            return gr.Column(visible=True), gr.Column(visible=False), *[gr.skip()] * (10 + len(ROLES))
+            return gr.Column(visible=True), gr.Column(visible=False), *[gr.skip()] * (12 + len(ROLES))
         versions = datasets.versions(version.dataset)
         choices = [(data_view.version_label(v, t), v.id) for v in versions]
         names = [("—", ""), *((shorten(column.name, 60), column.name) for column in version.columns)]
@@ -162,6 +162,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             gr.Accordion(open=version.mapping is None),
             gr.Button(interactive=version.mapping is not None),
             gr.Row(visible=version.mapping is not None),
+            gr.Slider(value=round(100 * version.split.validation_share)),
+            gr.Number(value=version.split.seed),
             findings_view.version_report(version, changed, datasets.changed_rows(version.id), t),
             findings_view.waiting(t) if version.mapping else "",
             first,
@@ -236,7 +238,10 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     def on_split(version_id: str | None, part: float, number: float) -> str:
         version = find(page, version_id)
-        return split_counts(version, part, number) if version and version.mapping else ""
+        if version is None or version.mapping is None:
+            return ""
+        datasets.set_split(version.id, SplitSpec(validation_share=part / 100, seed=int(number)))
+        return split_counts(version, part, number)
 
     def on_mapping(version_id: str, *names: str) -> str:
         values = {role: name or None for role, name in zip(ROLES, names, strict=True)}
@@ -255,6 +260,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         accordion,
         onward,
         lower,
+        share,
+        seed,
         report,
         findings,
         table,

@@ -21,6 +21,11 @@ _SHOWN_TURNS = 3
 _SPECIAL = re.compile(r"\s*<[^\s<>]{1,40}>\s*|\s*\[/?[A-Z]{2,12}\]\s*")
 
 
+def rows_told(count: int, t: Sentence) -> str:
+    """`1 row`, `2 rows`."""
+    return t("ui.data.rows.one" if count == 1 else "ui.data.rows", count=count)
+
+
 # Opening
 
 
@@ -34,7 +39,7 @@ def _sample_card(card: SampleCard, language: Language, t: Sentence) -> str:
         f'<button type="button" class="d-sample" data-act="sample" data-name="{shown(card.name)}">'
         f"<b>{shown(card.title[language])}</b><p>{shown(card.purpose[language])}</p>"
         f'<p class="d-look"><em>{shown(t("ui.data.sample.look"))}</em><span>{shown(card.look_for[language])}</span></p>'
-        f'<span class="s-row">{badge(t("ui.data.rows", count=card.rows))}{badge(card.licence)}</span></button>'
+        f'<span class="s-row">{badge(rows_told(card.rows, t))}{badge(card.licence)}</span></button>'
     )
 
 
@@ -45,7 +50,7 @@ def earlier_sets(versions: Sequence[Version], t: Sentence) -> str:
         return ""
     items = "".join(
         f'<li><button type="button" class="s-button" data-act="version" data-version="{shown(v.id)}">'
-        f"{shown(shorten(v.name, 60))} · {shown(t('ui.data.rows', count=v.rows))}</button></li>"
+        f"{shown(shorten(v.name, 60))} · {shown(rows_told(v.rows, t))}</button></li>"
         for v in newest.values()
     )
     return f'<h2 class="s-h2">{shown(t("ui.data.earlier"))}</h2><ul class="d-earlier">{items}</ul>'
@@ -61,7 +66,7 @@ def heading(version: Version, left_out: Sequence[LeftOut], look_for: str, t: Sen
     """
     layout = t(f"ui.data.layout.{version.mapping.layout}") if version.mapping else t("ui.data.layout.none")
     badges = [
-        badge(t("ui.data.rows", count=version.rows)),
+        badge(rows_told(version.rows, t)),
         badge(layout, "good" if version.mapping else "warn"),
         badge(" · ".join(part for part in (version.kind, version.encoding) if part)),
     ]
@@ -92,7 +97,7 @@ def _left_out(rows: Sequence[LeftOut], t: Sentence) -> str:
 
 def version_label(version: Version, t: Sentence) -> str:
     """A line of the version picker."""
-    rows = t("ui.data.rows", count=version.rows)
+    rows = rows_told(version.rows, t)
     steps = [t(f"fix.{step.fix}") for step in version.recipe.steps] if version.recipe else []
     what = steps[0] if len(steps) == 1 else t("ui.data.version.fixes", count=len(steps))
     if not steps:

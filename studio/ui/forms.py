@@ -44,7 +44,7 @@ def info(field: SpecField, language: str) -> str:
     if low is not None and high is not None and high < 2**31 - 1:
         key = "ui.form.above" if "gt" in bounds else "ui.form.between"
         hint = translate(key, language, low=f"{low:,g}", high=f"{high:,.6g}", unit=unit).strip()
-    return f"{field.help(language)} ({hint})" if hint else field.help(language)
+    return translate("ui.form.help", language, help=field.help(language), hint=hint) if hint else field.help(language)
 
 
 def make_widget(field: SpecField, value: Any, language: str) -> Widget:

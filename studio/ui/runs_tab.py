@@ -142,8 +142,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         gr.Info(t("ui.runs.saved"), duration=2)
         return view(page, parts, titles, run, marks or [], text, replace(old, listed=0.0, cursor=-1)) or gr.skip()
 
-    # A hundred ticks may wait while a tab sleeps; each is small, and only the last matters.
-    timer.tick(look, watching, changed, trigger_mode="once", **quiet)
+    # A tick is one small request beside the queue, so that it waits for no slower work of the page.
+    timer.tick(look, watching, changed, trigger_mode="once", queue=False, **quiet)
     for event in (blocks.load, tab.select, page.run.change):
         event(look, watching, changed, trigger_mode="always_last", **quiet)
     find.change(look, watching, changed, trigger_mode="always_last", **quiet)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import gradio as gr
 
+from studio.data.splits import SplitSpec
 from studio.errors import InputError, SpecError, StudioError
 from studio.messages import translate
-from studio.runs.spec import RunSpec
+from studio.runs.spec import RunSpec, with_changes
 from studio.ui.forms import Widget, cautions, form_fields, group, info, make_widgets, problems, to_spec, values_of
 from studio.ui.markup import shown
 from studio.ui.page import Page, goto
@@ -27,7 +28,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     t, studio, language = page.t, page.studio, page.language
     presets = studio.presets()
     first = studio.default_spec("", presets[0].name)
-    token, wrong = gr.State(""), gr.State({})
+    token, wrong, taken = gr.State(""), gr.State({}), gr.State({})
 
     with gr.Column(visible=False, elem_classes="train-empty") as empty:
         gr.HTML(
@@ -94,7 +95,16 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     @page.guard
     def use_preset(version: str | None, preset: str) -> Any:
-        return values_of(studio.default_spec(version or "", preset), paths)
+        spec = studio.default_spec(version or "", preset)
+        return values_of(with_changes(spec, _split_of(page, version)), paths)
+
+    @page.guard
+    def use_split(version: str | None, taken: dict[str, Any]) -> Any:
+        """What was chosen on the Data tab since this tab was last looked at."""
+        split = _split_of(page, version)
+        if split == taken:
+            return gr.skip()
+        return [split, *(split[path] for path in paths if path in split)]
 
     @page.guard
     def pick_kind(kind: str) -> Any:
@@ -131,6 +141,9 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         [field.change for field in fields], mark_problems, [wrong, *settings], [wrong, *fields],
         trigger_mode="always_last", **quiet,
     )  # fmt: skip
+    split_fields = [widget.component for widget in widgets if widget.field.path in _split_of(page, None)]
+    opened = [blocks.load, tab.select, page.version.change]
+    gr.on(opened, use_split, [page.version, taken], [taken, *split_fields], **quiet)
     preset.change(use_preset, [page.version, preset], fields, **quiet)
     kind.change(pick_kind, kind, source, **quiet)
     gr.on(
@@ -175,6 +188,13 @@ def _known(page: Page, version: str | None) -> str | None:
         return page.studio.datasets.version(version).id if version else None
     except InputError:
         return None
+
+
+def _split_of(page: Page, version: str | None) -> dict[str, Any]:
+    """How the version is to be split, by the paths of the settings."""
+    known = _known(page, version)
+    split = page.studio.datasets.version(known).split if known else SplitSpec()
+    return {f"data.split.{name}": value for name, value in split.model_dump().items()}
 
 
 def _lang(page: Page) -> Literal["en", "ja"]:
@@ -274,8 +294,8 @@ def _estimated(page: Page, estimate: "Estimate") -> list[tuple[str, str]]:
     tokens = {"tokens": f"{estimate.tokens:,}", "trained": f"{estimate.trained_tokens:,}"}
     return [
         ("rows", t("ui.train.cost.rows_value", **rows)),
-        ("tokens", t("ui.train.cost.tokens_value", **tokens)),
         ("steps", f"{estimate.steps:,}"),
+        ("tokens", t("ui.train.cost.tokens_value", **tokens)),
         (
             "parameters",
             t(

@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -147,7 +148,7 @@ def test_what_is_not_there_is_told(made: Made) -> None:
         assert empty.value.key == "error.compare.no_prompt"
     for changes in ({"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"max_new_tokens": 0}, {"seed": -1}):
         with pytest.raises(InputError) as wrong:
-            last(made, request(run, **changes))
+            last(made, replace(request(run), **changes))  # type: ignore[arg-type]
         assert wrong.value.key == "error.compare.sampling"
 
 
@@ -159,7 +160,7 @@ def test_both_columns_grow_together(made: Made) -> None:
     assert [u.done for u in updates] == [False] * (len(updates) - 1) + [True]
     assert updates[0].identical is None
     assert len(updates) > 2
-    for before, after in zip(updates, updates[1:], strict=False):
+    for before, after in pairwise(updates):
         for one, other in ((before.base, after.base), (before.tuned, after.tuned)):
             assert other.text.startswith(one.text)
             assert other.tokens >= one.tokens
@@ -188,6 +189,9 @@ def test_system_prompt_and_history_reach_the_model(made: Made) -> None:
     assert len({t.base.text for t in texts}) == 3
     assert texts[2].tuned.text == texts[0].tuned.text  # the other column's history is its own
     assert last(made, request(run, system="   ")).base.text == texts[0].base.text
+    # a system message that an example brings gives way to the one that is asked for
+    pirate = request(run, system="Answer like a pirate.", base_turns=(Message("system", "Be dull."), *PROMPT))
+    assert last(made, pirate).base.text == texts[1].base.text
 
 
 def test_sampling_repeats_with_the_seed(made: Made) -> None:

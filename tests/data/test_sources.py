@@ -211,6 +211,19 @@ def test_column_names(tmp_path: Path) -> None:
     assert [n.values["number"] for n in source.notes if n.key == "notice.data.renamed"] == [3, 4]
 
 
+def test_conversations_inside_csv(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": 'He said "hi"'}, {"role": "assistant", "content": "はい"}]
+    items = [{"id": str(i), "messages": json.dumps(turns, ensure_ascii=False)} for i in range(3)]
+    (tmp_path / "a.csv").write_text(as_csv(items), encoding="utf-8")
+    source = read(tmp_path / "a.csv")
+    assert [row["messages"] for row in values(source, tmp_path)] == [turns] * 3
+    assert [(n.key, n.values) for n in source.notes] == [("notice.data.nested", {"column": "messages"})]
+    (tmp_path / "b.csv").write_text(as_csv([*items, {"id": "3", "messages": "[unclear]"}]), encoding="utf-8")
+    source = read(tmp_path / "b.csv")
+    assert values(source, tmp_path)[0]["messages"] == items[0]["messages"]
+    assert source.notes == ()
+
+
 def test_broken_lines_of_jsonl(tmp_path: Path) -> None:
     lines = ['{"q": 1}', "", '{"q": 2', "[1]", '{"q": NaN}', '{"q": 3}', f'{{"q": {"9" * 5000}}}', '{"q": "\u2028"}']
     (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")

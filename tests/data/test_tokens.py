@@ -88,12 +88,12 @@ def test_answers_the_template_rewrites_are_read_not_learned() -> None:
     example = tokenize(Conversation(prompt, "x|See you"), tokenizer, 1000)
     trained = [i for i, label in zip(example.ids, example.labels, strict=True) if label != UNTRAINED]
     assert tokenizer.decode(trained) == "x|See you<|end|>"
-    assert tokenizer.decode(example.ids) == prompt_text(prompt, tokenizer) + "x|See you<|end|>"
+    assert tokenizer.decode(list(example.ids)) == prompt_text(prompt, tokenizer) + "x|See you<|end|>"
 
 
 def test_the_line_end_behind_the_last_turn_is_not_trained() -> None:
     tokenizer = tiny_tokenizer(chat_template=CHATML)
-    assert tokenizer.decode(tokenize(ONE, tokenizer, 1000).ids).endswith("😀<|end|>")
+    assert str(tokenizer.decode(list(tokenize(ONE, tokenizer, 1000).ids))).endswith("😀<|end|>")
 
 
 @pytest.mark.parametrize("max_length", [1, 2, 20, 25, 40, 1000])
@@ -115,7 +115,7 @@ def test_cutting(max_length: int) -> None:
 )
 @pytest.mark.parametrize("loss_on", ["answer", "all"])
 def test_the_view_shows_every_character_once(tokenizer: Any, conversation: Conversation, loss_on: Any) -> None:
-    spans = view(conversation, tokenizer, 10_000, loss_on)
+    _, spans = view(conversation, tokenizer, 10_000, loss_on)
     shown = "".join(span.text for span in spans)
     assert shown.startswith(prompt_text(conversation.prompt, tokenizer))
     assert conversation.answer.rstrip() in shown
@@ -127,7 +127,7 @@ def test_the_view_shows_every_character_once(tokenizer: Any, conversation: Conve
 
 
 def test_japanese_shows_whole_and_coloured() -> None:
-    spans = view(ONE, tiny_tokenizer(), 1000)
+    _, spans = view(ONE, tiny_tokenizer(), 1000)
     assert [span.text for span in spans if span.trained] == ["青", "で", "す", "。", "😀", "<|end|>"]
     assert [span.tokens for span in spans if span.trained] == [3, 3, 3, 3, 4, 1]
 
@@ -135,15 +135,15 @@ def test_japanese_shows_whole_and_coloured() -> None:
 def test_the_view_of_a_cut_row() -> None:
     tokenizer = tiny_tokenizer()
     for max_length in range(1, 60):
-        spans = view(ONE, tokenizer, max_length)
-        example = tokenize(ONE, tokenizer, max_length)
+        example, spans = view(ONE, tokenizer, max_length)
+        assert example == tokenize(ONE, tokenizer, max_length)
         assert "".join(span.text for span in spans) == "<|user|>空の色は？<|end|><|assistant|>青です。😀<|end|>"
         assert sum(span.tokens for span in spans) == len(example.ids)
         assert any(span.cut for span in spans) == example.truncated
 
 
 def test_a_huge_row_is_viewed_in_part() -> None:
-    spans = view(Conversation((Message("user", "x"),), "y" * 300_000), tiny_tokenizer(), 64)
+    _, spans = view(Conversation((Message("user", "x"),), "y" * 300_000), tiny_tokenizer(), 64)
     assert len(spans) <= 65
     assert sum(len(span.text) for span in spans) < 5_000
 

@@ -74,8 +74,9 @@ def test_without_validation_there_is_no_score() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "<script>alert(1)</script>", "![x](http://evil/x.png)", "[a](javascript:alert(1))", "`code` ``more``", "# title",
-        "a\n\n# injected\n\n<img src=x>", "www.evil.example", "\u202eevil", "| a | b |", "---\nlicense: evil\n---", "```",
+        "<script>alert(1)</script>", "![x](http://evil/x.png)", "[a](javascript:alert(1))", "`code` ``more``",
+        "# title", "a\n\n# injected\n\n<img src=x>", "www.evil.example", "\u202eevil", "| a | b |",
+        "---\nlicense: evil\n---", "```",
     ],
 )  # fmt: skip
 def test_names_are_shown_as_text(text: str) -> None:

@@ -16,7 +16,7 @@ from tests.journeys.walk import Answers, Walk
 STARTER = ROOT / "assets" / "starter"
 CLICKS = 6
 # The goal is 90 s on a quiet machine with two cores (tests/benchmarks measures it); a busy one gets more.
-PATIENCE = 600
+PATIENCE = 1200
 
 
 def plain_peft(archive: Path, base: Path, prompt: str, system: str = "") -> dict[str, object]:

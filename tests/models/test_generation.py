@@ -1,6 +1,8 @@
 """Text from models: rows never see each other, the base stays the base, and text only ever grows."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -153,16 +155,9 @@ def test_generations_share_a_model_step_by_step(saved: Path, settings: Settings)
         return Generation(model, tokenizer, prompts, Sampling(max_new_tokens=20), adapters=[BASE, adapter], lock=lock)
 
     alone = [begin(name).run() for name in ("one", "two")]
-    results: dict[int, list[str]] = {}
-    threads = [
-        threading.Thread(target=lambda i=i, g=begin(name): results.update({i: g.run()}))
-        for i, name in enumerate(("one", "two"))
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [results[0], results[1]] == alone
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(Generation.run, [begin(name) for name in ("one", "two")]))
+    assert together == alone
     assert alone[0] != alone[1]
 
 
@@ -245,7 +240,7 @@ def test_text_never_shows_half_a_character() -> None:
     stream = TextStream(tokenizer)
     shown = [stream.push(i) for i in tokenizer(text, add_special_tokens=False)["input_ids"]]
     assert shown[-1] == text
-    for before, after in zip(shown, shown[1:], strict=False):
+    for before, after in pairwise(shown):
         assert after.startswith(before)
         assert text.startswith(after)
 

@@ -42,7 +42,7 @@ class StandIn(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: StandIn
+    server: StandIn  # type: ignore[assignment]
 
     def do_HEAD(self) -> None:
         self._answer(body=False)

@@ -53,7 +53,7 @@ def test_a_complete_tokenizer_needs_no_default(saved: Path, settings: Settings) 
 def test_defaults_are_told_by_name(
     options: dict[str, object], told: list[str], settings: Settings, tmp_path: Path
 ) -> None:
-    loaded = load_tokenizer(str(save_tiny(tmp_path / "m", **options)), settings)
+    loaded = load_tokenizer(str(save_tiny(tmp_path / "m", **options)), settings)  # type: ignore[arg-type]
     assert keys(loaded.notices) == told
     assert loaded.tokenizer.eos_token == "<|end|>"  # the one the model's configuration names
     assert loaded.tokenizer.pad_token == "<|pad|>"

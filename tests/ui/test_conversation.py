@@ -77,18 +77,20 @@ def update(base: str, tuned: str, *, done: bool = True, identical: bool | None =
 def test_whatever_is_said_is_shown_as_text(payload: str) -> None:
     contestant = Contestant("run-1", payload, 40, None, payload)
     context = (Message(role="user", content=payload), Message(role="assistant", content=payload))
-    turn = Turn(payload, context, payload, update(payload, payload + " more"))
-    html = talk_html(Talk(contestant, (turn,)), t) + examples_html(
-        [((Message(role="user", content=payload),), payload)], t
-    )
+    shared = Turn(payload, context, payload, update(payload, payload + " more"))
+    marked = Turn(payload, update=update("", payload))
+    writing = Turn(payload, update=update(payload, payload, done=False))
+    html = talk_html(Talk(contestant, (shared, marked, writing)), t)
+    html += examples_html([((Message(role="user", content=payload),), payload)], t)
     found = Elements(html)
     assert found.tags <= {"div", "section", "article", "header", "span", "code", "button", "p", "mark"}
     allowed = {"class", "id", "title", "role", "dir", "type", "tabindex", "aria-busy", "aria-label"}
     assert {name for name, _ in found.attributes} <= allowed | {"data-done", "data-example"}
-    assert found.texts["cmp-answer"] == [visible(payload), visible(payload + " more")]
-    assert found.texts["cmp-name"] == ["starter", visible(payload)]
-    assert found.texts["cmp-chip-prompt"] == [visible(payload)]
-    assert visible(payload) in found.values("title")
+    text = visible(payload)
+    assert found.texts["cmp-answer"] == [text, visible(payload + " more"), text, text, text]
+    assert found.texts["cmp-name"] == ["starter", text] * 3
+    assert found.texts["cmp-chip-prompt"] == [text]
+    assert text in found.values("title")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -12,6 +12,7 @@ from studio.data.checks import Finding
 from studio.data.formats import Mapping, RowProblem
 from studio.data.histogram import Histogram
 from studio.data.samples import SampleCard
+from studio.data.splits import SplitSpec
 from studio.data.tables import Cells, Column, Note, Row
 from studio.data.tokens import Span
 from studio.messages import LANGUAGES, translate
@@ -46,6 +47,7 @@ def _version(**changes: object) -> Version:
         "recipe": None,
         "report": None,
         "sample": None,
+        "split": SplitSpec(),
     }
     return Version(**{**values, **changes})  # type: ignore[arg-type]
 

@@ -119,9 +119,8 @@ def test_a_refresh_and_the_other_language_show_the_same_data(page: Page, address
     expect(page.locator("#data-view .d-text")).to_be_visible()
     page.reload()
     expect(page.locator("#data-heading")).to_contain_text("support-en.jsonl")
-    page.click("text=日本語")
-    page.wait_for_url("**/ja/**")
-    page.click("#tab-data-button")
+    page.click(".studio-languages a[lang=ja]")
+    page.wait_for_url("**/ja/#data")
     expect(page.locator("#data-heading")).to_contain_text("support-en.jsonl")
     expect(page.locator("#data-next")).to_have_text("学習へ進む")
     assert page.evaluate("document.documentElement.lang") == "ja"

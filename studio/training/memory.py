@@ -1,0 +1,64 @@
+"""What a run holds in memory, counted before anything large is tried: a machine out of memory kills without a word."""
+
+from typing import TYPE_CHECKING
+
+import psutil
+import torch
+
+from studio.data.tokens import Example
+from studio.models.device import Device
+
+if TYPE_CHECKING:
+    from peft import PeftMixedModel, PeftModel
+
+# A plan fits up to this part of the memory that is free: other programs need some too.
+MEMORY_SHARE = 0.9
+# Of one trained number in float32: itself, its gradient, AdamW's two moments.
+_BYTES_PER_TRAINED = 16
+
+
+def available_bytes(device: Device) -> int:
+    """What this process holds and could still get."""
+    if device.kind == "cuda":
+        return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved()
+    return psutil.virtual_memory().available + held_bytes(device)
+
+
+def held_bytes(device: Device) -> int:
+    """What this process holds now."""
+    return torch.cuda.memory_reserved() if device.kind == "cuda" else psutil.Process().memory_info().rss
+
+
+def needed_bytes(
+    model: "PeftModel | PeftMixedModel", row: Example, batch_size: int, device: Device, *, gradient_checkpointing: bool
+) -> int:
+    """The process at its peak, the model already in memory, with batches of rows like `row`.
+
+    One row's forward pass is run and what it keeps for the backward pass is counted; the rows of a batch keep as much
+    each. Without the scores over the vocabulary, which TRL computes in pieces. With gradient checkpointing each layer
+    keeps its input, and one layer at a time the rest.
+    """
+    trainable, _ = model.get_nb_trainable_parameters()
+    row_bytes = _activation_bytes(model, row)
+    if gradient_checkpointing:
+        row_bytes = 2 * row_bytes // model.get_base_model().config.get_text_config().num_hidden_layers
+    return held_bytes(device) + trainable * _BYTES_PER_TRAINED + row_bytes * batch_size
+
+
+def _activation_bytes(model: "PeftModel | PeftMixedModel", row: Example) -> int:
+    backbone = model.get_base_model().base_model
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    ids = torch.tensor([row.ids], device=next(model.parameters()).device)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = backbone(input_ids=ids, use_cache=False)
+    total = sum(kept.values())
+    del output
+    return total

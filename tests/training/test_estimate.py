@@ -1,0 +1,73 @@
+"""What is told before a run is what the run then takes."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from studio.errors import DataError
+from studio.runs.events import Checkpoint, Metrics
+from studio.settings import Settings
+from studio.training.estimate import estimate, padded_tokens
+from tests.training.jobs import Recording, conversations, tiny_spec
+
+
+def test_counts_are_those_of_the_run(llama: Path, tmp_path: Path) -> None:
+    rows = conversations(23, answer=lambda i: "a" * i)
+    spec = tiny_spec(llama, data__max_length=32, training__epochs=1.5)
+    told = estimate(spec, Settings(workspace=tmp_path), rows, 2)
+    run = Recording(spec, tmp_path / "run", rows)
+    ended = run.run()
+    assert ended is not None
+    started = run.state.started
+    assert started is not None
+    assert (told.rows, told.validation_rows) == (started.train_rows, started.validation_rows)
+    assert told.steps == started.total_steps == ended.step
+    assert (told.trainable_parameters, told.parameters) == (started.trainable_parameters, started.parameters)
+    assert told.trainable_share == pytest.approx(told.trainable_parameters / told.parameters)
+    file = run.folder / "adapter" / "adapter_model.safetensors"
+    assert told.adapter_bytes == pytest.approx(file.stat().st_size, rel=0.6)  # a tiny adapter is half header
+    notices = {n.key: n.values["rows"] for n in run.state.notices}
+    assert told.truncated_rows == notices["notice.train.truncated"]
+    assert told.lost_rows == 2 + notices.get("notice.train.lost", 0)
+    used = sum(f.stat().st_size for f in run.folder.rglob("*") if f.is_file())
+    assert used / 2 < told.disk_bytes < used + 6_000_000  # room is kept for small files
+
+
+def test_time_and_memory_are_of_the_right_size(llama: Path, tmp_path: Path) -> None:
+    """Within a factor, for other work on the machine moves both."""
+    rows = conversations(40)
+    spec = tiny_spec(llama, training__epochs=4)
+    told = estimate(spec, Settings(workspace=tmp_path), rows, 0)
+    run = Recording(spec, tmp_path / "run", rows)
+    ended = run.run()
+    assert ended is not None
+    assert ended.seconds / 4 < told.seconds < ended.seconds * 4
+    peak = max(m.values["memory_bytes"] for m in run.of(Metrics) if "memory_bytes" in m.values)
+    assert peak * 0.7 < told.memory_bytes < peak * 1.4
+    assert told.fits
+    assert run.of(Checkpoint)
+
+
+def test_nothing_to_learn_from_is_refused(llama: Path, tmp_path: Path) -> None:
+    settings = Settings(workspace=tmp_path)
+    with pytest.raises(DataError) as error:
+        estimate(tiny_spec(llama), settings, [], 3)
+    assert error.value.key == "error.train.no_rows"
+    with pytest.raises(DataError) as error:
+        estimate(tiny_spec(llama, data__max_length=16), settings, conversations(5), 0)
+    assert error.value.key == "error.train.all_cut"
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8, 20])
+def test_padding_is_what_shuffled_batches_need(batch: int) -> None:
+    """Against the mean over many shuffles; n divisible by the batch, as the formula takes all batches as full."""
+    rng = random.Random(0)
+    rows = [rng.choice([10, 12, 15, 40, 90]) for _ in range(120)]
+    total = 0
+    for _ in range(300):
+        rng.shuffle(rows)
+        total += sum(max(rows[i : i + batch]) * batch for i in range(0, len(rows), batch))
+    assert padded_tokens(rows, batch) == pytest.approx(total / 300, rel=0.01)
+    assert padded_tokens([], batch) == 0
+    assert padded_tokens([7], batch) == 7
