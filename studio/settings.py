@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from platformdirs import user_data_path
@@ -20,8 +21,8 @@ class Settings:
     """Where things are and how much is allowed. `offline` forbids every Hub request."""
 
     workspace: Path
-    assets: Path = _shipped("assets")
-    presets: Path = _shipped("presets")
+    assets: Path = field(default_factory=partial(_shipped, "assets"))
+    presets: Path = field(default_factory=partial(_shipped, "presets"))
     max_upload_bytes: int = 2_000_000_000
     min_free_bytes: int = 200_000_000
     offline: bool = False

@@ -202,7 +202,7 @@ def test_data_check_tells_the_layout_and_what_is_wrong(tmp_path: Path, model: Pa
     code, found, _ = shell("data", "check", path, "--model", model)
     assert (code, found["layout"], found["rows"]) == (0, "prompt_completion", 42)
     kinds = {item["kind"]: item["count"] for item in found["findings"]}
-    assert kinds["blank_answer"] == 1
+    assert kinds["blank"] == 1
     assert kinds["duplicate"] == 1
     assert all(item["message"] for item in found["findings"])
 

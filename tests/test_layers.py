@@ -116,4 +116,3 @@ def test_data_and_runs_need_neither_torch_nor_gradio(name: str) -> None:
 
 def test_the_look_into_a_process_sees_what_was_loaded() -> None:
     assert loaded(["json", "sqlite3"], {"sqlite3", "torch"}) == ["sqlite3"]
-

@@ -188,8 +188,10 @@ class Runner:
     def _work(self) -> None:
         while True:
             with self._wake:
-                while not self._closing and not (waiting := self.queue()):
+                waiting = self.queue()
+                while not self._closing and not waiting:
                     self._wake.wait()
+                    waiting = self.queue()
                 if self._closing:
                     return
                 self._begin(waiting[0])
@@ -253,7 +255,7 @@ class Runner:
             if is_disk_full(error):
                 raise disk_full(self._settings.workspace) from None
             raise
-        from studio.training.job import TrainingJob
+        from studio.training.job import ONE_TRAINER, TrainingJob
 
         train = self._method
         if train is None:
@@ -272,7 +274,8 @@ class Runner:
             append=lambda *events: self._record(run, *events),
             started=known.started,
         )
-        return train(job, self._stop)
+        with ONE_TRAINER:  # a probe that measures a plan ends within seconds
+            return train(job, self._stop)
 
     def _record(self, run: str, *events: Event) -> None:
         if self._closed:

@@ -45,7 +45,7 @@ def answers(
         part = order[start : start + rows]
         prompts = [f"<|user|>{questions[i].text}<|end|><|assistant|>" for i in part]
         inputs = tokenizer(prompts, padding=True, padding_side="left", return_tensors="pt", add_special_tokens=False)
-        made = model.generate(
+        made = model.generate(  # pyright: ignore[reportCallIssue]  # torch's __getattr__ hides it
             inputs["input_ids"],
             attention_mask=inputs["attention_mask"],
             max_new_tokens=ANSWER_TOKENS,
@@ -54,7 +54,7 @@ def answers(
             pad_token_id=pad,
         )
         for i, tokens in zip(part, made[:, inputs["input_ids"].shape[1] :], strict=True):
-            found[i] = (tokenizer.decode(tokens, skip_special_tokens=True), end in tokens.tolist())
+            found[i] = (str(tokenizer.decode(tokens, skip_special_tokens=True)), end in tokens.tolist())
     return found
 
 

@@ -1,8 +1,9 @@
 """The starter's tokenizer: byte-level BPE, learned from the little world, so that any text of any language fits."""
 
-from studio.starter.world import corpus
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
+
+from studio.starter.world import corpus
 
 SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
 CHAT_TEMPLATE = (

@@ -172,7 +172,7 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
     from transformers import GenerationConfig
 
     folder.mkdir(parents=True, exist_ok=True)
-    model.to(torch.bfloat16)
+    model.to(torch.bfloat16)  # pyright: ignore[reportArgumentType]  # its decorator loses `self`
     model.generation_config = GenerationConfig(
         eos_token_id=SPECIAL.index("<|end|>"), pad_token_id=SPECIAL.index("<|pad|>"), max_new_tokens=64
     )

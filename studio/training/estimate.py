@@ -31,13 +31,14 @@ from studio.models.loading import load_model, load_tokenizer
 from studio.runs.spec import LoraSpec, ModelSpec, RunSpec, TrainingSpec
 from studio.settings import Settings
 from studio.training.callback import sample_tokens
-from studio.training.job import SAMPLE_PROMPTS, ExampleSet, check_learnable
+from studio.training.job import ONE_TRAINER, SAMPLE_PROMPTS, ExampleSet, check_learnable
 from studio.training.lora import Clock, add_adapter
 from studio.training.memory import MEMORY_SHARE, available_bytes, needed_bytes
 from studio.training.sft import StudioTrainer, checkpoint_bytes, sft_config, to_dataset
 
 _PROBE_SECONDS = 1.2
 _PROBE_STEPS = 6
+_WAIT_SECONDS = 5.0  # for another page's probe
 _SAMPLED_TOKENS = 6
 # fsync and the small files of one checkpoint; its bytes come on top.
 _SAVE_SECONDS = 0.15
@@ -91,8 +92,8 @@ def estimate(spec: RunSpec, settings: Settings, rows: Sequence[tuple[int, Conver
     probe = _probe(
         identity.fingerprint,
         settings,
-        spec.model,
-        spec.tuner,
+        spec.model,  # type: ignore[arg-type]  # frozen, so hashable
+        spec.tuner,  # type: ignore[arg-type]
         min(spec.training.batch_size, len(counted.train)),
         spec.training.gradient_checkpointing,
         _shape(examples[0]),
@@ -276,7 +277,27 @@ def _probe(
     usual: tuple[int, int],
     longest: tuple[int, int],
 ) -> Probe:
-    """A few steps on rows of these shapes. Rows too many to fit at once are measured singly and multiplied."""
+    """A few steps on rows of these shapes. Rows too many to fit at once are measured singly and multiplied.
+
+    Raises ResourceError while a run trains.
+    """
+    if not ONE_TRAINER.acquire(timeout=_WAIT_SECONDS):
+        raise ResourceError("error.estimate.busy")
+    try:
+        return _measured(settings, model, tuner, batch_size, gradient_checkpointing, usual, longest)
+    finally:
+        ONE_TRAINER.release()
+
+
+def _measured(
+    settings: Settings,
+    model: ModelSpec,
+    tuner: LoraSpec,
+    batch_size: int,
+    gradient_checkpointing: bool,
+    usual: tuple[int, int],
+    longest: tuple[int, int],
+) -> Probe:
     began = time.perf_counter()
     device = detect_device()
     loaded = load_model(model.source, settings, device, model.precision)

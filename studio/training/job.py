@@ -1,5 +1,6 @@
 """What a training method is given, and the examples made of it."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,11 @@ from studio.settings import Settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+# Held by whatever has a Trainer in this process, a run or a probe. Making a Trainer resets what Accelerate keeps for
+# the whole process (transformers/training_args.py, `AcceleratorState._reset_state`) and seeds all random numbers: a
+# second one beside it would break the first, or change what it learns.
+ONE_TRAINER = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ and a resumed run needs no random state to go on exactly as it would have.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -19,7 +20,7 @@ from studio.errors import ModelError
 from studio.runs.spec import LoraSpec
 
 if TYPE_CHECKING:
-    from peft import PeftMixedModel, PeftModel
+    from peft import PeftModel
     from transformers import PreTrainedModel
 
 _ADAPTER = "default"
@@ -47,7 +48,7 @@ def lora_config(spec: LoraSpec, model: "PreTrainedModel") -> LoraConfig:
     )
 
 
-def _suffixes(names: list[str], layers: dict[str, object]) -> list[str]:
+def _suffixes(names: list[str], layers: Mapping[str, object]) -> list[str]:
     """The shortest endings that name just these layers, so that the adapter's configuration stays readable."""
     wanted = set(names)
     for depth in (1, 2):
@@ -89,7 +90,7 @@ class SeededDropout(nn.Module):
         return f"share={self.share}"
 
 
-def add_adapter(model: "PreTrainedModel", spec: LoraSpec, seed: int, clock: Clock) -> "PeftModel | PeftMixedModel":
+def add_adapter(model: "PreTrainedModel", spec: LoraSpec, seed: int, clock: Clock) -> "PeftModel":
     """`model` with a fresh adapter: A as PEFT draws it (Kaiming), B zero. The base model's own dropout is off, so
     that the spec's is the only one."""
     config = lora_config(spec, model)
@@ -98,8 +99,8 @@ def add_adapter(model: "PreTrainedModel", spec: LoraSpec, seed: int, clock: Cloc
             module.p = 0.0
         elif "attention_dropout" in vars(module):
             module.attention_dropout = 0.0  # type: ignore[assignment]  # a number that attention reads at each call
-    adapted = get_peft_model(model, config)
-    layers = [module for module in adapted.modules() if isinstance(module, LoraLayer)]
+    adapted = cast("PeftModel", get_peft_model(model, config))
+    layers: list[Any] = [module for module in adapted.modules() if isinstance(module, LoraLayer)]
     for place, layer in enumerate(layers):
         weight = layer.lora_A[_ADAPTER].weight
         drawn = torch.empty(weight.shape, dtype=torch.float32)

@@ -1,15 +1,12 @@
 """What a run holds in memory, counted before anything large is tried: a machine out of memory kills without a word."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import psutil
 import torch
 
 from studio.data.tokens import Example
 from studio.models.device import Device
-
-if TYPE_CHECKING:
-    from peft import PeftMixedModel, PeftModel
 
 # A plan fits up to this part of the memory that is free: other programs need some too.
 MEMORY_SHARE = 0.9
@@ -29,9 +26,7 @@ def held_bytes(device: Device) -> int:
     return torch.cuda.memory_reserved() if device.kind == "cuda" else psutil.Process().memory_info().rss
 
 
-def needed_bytes(
-    model: "PeftModel | PeftMixedModel", row: Example, batch_size: int, device: Device, *, gradient_checkpointing: bool
-) -> int:
+def needed_bytes(model: Any, row: Example, batch_size: int, device: Device, *, gradient_checkpointing: bool) -> int:
     """The process at its peak, the model already in memory, with batches of rows like `row`.
 
     One row's forward pass is run and what it keeps for the backward pass is counted; the rows of a batch keep as much
@@ -45,7 +40,7 @@ def needed_bytes(
     return held_bytes(device) + trainable * _BYTES_PER_TRAINED + row_bytes * batch_size
 
 
-def _activation_bytes(model: "PeftModel | PeftMixedModel", row: Example) -> int:
+def _activation_bytes(model: Any, row: Example) -> int:
     backbone = model.get_base_model().base_model
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, int] = {}

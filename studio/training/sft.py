@@ -14,7 +14,8 @@ from datasets import Dataset
 from transformers import PrinterCallback
 from transformers.trainer_utils import EvalLoopOutput
 from transformers.utils import logging as transformers_logging
-from trl import SFTConfig, SFTTrainer
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
 from trl.trainer.utils import add_fused_lm_head
 
 from studio.data.tokens import Example
@@ -129,6 +130,7 @@ class StudioTrainer(SFTTrainer):
     per cent of a step on a CPU, and nobody looks at them.
     """
 
+    model: Any
     _nll = 0.0
     _tokens = 0
 

@@ -7,10 +7,11 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
 
-class _NoEditorStubs(MetaPathFinder, Loader):
-    """Gradio rewrites its `.pyi` files, which only editors read, whenever it is imported: half of its start-up time.
+class _NoEditorHelp(MetaPathFinder, Loader):
+    """Whenever Gradio is imported it rewrites its `.pyi` files and fills in docstrings, which only editors read.
 
-    The function that does so (gradio/component_meta.py, 6.31) is replaced before any component is defined.
+    That is more than half of its start-up time, so the two functions that do so (called in gradio/component_meta.py,
+    6.31, for each component) are replaced before any component is defined.
     """
 
     def find_spec(
@@ -31,7 +32,8 @@ class _NoEditorStubs(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         self._loader.exec_module(module)
         vars(module)["create_or_modify_pyi"] = lambda *_: None
+        vars(module)["EventListener"].set_doc = lambda *_, **__: None
 
 
 if "gradio" not in sys.modules:
-    sys.meta_path.insert(0, _NoEditorStubs())
+    sys.meta_path.insert(0, _NoEditorHelp())

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import locale
+import logging
 import os
 import socket
 import threading
@@ -12,7 +13,9 @@ from collections.abc import AsyncIterator, Callable
 from html import escape
 from typing import TYPE_CHECKING
 
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads it whenever a page starts
+# Gradio reads both whenever a page is built. `Blocks.queue()` would do for the second, but builds the whole site again.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["GRADIO_DEFAULT_CONCURRENCY_LIMIT"] = "8"
 
 import gradio as gr
 import uvicorn
@@ -70,7 +73,6 @@ def build_app(studio: "Studio", language: str) -> gr.Blocks:
         wanted = gr.Textbox("start", visible=False)
         blocks.load(None, outputs=wanted, js=_OPEN_TAB, queue=False)
         wanted.change(lambda tab: gr.Tabs(selected=tab), wanted, tabs, queue=False, show_progress="hidden")
-    blocks.queue(default_concurrency_limit=8)
     return blocks
 
 
@@ -116,8 +118,13 @@ class _LanguagePages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         first = scope["path"].split("/")[1] if scope["type"] in ("http", "websocket") else ""
-        app = await self._page(first) if first in LANGUAGES else self._app
-        await app(scope, receive, send)
+        if first not in LANGUAGES:
+            await self._app(scope, receive, send)
+            return
+        page = await self._page(first)
+        # Gradio compresses every answer anew; on the way to the same machine that only takes time.
+        headers = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
+        await page({**scope, "headers": headers}, receive, send)
 
     async def _page(self, language: str) -> FastAPI:
         async with self._lock:
@@ -194,9 +201,10 @@ def preferred_language(accepted: str) -> str:
     return max(found, key=lambda item: item[0])[1]
 
 
-def serve(studio: "Studio", port: int = 7860, open_browser: bool = True) -> None:
-    """Show the page on 127.0.0.1 until interrupted. Port 0 takes any free one. Raises InputError: port in use."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+def listen(port: int) -> socket.socket:
+    """A socket of this machine alone. Raises InputError: port in use."""
+    # asyncio sends at once (TCP_NODELAY) only where the protocol is named; else each answer waits up to 40 ms.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if os.name == "posix":
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -204,12 +212,27 @@ def serve(studio: "Studio", port: int = 7860, open_browser: bool = True) -> None
         listener.listen()  # whoever comes before the server is ready waits
     except OSError:
         raise InputError("error.port.in_use", port=port) from None
+    return listener
+
+
+def serve(studio: "Studio", port: int = 7860, open_browser: bool = True) -> None:
+    """Show the page on 127.0.0.1 until interrupted. Port 0 takes any free one. Raises InputError: port in use."""
+    listener = listen(port)
     address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-    server = uvicorn.Server(uvicorn.Config(create_server(studio), log_level="warning", timeout_graceful_shutdown=2))
+    _log_with_the_studio()
+    server = uvicorn.Server(uvicorn.Config(create_server(studio), log_config=None, timeout_graceful_shutdown=1))
     print(translate("ui.serving", _shell_language(), address=address), flush=True)
     if open_browser:
         threading.Timer(0.1, webbrowser.open, [address]).start()
     server.run(sockets=[listener])
+
+
+def _log_with_the_studio() -> None:
+    """Faults of the server go to the studio's log: in the shell a closed browser would look like one."""
+    logger = logging.getLogger("uvicorn")
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False
+    logger.handlers = list(logging.getLogger("studio").handlers) or [logging.NullHandler()]
 
 
 def _shell_language() -> str:

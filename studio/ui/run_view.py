@@ -94,8 +94,13 @@ def preset_title(spec: RunSpec, titles: dict[str, str], t: T) -> str:
 
 
 def history(
-    runs: Sequence["RunSummary"], chosen: str | None, marked: Sequence[str], titles: dict[str, str], find: str,
-    preparing: str | None, t: T,
+    runs: Sequence["RunSummary"],
+    chosen: str | None,
+    marked: Sequence[str],
+    titles: dict[str, str],
+    find: str,
+    preparing: str | None,
+    t: T,
 ) -> str:
     """One card per run, newest first, of those whose name, data, preset or notes hold `find`."""
     wanted = find.strip().casefold()
@@ -124,7 +129,7 @@ def _card(
     facts = []
     if best is not None:
         change = f"{loss(before)} → {loss(best)}" if before is not None else loss(best)
-        facts.append(f'<span>{shown(t("ui.runs.list.validation"))} <b>{change}</b></span>')
+        facts.append(f"<span>{shown(t('ui.runs.list.validation'))} <b>{change}</b></span>")
     if seconds:
         facts.append(f"<span>{shown(duration(seconds, t))}</span>")
     facts.append(f"<span>{moment(record.created)}</span>")

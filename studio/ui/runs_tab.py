@@ -68,8 +68,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     with gr.Row(visible=False, elem_classes="runs-layout", equal_height=False) as layout:
         with gr.Column(scale=1, min_width=280, elem_classes="runs-side"):
             find = gr.Textbox(
-                "",
-                show_label=False, placeholder=t("ui.runs.find"), max_lines=1, container=False, elem_id="runs-find"
+                "", show_label=False, placeholder=t("ui.runs.find"), max_lines=1, container=False, elem_id="runs-find"
             )
             history = gr.HTML(elem_id="runs-list", js_on_load=_PICK, apply_default_css=False)
         with gr.Column(scale=3, min_width=320, elem_classes="runs-main"):
@@ -97,7 +96,11 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                 save = gr.Button(t("ui.runs.save"), elem_id="runs-save", size="md")
             with gr.Accordion(t("ui.runs.settings"), open=False, elem_id="runs-settings"):
                 settings = gr.HTML(apply_default_css=False)
-                yaml = gr.Code(label="run-spec.yaml", language="yaml", interactive=False, lines=5, max_lines=20)
+                # Not gr.Code: its editor is a quarter of all the script that the page would load.
+                yaml = gr.Textbox(
+                    label="run-spec.yaml",
+                    interactive=False, lines=5, max_lines=20, buttons=["copy"], elem_id="runs-yaml",
+                )  # fmt: skip
 
     parts = Parts(
         empty, layout, history, overlay, overlay_chart, overlay_table, head, stop, resume, compare, words, figure,
@@ -177,7 +180,7 @@ class Parts:
     name: gr.Textbox
     notes: gr.Textbox
     settings: gr.HTML
-    yaml: gr.Code
+    yaml: gr.Textbox
     run: gr.BrowserState
     seen: gr.State
 

@@ -47,7 +47,12 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             )  # fmt: skip
             source = gr.Textbox(
                 "",
-                show_label=False, container=False, visible=False, max_lines=1, max_length=1000, elem_id="train-source"
+                show_label=False,
+                container=False,
+                visible=False,
+                max_lines=1,
+                max_length=1000,
+                elem_id="train-source",
             )
             model = gr.HTML(elem_id="train-model-info", apply_default_css=False)
             preset = gr.Radio(
@@ -330,9 +335,7 @@ def _measuring(page: Page) -> str:
     return f'<span class="measuring">{shown(page.t("ui.train.cost.measuring"))}</span>'
 
 
-def _cautions(
-    page: Page, spec: RunSpec, rows: int, small_model: bool, estimate: "Estimate | None" = None
-) -> str:
+def _cautions(page: Page, spec: RunSpec, rows: int, small_model: bool, estimate: "Estimate | None" = None) -> str:
     t = page.t
     lines: list[tuple[str, str]] = []
     if estimate is not None:

@@ -46,7 +46,7 @@ def bare(spec: RunSpec, settings: Settings, rows: list[Any], folder: Path) -> No
     """The script somebody would write who knows TRL."""
     from peft import LoraConfig
     from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
-    from trl import SFTTrainer
+    from trl.trainer.sft_trainer import SFTTrainer
 
     from studio.models.device import detect_device
     from studio.training.job import make_examples

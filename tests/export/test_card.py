@@ -97,3 +97,18 @@ def test_the_code_compiles() -> None:
         compile(loading_code(facts), "card", "exec")
     assert "c" * 40 in loading_code(hub)
     assert "read_settings().starter" in loading_code(starter)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("plain.csv", "`plain.csv`"),
+        ("a`b", "`` a`b ``"),
+        ("``<b>``", "``` ``<b>`` ```"),
+        ("one\ntwo", "`one two`"),
+        ("", "` `"),
+    ],
+)
+def test_a_name_is_one_code_span(name: str, shown: str) -> None:
+    """By the rule of CommonMark: a fence longer than any run inside, and room beside a backtick at the edge."""
+    assert f"Data set: {shown}, version 2\n" in model_card(replace(FACTS, data_name=name))

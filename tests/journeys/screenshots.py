@@ -79,7 +79,7 @@ def error_state(browser: Browser, server: Server, folder: Path) -> None:
         file.write_text("prompt,completion\n", encoding="utf-8")
         walk.press("#start-own")
         walk.page.locator("#data-file input[type=file]").set_input_files(file)
-        expect(walk.page.locator(".toast-body").first).to_be_visible()
+        expect(walk.page.locator("[role=tabpanel]:visible")).to_contain_text("header-only.csv")
         shoot(walk.page, folder / f"error-data-{WIDE.name}.png", whole=False)
 
 

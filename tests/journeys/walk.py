@@ -70,10 +70,16 @@ class Walk:
     def map_column(self, role: str, column: str) -> None:
         """Say which column is what, in the lists that a layout nobody knows opens."""
         box = self.page.locator(f"#data-role-{role} input")
-        if not box.is_visible():
-            self.page.locator("#data-mapping > button").click()
-        box.click()
-        self.page.locator("[role=option]").get_by_text(column, exact=True).click()
+        option = self.page.locator("[role=option]").filter(has_text=re.compile(rf"^\W*{column}$"))
+        expect(box).to_be_visible()
+        for _ in range(20):  # the lists are filled a moment after the file's name is shown
+            box.click()
+            self.page.wait_for_timeout(500)
+            if option.is_visible():
+                option.click()
+                return
+            box.press("Escape")
+        raise AssertionError(f"{column} is not offered as {role}")
 
     def continue_to_training(self) -> None:
         self.press("#data-next")
@@ -83,7 +89,9 @@ class Walk:
 
     def choose_model(self, folder: Path) -> None:
         self.page.locator("#train-model input[value=folder]").check()
-        self.page.locator("#train-source").locator("input, textarea").fill(str(folder))
+        box = self.page.locator("#train-source").locator("input, textarea")
+        expect(box).to_be_visible()
+        box.fill(str(folder))
 
     def choose_preset(self, name: str) -> None:
         self.page.locator(f"#train-preset input[value={name}]").check()
@@ -96,7 +104,8 @@ class Walk:
 
     def estimate(self) -> str:
         """What the run will cost, once it is measured."""
-        expect(self.page.locator("#train-estimate")).to_contain_text(re.compile(r"\d"), timeout=60_000)
+        expect(self.page.locator("#train-estimate dd").first).to_be_visible()
+        expect(self.page.locator("#train-estimate .measuring")).to_have_count(0)
         return self.page.locator("#train-estimate").inner_text()
 
     def start_training(self) -> None:

@@ -18,13 +18,16 @@ def save_adapter(
     seed: int = 1,
     strength: float = 0.3,
     rank: int = 4,
+    dropout: float = 0.0,
     targets: Literal["all-linear", "attention"] = "all-linear",
 ) -> Path:
     """An adapter of the tiny model of that kind, in PEFT's own format; returns its folder. Strength 0 does nothing."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         base = tiny_model(kind)
-        model = get_peft_model(base, lora_config(LoraSpec(rank=rank, alpha=2 * rank, targets=targets), base))
+        model = get_peft_model(
+            base, lora_config(LoraSpec(rank=rank, alpha=2 * rank, dropout=dropout, targets=targets), base)
+        )
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=strength)

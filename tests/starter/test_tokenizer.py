@@ -14,7 +14,9 @@ def tokenizer():
     return build_tokenizer(0)
 
 
-@pytest.mark.parametrize("text", ["Hello, Anna!\nBye.", "申し訳ございません。", '{"name": "森", "n": 12}', "𠮷野家 🍣 é\tZ", " a  b "])
+@pytest.mark.parametrize(
+    "text", ["Hello, Anna!\nBye.", "申し訳ございません。", '{"name": "森", "n": 12}', "𠮷野家 🍣 é\tZ", " a  b "]
+)
 def test_any_text_survives(tokenizer, text: str) -> None:
     assert tokenizer.decode(tokenizer(text).input_ids) == text
 

@@ -1,6 +1,7 @@
 """What must hold of every run, whatever its settings."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -81,7 +82,7 @@ def test_only_answers_and_their_end_are_trained() -> None:
 
 @pytest.mark.parametrize("targets", ["all-linear", "attention"])
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
-def test_the_layers_that_are_adapted(kind: str, targets: str) -> None:
+def test_the_layers_that_are_adapted(kind: str, targets: Literal["all-linear", "attention"]) -> None:
     model = tiny_model(kind)
     found = set(lora_config(LoraSpec(targets=targets), model).target_modules or ())  # type: ignore[arg-type]
     llama = {"all-linear": {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},

@@ -1,5 +1,6 @@
 """The site: languages, what it lets out, and that it opens without torch."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,9 +11,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from studio.backend.studio import Studio
+from studio.errors import InputError
 from studio.messages import LANGUAGES, translate
 from studio.settings import Settings
-from studio.ui.app import LANGUAGE_COOKIE, create_server, preferred_language
+from studio.ui.app import LANGUAGE_COOKIE, create_server, listen, preferred_language
 
 OWN = "http://127.0.0.1:7860"
 
@@ -90,6 +92,16 @@ def test_the_page_opens_without_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_port_is_open_to_this_machine_only_and_answers_at_once() -> None:
+    listener = listen(0)
+    host, port = listener.getsockname()
+    assert host == "127.0.0.1"
+    assert listener.proto == socket.IPPROTO_TCP  # else asyncio lets each answer wait for the one before (40 ms)
+    with pytest.raises(InputError, match=str(port)):
+        listen(port)
+    listener.close()
 
 
 def test_gradio_writes_no_editor_stubs() -> None:

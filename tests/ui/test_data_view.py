@@ -72,7 +72,7 @@ def _everything() -> dict[str, str]:
     turns = Mapping(layout="messages", turns=EVIL)
     card = SampleCard(
         name=EVIL, path=Path("x"), title={"en": EVIL}, purpose={"en": EVIL}, columns={}, licence=EVIL,
-        look_for={"en": EVIL}, rows=1, planted={},
+        look_for={"en": EVIL}, rows=1,
     )  # fmt: skip
     diff = RowDiff(1, ("repair_text",), (EVIL,), row, Row(1, {EVIL: "fine", "answer": EVIL}))
     dropped = RowDiff(1, ("drop_blank",), (), row, None)
