@@ -30,7 +30,7 @@ from studio.errors import DataError, FaultError, InputError, StudioError
 from studio.messages import translate
 from studio.runs.events import Ended, RunState
 from studio.runs.presets import find_preset
-from studio.runs.spec import RunSpec, load_spec, with_changes
+from studio.runs.spec import STARTER, RunSpec, load_spec, with_changes
 from studio.settings import read_settings
 
 log = logging.getLogger("studio")
@@ -251,7 +251,7 @@ def _make_spec(options: argparse.Namespace, studio: Studio, version: Version | N
     elif version is None:
         raise InputError("error.cli.no_data")
     else:
-        spec = studio.default_spec(version.id, options.preset or "quick-look")
+        spec = studio.default_spec(version.id, options.preset or "quick-look", options.model or STARTER)
     changes: dict[str, Any] = {}
     if version is not None:
         changes |= {"data.version": version.id, "data.mapping": None}

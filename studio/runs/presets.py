@@ -6,11 +6,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from studio.errors import SpecError
-from studio.runs.spec import RunSpec, load_yaml_mapping, parse_spec
+from studio.runs.spec import STARTER, RunSpec, load_yaml_mapping, parse_spec
 
 
 class Preset(BaseModel):
-    """One preset. `spec` holds only what differs from RunSpec's defaults."""
+    """One preset. `spec` holds only what differs from RunSpec's defaults.
+
+    `starter` is laid over it for the built-in model: so small a model learns at rates that would wreck a large one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -19,10 +22,12 @@ class Preset(BaseModel):
     title: dict[Literal["en", "ja"], str]
     about: dict[Literal["en", "ja"], str]
     spec: dict[str, Any]
+    starter: dict[str, Any] = {}
 
     def apply(self, spec: RunSpec) -> RunSpec:
         """`spec` with this preset's settings; what data and model it names stays, unless the preset says otherwise."""
-        return parse_spec(_merged(spec.model_dump(mode="json"), {**self.spec, "preset": self.name}))
+        changes = _merged(self.spec, self.starter) if spec.model.source == STARTER else self.spec
+        return parse_spec(_merged(spec.model_dump(mode="json"), {**changes, "preset": self.name}))
 
 
 def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

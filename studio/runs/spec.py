@@ -20,6 +20,7 @@ from studio.data.splits import SplitSpec
 from studio.errors import SpecError
 from studio.messages import catalogue, translate
 
+STARTER = "starter"
 BASIC: dict[str, Any] = {"level": "basic"}
 
 
@@ -39,7 +40,7 @@ class DataSpec(_Part):
 class ModelSpec(_Part):
     """The base model: `starter`, a local folder, or a Hub name."""
 
-    source: Annotated[str, Field(min_length=1, max_length=1000)] = "starter"
+    source: Annotated[str, Field(min_length=1, max_length=1000)] = STARTER
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
 

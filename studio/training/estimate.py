@@ -313,10 +313,9 @@ def _measured(
         start = time.perf_counter() - began
         trainer.train()
         measured = peak.bytes()
-    short, long = watch.seconds(usual[0] * rows), watch.seconds(longest[0] * rows)
-    spread = (longest[0] - usual[0]) * rows
-    slope = max(0.0, (long - short) / spread) if spread else short / (usual[0] * rows)
-    base = max(0.0, short - slope * usual[0] * rows)
+    base, slope = fit_line(
+        (usual[0] * rows, watch.seconds(usual[0] * rows)), (longest[0] * rows, watch.seconds(longest[0] * rows))
+    )
     return Probe(
         base_seconds=base,
         seconds_per_token=slope,
@@ -326,6 +325,22 @@ def _measured(
         trainable_parameters=trainable,
         parameters=parameters - trainable,
     )
+
+
+def fit_line(short: tuple[float, float], long: tuple[float, float]) -> tuple[float, float]:
+    """(base, slope), neither negative, of seconds over tokens measured at two sizes.
+
+    Where noise makes the line through both points impossible, the best one through the origin, or the flat one.
+    """
+    (x, y), (far, late) = short, long
+    through_origin = (x * y + far * late) / (x * x + far * far)
+    if far == x:
+        return 0.0, through_origin
+    slope = (late - y) / (far - x)
+    if slope < 0:
+        return (y + late) / 2, 0.0
+    base = y - slope * x
+    return (base, slope) if base >= 0 else (0.0, through_origin)
 
 
 def _row(shape: tuple[int, int]) -> Example:

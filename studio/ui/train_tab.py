@@ -9,7 +9,7 @@ import gradio as gr
 from studio.data.splits import SplitSpec
 from studio.errors import InputError, SpecError, StudioError
 from studio.messages import translate
-from studio.runs.spec import RunSpec, with_changes
+from studio.runs.spec import STARTER, RunSpec, with_changes
 from studio.ui.forms import Widget, cautions, form_fields, group, info, make_widgets, problems, to_spec, values_of
 from studio.ui.markup import shown
 from studio.ui.page import Page, goto
@@ -85,7 +85,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden"}
 
     def spec_of(version: str | None, kind: str, source: str, preset: str, *values: Any) -> RunSpec:
-        model = "starter" if kind == "starter" else source.strip()
+        model = STARTER if kind == "starter" else source.strip()
         return to_spec(studio.default_spec(version or "", preset, model), paths, values)
 
     @page.guard
@@ -99,8 +99,9 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         )
 
     @page.guard
-    def use_preset(version: str | None, preset: str) -> Any:
-        spec = studio.default_spec(version or "", preset)
+    def use_preset(version: str | None, kind: str, preset: str) -> Any:
+        # Which folder or Hub name it will be does not matter to a preset, only that it is not the starter.
+        spec = studio.default_spec(version or "", preset, STARTER if kind == "starter" else kind)
         return values_of(with_changes(spec, _split_of(page, version)), paths)
 
     @page.guard
@@ -149,7 +150,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     split_fields = [widget.component for widget in widgets if widget.field.path in _split_of(page, None)]
     opened = [blocks.load, tab.select, page.version.change]
     gr.on(opened, use_split, [page.version, taken], [taken, *split_fields], **quiet)
-    preset.change(use_preset, [page.version, preset], fields, **quiet)
+    gr.on([preset.change, kind.change], use_preset, [page.version, kind, preset], fields, **quiet)
     kind.change(pick_kind, kind, source, **quiet)
     gr.on(
         [blocks.load, kind.change, source.change], describe, [kind, source], model, trigger_mode="always_last", **quiet

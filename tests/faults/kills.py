@@ -34,9 +34,11 @@ _MOMENTS = ("random", "random", "checkpoint", "adapter")
 
 @dataclass
 class Report:
-    """What was tried and what came of it. `left` counts what the kills left behind."""
+    """What was tried and what came of it. `left` counts what the kills left behind; a kill that came after the end
+    was recorded is `late` and not counted."""
 
     kills: int = 0
+    late: int = 0
     opened: int = 0
     told_truth: int = 0
     runs: int = 0
@@ -158,10 +160,12 @@ def measure(folder: Path, kills: int, seed: int) -> Report:
                 os.kill(process, signal.SIGKILL)
             _, code = os.waitpid(process, 0)
             status, result, half = bench.look(run)
-            if killed and os.WIFSIGNALED(code):
+            if killed and os.WIFSIGNALED(code) and status == "done":
+                report.late += 1
+            elif killed and os.WIFSIGNALED(code):
                 report.kills += 1
                 report.opened += 1
-                report.told_truth += status in ("queued", "interrupted", "done")
+                report.told_truth += status in ("queued", "interrupted")
                 report.left[f"{status}{', half-written files' if half else ''}"] += 1
             elif status not in ("done", "queued", "interrupted"):
                 raise AssertionError(f"the run ended as {status}")
@@ -177,6 +181,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         report = measure(Path(place), chosen.kills, chosen.seed)
     print(f"kills {report.kills}, workspace opened {report.opened}, record told the truth {report.told_truth}")
+    print(f"kills after the end, not counted: {report.late}")
     print(f"runs finished by resuming {report.runs}, exactly equal {report.exact}")
     for name, count in report.left.most_common():
         print(f"  {count:3} x {name}")

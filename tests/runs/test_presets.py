@@ -41,3 +41,12 @@ def test_a_bad_preset_is_named(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as error:
         find_preset(SHIPPED, "no-such")
     assert "quick-look" in str(error.value)
+
+
+def test_the_starter_learns_faster_than_other_models() -> None:
+    for preset in list_presets(SHIPPED):
+        starter = preset.apply(RunSpec())
+        other = preset.apply(with_changes(RunSpec(), {"model.source": "owner/name"}))
+        assert starter.training.learning_rate > 5 * other.training.learning_rate
+        assert 1e-4 <= other.training.learning_rate <= 5e-4
+        assert preset.apply(with_changes(starter, {"model.source": "owner/name"})).training == other.training

@@ -8,7 +8,7 @@ import pytest
 from studio.errors import DataError
 from studio.runs.events import Checkpoint, Metrics
 from studio.settings import Settings
-from studio.training.estimate import estimate, padded_tokens
+from studio.training.estimate import estimate, fit_line, padded_tokens
 from tests.training.jobs import Recording, conversations, tiny_spec
 
 
@@ -71,3 +71,14 @@ def test_padding_is_what_shuffled_batches_need(batch: int) -> None:
     assert padded_tokens(rows, batch) == pytest.approx(total / 300, rel=0.01)
     assert padded_tokens([], batch) == 0
     assert padded_tokens([7], batch) == 7
+
+
+def test_noise_never_makes_a_line_that_misses_what_was_measured() -> None:
+    assert fit_line((100, 1.0), (200, 1.5)) == pytest.approx((0.5, 0.005))
+    for short, long in [((568, 0.426), (712, 0.763)), ((100, 2.0), (110, 1.0)), ((50, 1.0), (50, 1.2))]:
+        base, slope = fit_line(short, long)
+        assert base >= 0
+        assert slope >= 0
+        low, high = sorted((short[1], long[1]))
+        for tokens in (short[0], long[0]):
+            assert low * 0.9 <= base + slope * tokens <= high * 1.1
