@@ -191,7 +191,7 @@ def handlers(studio: Studio) -> tuple[dict[str, Callable[..., Any]], str]:
 
 def test_one_press_is_one_run_however_often_it_arrives(studio: Studio) -> None:
     found, version = handlers(studio)
-    fields = found["use_preset"](version, "balanced")
+    fields = found["use_preset"](version, "starter", "balanced")
     token = found["enter"](version)[-1]
     pressed = [found["begin"](token, "mine", version, "starter", "", "balanced", *fields)[0] for _ in range(3)]
     assert len(set(pressed)) == 1
@@ -204,7 +204,7 @@ def test_one_press_is_one_run_however_often_it_arrives(studio: Studio) -> None:
 
 def test_settings_that_cannot_be_used_start_nothing(studio: Studio) -> None:
     found, version = handlers(studio)
-    fields = found["use_preset"](version, "balanced")
+    fields = found["use_preset"](version, "starter", "balanced")
     with pytest.raises(gr.Error, match=r"training\.epochs"):
         found["begin"]("token", "", version, "starter", "", "balanced", *[None for _ in fields])
     assert studio.store.runs() == []
@@ -213,8 +213,9 @@ def test_settings_that_cannot_be_used_start_nothing(studio: Studio) -> None:
 def test_a_problem_stands_beside_its_setting_until_it_is_mended(studio: Studio) -> None:
     found, version = handlers(studio)
     settings = [version, "starter", "", "quick-look"]
-    good = found["use_preset"](version, "quick-look")
-    bad = [0 if value == 2 else value for value in good]  # two epochs
+    good = found["use_preset"](version, "starter", "quick-look")
+    bad = [*good]
+    bad[good.index(2)] = 0  # two epochs, the first setting of the form
     wrong, *updates = found["mark_problems"]({}, *settings, *bad)
     (marked,) = [update for update in updates if "info" in update]
     assert set(wrong) == {"training.epochs"}
@@ -241,3 +242,11 @@ def test_data_without_a_mapping_says_so(studio: Studio) -> None:
     version = studio.datasets.import_file(file)
     assert version.mapping is None
     assert "say-warn" in data_summary(page_of(studio), version.id)
+
+
+def test_another_kind_of_model_brings_the_settings_that_suit_it(studio: Studio) -> None:
+    found, version = handlers(studio)
+    starter, folder = (found["use_preset"](version, kind, "balanced") for kind in ("starter", "folder"))
+    assert starter != folder
+    started = found["begin"]("1", "", version, "starter", "", "balanced", *starter)[0]
+    assert studio.runner.record(started).spec.preset == "balanced"
