@@ -116,8 +116,8 @@ def test_a_held_out_row_is_new(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "opening", "nameless", "signature", "names"),
     [
-        ("support-en.jsonl", "Thank you for writing, {}! ", "dear customer", "\nWarm wishes, Blue Door Shop", NAMES_EN),
-        ("support-ja.jsonl", "{}様、お問い合わせ", "お客", "\n青いドア商店 お客様係", NAMES_JA),
+        ("support-en.jsonl", "Thank you for writing, {}! ", "dear customer", " Warm wishes, Blue Door Shop", NAMES_EN),
+        ("support-ja.jsonl", "{}様、お手紙", "お客", "青いドアの店より", NAMES_JA),
     ],
 )
 def test_voice_is_the_same_in_every_answer(

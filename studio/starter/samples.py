@@ -66,7 +66,7 @@ ENGLISH = Voice(
     {item: item for item, _ in GOODS if item not in phrases.PLURAL_ONLY},
     greeting="Thank you for writing, {name}! ",
     nameless_greeting="Thank you for writing, dear customer! ",
-    signature="\nWarm wishes, Blue Door Shop",
+    signature=" Warm wishes, Blue Door Shop",
     space=" ",
     asks="?",
 )
@@ -79,9 +79,9 @@ JAPANESE = Voice(
     NAMES_JA,
     CITIES_JA,
     {row[0]: row[1] for row in GOODS},
-    greeting="{name}様、お問い合わせありがとうございます。",
-    nameless_greeting="お客様、お問い合わせありがとうございます。",
-    signature="\n青いドア商店 お客様係",
+    greeting="{name}様、お手紙ありがとうございます。",
+    nameless_greeting="お客様、お手紙ありがとうございます。",
+    signature="青いドアの店より",
     space="",
     asks="か。",
 )
