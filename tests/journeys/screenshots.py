@@ -90,10 +90,12 @@ def first_run(browser: Browser, server: Server, folder: Path, *, readme: bool) -
         shoot(walk.page, folder / f"start{suffix}.png", whole=not readme)
         walk.try_sample()
         walk.page.locator("#data-table tbody tr").nth(1).click()
+        expect(walk.page.locator("#data-view")).to_contain_text("Lucy")
         expect(walk.page.locator("#data-lengths svg, #data-lengths [class*=bar]").first).to_be_visible()
         shoot(walk.page, folder / f"data{suffix}.png", whole=not readme)
         walk.continue_to_training()
         walk.choose_preset("balanced")
+        walk.page.wait_for_timeout(2000)  # until the settings have settled and the cost is measured anew
         walk.estimate()
         shoot(walk.page, folder / f"train{suffix}.png", whole=not readme)
         walk.start_training()

@@ -88,10 +88,17 @@ class Walk:
     # Train
 
     def choose_model(self, folder: Path) -> None:
+        """A model folder; done when the settings follow it and the page tells what it is."""
+        rate, about = self.page.locator("#set-training-learning_rate input"), self.page.locator("#train-model-info")
+        expect(about).to_contain_text(re.compile(r"\d"))
+        starter_rate, starter = rate.input_value(), about.inner_text()
         self.page.locator("#train-model input[value=folder]").check()
         box = self.page.locator("#train-source").locator("input, textarea")
         expect(box).to_be_visible()
+        expect(rate).not_to_have_value(starter_rate)
         box.fill(str(folder))
+        expect(about).not_to_have_text(starter)
+        expect(about).to_contain_text(re.compile(r"\d"))
 
     def choose_preset(self, name: str) -> None:
         self.page.locator(f"#train-preset input[value={name}]").check()
@@ -138,7 +145,10 @@ class Walk:
         if prompt is not None:
             box.fill(prompt)
         asked = box.input_value()
+        turns = self.page.locator(".cmp-turn")
+        before = turns.count()
         self.press("#compare-send")
+        expect(turns).to_have_count(before + 1, timeout=seconds * 1000)
         expect(self.page.locator(".cmp-talk[aria-busy=false]")).to_be_visible(timeout=seconds * 1000)
         return Answers(asked, self._answer("base"), self._answer("tuned"), self._head("tuned"))
 
