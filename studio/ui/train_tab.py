@@ -105,6 +105,13 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return values_of(with_changes(spec, _split_of(page, version)), paths)
 
     @page.guard
+    def use_kind(version: str | None, kind: str, preset: str) -> Any:
+        """Only what a preset sets otherwise for the starter than for other models; the rest stays as it was typed."""
+        both = (use_preset(version, other, preset) for other in ("starter", "folder"))
+        chosen = use_preset(version, kind, preset)
+        return [new if a != b else gr.skip() for new, a, b in zip(chosen, *both, strict=True)]
+
+    @page.guard
     def use_split(version: str | None, taken: dict[str, Any]) -> Any:
         """What was chosen on the Data tab since this tab was last looked at."""
         split = _split_of(page, version)
@@ -150,8 +157,9 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     split_fields = [widget.component for widget in widgets if widget.field.path in _split_of(page, None)]
     opened = [blocks.load, tab.select, page.version.change]
     gr.on(opened, use_split, [page.version, taken], [taken, *split_fields], **quiet)
-    gr.on([preset.change, kind.change], use_preset, [page.version, kind, preset], fields, **quiet)
-    kind.change(pick_kind, kind, source, **quiet)
+    preset.change(use_preset, [page.version, kind, preset], fields, **quiet)
+    kind.change(use_kind, [page.version, kind, preset], fields, **quiet)
+    kind.input(pick_kind, kind, source, **quiet)
     gr.on(
         [blocks.load, kind.change, source.change], describe, [kind, source], model, trigger_mode="always_last", **quiet
     )

@@ -21,7 +21,9 @@ def begin_long_run(walk: Walk, server: Server, model: Path) -> str:
     walk.try_sample()
     walk.continue_to_training()
     walk.choose_model(model)
-    walk.set_number("training.epochs", 30)
+    walk.choose_preset("thorough")  # twelve checkpoints: the first comes soon
+    walk.page.wait_for_timeout(1500)
+    walk.set_number("training.epochs", 20)
     walk.page.locator("#train-start").dblclick()
     expect(walk.page.locator("#runs-stop")).to_be_visible()
     (run,) = record.runs(server.workspace)

@@ -248,5 +248,7 @@ def test_another_kind_of_model_brings_the_settings_that_suit_it(studio: Studio) 
     found, version = handlers(studio)
     starter, folder = (found["use_preset"](version, kind, "balanced") for kind in ("starter", "folder"))
     assert starter != folder
+    changed = [value for value in found["use_kind"](version, "folder", "balanced") if not isinstance(value, dict)]
+    assert changed == [new for new, old in zip(folder, starter, strict=True) if new != old]
     started = found["begin"]("1", "", version, "starter", "", "balanced", *starter)[0]
     assert studio.runner.record(started).spec.preset == "balanced"
