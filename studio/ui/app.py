@@ -55,7 +55,18 @@ element.addEventListener('click', (event) => {
   if (link) link.hash = location.hash;
 });
 """
-_OPEN_TAB = f"() => {{ const tab = location.hash.slice(1); return {list(TABS)!r}.includes(tab) ? tab : 'start'; }}"
+# The open tab stands in the address, so that a refresh comes back to it. It is read off the page itself: however the
+# tab was opened, and however busy the studio is, the address follows at once.
+_OPEN_TAB = f"""() => {{
+  const bar = document.querySelector('#studio-tabs');
+  new MutationObserver(() => {{
+    const open = bar.querySelector('[role=tab][aria-selected=true]');
+    const name = open && open.id.replace(/^tab-|-button$/g, '');
+    if (name && (location.hash || '#start') !== '#' + name) history.replaceState(null, '', '#' + name);
+  }}).observe(bar, {{subtree: true, attributes: true, attributeFilter: ['aria-selected']}});
+  const tab = location.hash.slice(1);
+  return {list(TABS)!r}.includes(tab) ? tab : 'start';
+}}"""
 
 
 def build_app(studio: "Studio", language: str) -> gr.Blocks:
@@ -69,16 +80,10 @@ def build_app(studio: "Studio", language: str) -> gr.Blocks:
             for name in TABS:
                 with gr.Tab(page.t(f"ui.tab.{name}"), id=name, elem_id=f"tab-{name}") as tab:
                     _TABS[name].build(page, blocks, tab)
-                tab.select(None, js=_remember(name), queue=False)
         wanted = gr.Textbox("start", visible=False)
         blocks.load(None, outputs=wanted, js=_OPEN_TAB, queue=False)
         wanted.change(lambda tab: gr.Tabs(selected=tab), wanted, tabs, queue=False, show_progress="hidden")
     return blocks
-
-
-def _remember(tab: str) -> str:
-    """Keep the open tab in the address. Nothing is done where nothing changes: it would stop a page being opened."""
-    return f"() => {{ if ((location.hash || '#start') !== '#{tab}') history.replaceState(null, '', '#{tab}'); }}"
 
 
 def _header(language: str) -> str:

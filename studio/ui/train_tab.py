@@ -157,8 +157,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     split_fields = [widget.component for widget in widgets if widget.field.path in _split_of(page, None)]
     opened = [blocks.load, tab.select, page.version.change]
     gr.on(opened, use_split, [page.version, taken], [taken, *split_fields], **quiet)
-    preset.change(use_preset, [page.version, kind, preset], fields, **quiet)
-    kind.change(use_kind, [page.version, kind, preset], fields, **quiet)
+    preset.input(use_preset, [page.version, kind, preset], fields, **quiet)
+    kind.input(use_kind, [page.version, kind, preset], fields, **quiet)
     kind.input(pick_kind, kind, source, **quiet)
     gr.on(
         [blocks.load, kind.change, source.change], describe, [kind, source], model, trigger_mode="always_last", **quiet

@@ -122,13 +122,14 @@ class Walk:
     # Runs
 
     def wait_for_compare(self, seconds: float) -> None:
-        """Until the run is finished and there is something to compare. Fails at once when the run does."""
+        """Until the run trains no more and there is something to compare. Fails early when it left nothing."""
         stop, resume, compare = (self.page.locator(f"#runs-{name}") for name in ("stop", "resume", "compare"))
-        end = time.monotonic() + seconds
+        end, without = time.monotonic() + seconds, 0
         while not (compare.is_visible() and not stop.is_visible()):
-            assert not resume.is_visible(), self.page.locator("#runs-words").inner_text()
+            without = without + 1 if resume.is_visible() and not stop.is_visible() else 0
+            assert without < 10, self.page.locator("#runs-words").inner_text()
             assert time.monotonic() < end, f"the run is not finished after {seconds} s"
-            self.page.wait_for_timeout(200)
+            self.page.wait_for_timeout(300)
 
     def stop_button(self) -> Locator:
         return self.page.locator("#runs-stop")
