@@ -1,12 +1,17 @@
 """Resumed = uninterrupted, exactly: weights, losses, kept checkpoint, whatever moment the process died at."""
 
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 
+from studio.data.formats import Message
 from studio.errors import TrainingError
+from studio.models.device import detect_device
+from studio.models.generation import sample_answers
+from studio.models.loading import attach_adapter, load_model, read_adapter
 from studio.runs.events import Checkpoint, Ended, Metrics, Sample
 from studio.runs.stop import Stop
 from tests.training.jobs import Killed, Recording, tiny_spec
@@ -76,6 +81,31 @@ def test_resume_ignores_the_global_random_state(whole: Recording, tmp_path: Path
     run = Recording(whole.spec, tmp_path / "run")
     run.watcher = lambda event: isinstance(event, Metrics) and (torch.manual_seed(event.step), torch.rand(3))  # type: ignore[assignment,func-returns-value]
     run.run()
+    assert_same(run, whole)
+
+
+def test_a_chat_beside_the_training_changes_nothing(whole: Recording, tmp_path: Path) -> None:
+    """Another thread loads a model, puts the half-trained adapter on it, and answers all the while."""
+    run = Recording(whole.spec, tmp_path / "run")
+    over, answered = threading.Event(), threading.Event()
+
+    def chat() -> None:
+        loaded = load_model(whole.spec.model.source, run.settings, detect_device())
+        adapter = read_adapter(whole.folder / "adapter")
+        model = attach_adapter(loaded.model, adapter, "tuned")
+        while not over.is_set():
+            sample_answers(model, loaded.tokenizer, [[Message("user", "hello")]] * 2, 8)
+            answered.set()
+
+    thread = threading.Thread(target=chat)
+    run.watcher = lambda event: answered.wait(30) if isinstance(event, Metrics) and event.step == 1 else None  # type: ignore[assignment,return-value]
+    thread.start()
+    try:
+        run.run()
+    finally:
+        over.set()
+        thread.join()
+    assert answered.is_set()
     assert_same(run, whole)
 
 
