@@ -110,6 +110,8 @@ def measure(folder: Path, rounds: int, preset: str, sample: str, changes: dict[s
         "bare_processor_seconds": round(median(alone.processor), 2),
         "studio_processor_seconds": round(median(ours.processor), 2),
         "processor_ratio": round(median(ours.processor) / median(alone.processor), 3),
+        "bare_rounds": [round(x, 1) for x in alone.wall],
+        "studio_rounds": [round(x, 1) for x in ours.wall],
     }
 
 
