@@ -5,7 +5,6 @@ their import locks by handing them out, and names are missing (ImportError). So 
 `models`, `training` or `export` calls this first.
 """
 
-import os
 import threading
 
 _loading = threading.Lock()
@@ -14,10 +13,6 @@ _loading = threading.Lock()
 def load_engine(*, training: bool = False) -> None:
     """Import what reading and generating need, and with `training` what training needs as well."""
     with _loading:
-        # Threads that wait for each other must sleep, not spin: the page, the browser and other programs share the
-        # processor with training (measured beside two busy processes on two cores: six times the speed). Read by
-        # OpenMP when it is loaded; what the user set stays.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         import studio.models.generation
         import studio.models.loading
 
