@@ -68,8 +68,9 @@ def open_browser() -> Iterator["Browser"]:
     """A headless browser that talks to nobody but the page."""
     from playwright.sync_api import sync_playwright
 
+    executable = find_chromium()  # before the session below: it may need one of its own, and two cannot be open at once
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(FLAGS))
+        browser = playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
         try:
             yield browser
         finally:

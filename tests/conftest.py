@@ -1,9 +1,16 @@
 """What holds for all tests: no network, one thread for tiny models, the same language everywhere."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.browser import open_browser
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -21,3 +28,10 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("no folder of real files beside the checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """One browser for all tests: Playwright allows one open session in a process."""
+    with open_browser() as opened:
+        yield opened

@@ -1,12 +1,10 @@
-"""One browser for all journeys; every journey has a studio and a profile of its own."""
+"""Every journey has a studio and a browser profile of its own."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect
-
-from tests.browser import open_browser
 
 PATIENCE_MS = 90_000  # a machine that trains meanwhile is slow; speed is measured by the benchmarks
 LOCALES = {"en": "en-GB", "ja": "ja-JP"}
@@ -17,12 +15,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.journey)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with open_browser() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -10,10 +10,9 @@ import pytest
 from studio.messages import translate
 from studio.settings import Settings
 from studio.ui.charts import Chart, Series, to_json
-from tests.browser import open_browser
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 PAYLOAD = '<img src=x onerror="window.pwned=1">'
 AREA = ".chart-area >> nth=0"
@@ -29,20 +28,20 @@ def value(view: str, steps: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator["Page"]:
-    with open_browser() as browser:
-        made = browser.new_page(viewport={"width": 1000, "height": 700})
-        css = (ASSETS / "css" / "runs.css").read_text(encoding="utf-8")
-        made.set_content(f"<style>{css}</style><div id='chart' class='charts'></div>")
-        made.evaluate(
-            """script => {
-              window.props = {value: ''};
-              const watch = (_, update) => { window.show = value => { window.props.value = value; update(); }; };
-              Function('element', 'props', 'watch', script)(document.getElementById('chart'), window.props, watch);
-            }""",
-            (ASSETS / "js" / "chart.js").read_text(encoding="utf-8"),
-        )
-        yield made
+def page(browser: "Browser") -> Iterator["Page"]:
+    made = browser.new_page(viewport={"width": 1000, "height": 700})
+    css = (ASSETS / "css" / "runs.css").read_text(encoding="utf-8")
+    made.set_content(f"<style>{css}</style><div id='chart' class='charts'></div>")
+    made.evaluate(
+        """script => {
+          window.props = {value: ''};
+          const watch = (_, update) => { window.show = value => { window.props.value = value; update(); }; };
+          Function('element', 'props', 'watch', script)(document.getElementById('chart'), window.props, watch);
+        }""",
+        (ASSETS / "js" / "chart.js").read_text(encoding="utf-8"),
+    )
+    yield made
+    made.close()
 
 
 def ticks(page: "Page") -> list[str]:

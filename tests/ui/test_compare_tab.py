@@ -10,6 +10,7 @@ from typing import Any, cast
 import gradio as gr
 import pytest
 import uvicorn
+from playwright.sync_api import Browser
 
 from studio.backend.compare import ColumnState, CompareRequest, CompareUpdate, Contestant
 from studio.backend.studio import Studio
@@ -24,7 +25,6 @@ from studio.ui.compare_tab import Examples
 from studio.ui.contestants import choices, find, first_of
 from studio.ui.conversation import Talk, Turn
 from studio.ui.page import Page, chosen
-from tests.browser import open_browser
 
 KEPT = Contestant("run-1", "Friendly support", None, "a" * 64, "starter", 0.5)
 LATE = Contestant("run-1", "Friendly support", 40, None, "starter", 0.5)
@@ -215,7 +215,7 @@ def test_the_tab_builds(language: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.journey
-def test_markup_in_answers_runs_nothing_and_fetches_nothing(tmp_path: Path) -> None:
+def test_markup_in_answers_runs_nothing_and_fetches_nothing(browser: Browser, tmp_path: Path) -> None:
     """In a real browser: what a model, a row or a run's name says is shown to the letter."""
     from studio.ui.app import create_server
 
@@ -236,22 +236,22 @@ def test_markup_in_answers_runs_nothing_and_fetches_nothing(tmp_path: Path) -> N
         while not server.started:
             time.sleep(0.05)
         port = server.servers[0].sockets[0].getsockname()[1]
-        with open_browser() as browser:
-            page = browser.new_page(viewport={"width": 1280, "height": 900})
-            page.set_default_timeout(90_000)
-            fetched: list[str] = []
-            page.on("request", lambda request: fetched.append(request.url))
-            page.goto(f"http://127.0.0.1:{port}/en/")
-            page.get_by_role("tab", name=translate("ui.tab.compare")).click()
-            page.locator("#compare-send").click()
-            page.locator(".cmp-talk[aria-busy=false]").wait_for()
-            assert page.locator("#compare-tuned .cmp-answer").text_content() == bad + " more"
-            assert page.locator(".cmp-expected .cmp-text").text_content() == bad
-            assert page.locator("#compare-tuned .cmp-name").text_content() == bad
-            page.locator(".cmp-chip").click()
-            page.locator("#compare-tuned .cmp-hint").wait_for()
-            assert page.evaluate("window.hit") is None
-            assert not [url for url in fetched if not url.startswith(f"http://127.0.0.1:{port}/")]
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(90_000)
+        fetched: list[str] = []
+        page.on("request", lambda request: fetched.append(request.url))
+        page.goto(f"http://127.0.0.1:{port}/en/")
+        page.get_by_role("tab", name=translate("ui.tab.compare")).click()
+        page.locator("#compare-send").click()
+        page.locator(".cmp-talk[aria-busy=false]").wait_for()
+        assert page.locator("#compare-tuned .cmp-answer").text_content() == bad + " more"
+        assert page.locator(".cmp-expected .cmp-text").text_content() == bad
+        assert page.locator("#compare-tuned .cmp-name").text_content() == bad
+        page.locator(".cmp-chip").click()
+        page.locator("#compare-tuned .cmp-hint").wait_for()
+        assert page.evaluate("window.hit") is None
+        assert not [url for url in fetched if not url.startswith(f"http://127.0.0.1:{port}/")]
+        page.close()
     finally:
         server.should_exit = True
         thread.join(20)

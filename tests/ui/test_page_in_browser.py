@@ -13,7 +13,6 @@ from playwright.sync_api import Browser, Page, expect
 from studio.backend.studio import Studio
 from studio.settings import Settings
 from studio.ui.app import create_server
-from tests.browser import open_browser
 from tests.tiny import save_tiny
 
 pytestmark = pytest.mark.journey
@@ -48,12 +47,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
         server.should_exit = True
         thread.join(timeout=10)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as opened:
-        yield opened
 
 
 @pytest.fixture
