@@ -3,9 +3,10 @@
     python -m tests.benchmarks.page [--clicks 40]
 
 Prints one JSON object, in seconds. `journey`: from pressing the sample in an empty workspace until both answers are
-there, and its clicks (goal: 90 s, 6 clicks, on two cores). `click`: from a click on a tab until that tab's content is
-shown, while a run trains (median; goal 0.3). `point`: from the commit of a step's loss until the page shows that step
-(worst of those seen; goal 2).
+there, and its clicks (goal: 90 s, 6 clicks, on two cores). `click`: from a click on a tab until the frame that shows
+that tab's content, while a run trains, by the browser's own clock, as Interaction to Next Paint counts it (median; goal
+0.3). `driven`: the same click from outside, with what the program that drives the browser takes on the same two cores.
+`point`: from the commit of a step's loss until the page shows that step (worst of those seen; goal 2).
 """
 
 import argparse
@@ -63,22 +64,45 @@ def under_way(browser: Browser, folder: Path, clicks: int) -> dict[str, float]:
             time.sleep(0.2)
         points = [point_delay(walk, server, run) for _ in range(8)]
         order = ("data", "runs", "train", "start")
-        times = [click(walk, order[i % len(order)]) for i in range(clicks)]
+        walk.page.evaluate(WATCH_CLICKS)
+        driven, shown = zip(*(click(walk, order[i % len(order)]) for i in range(clicks)), strict=True)
         trains = record.state(server.workspace, run).status == "running"
         walk.page.close()
         return {
-            "click_median": round(statistics.median(times), 3),
-            "click_worst": round(max(times), 3),
+            "click_median": round(statistics.median(shown), 3),
+            "click_worst": round(max(shown), 3),
+            "driven_median": round(statistics.median(driven), 3),
+            "driven_worst": round(max(driven), 3),
             "point_worst": round(max(points), 2),
             "still_training": trains,
         }
 
 
-def click(walk: Walk, tab: str) -> float:
+# From the mouse going down, by the event's own stamp, to the frame after the content shows.
+WATCH_CLICKS = """() => {
+    window.watchClick = selector => {
+        window.clickTook = new Promise(done => {
+            addEventListener("pointerdown", event => {
+                const look = () => {
+                    const found = document.querySelector(selector);
+                    if (!found || !found.checkVisibility()) return requestAnimationFrame(look);
+                    requestAnimationFrame(() => done((performance.now() - event.timeStamp) / 1000));
+                };
+                requestAnimationFrame(look);
+            }, { once: true, capture: true });
+        });
+    };
+}"""
+
+
+def click(walk: Walk, tab: str) -> tuple[float, float]:
+    """Seconds until the tab's content shows: seen from outside, and by the browser's clock."""
+    walk.page.evaluate("selector => watchClick(selector)", SHOWN[tab])
     began = time.monotonic()
     walk.page.locator("#studio-tabs [role=tab]").nth(TABS.index(tab)).click()
     expect(walk.page.locator(SHOWN[tab]).first).to_be_visible()
-    return time.monotonic() - began
+    driven = time.monotonic() - began
+    return driven, walk.page.evaluate("clickTook")
 
 
 def point_delay(walk: Walk, server: Server, run: str) -> float:
