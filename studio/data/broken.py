@@ -36,6 +36,13 @@ _MENDING = ftfy.TextFixerConfig(
 # What mojibake is made of: Latin, Greek and Cyrillic letters, typographic signs. Most text has none and is passed by.
 _SUSPECT = re.compile("[\x1b\x80-\u04ff\u1e00-\u1eff\u2010-\u203a\u20ac\u2116\u2122]")
 
+# The same for RE2: every text that can be mended, or is lost, holds one of these.
+MENDABLE_HINT = (
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x{4ff}\x{1e00}-\x{1eff}\x{2010}-\x{203a}\x{20ac}\x{2116}\x{2122}\x{fffe}\x{ffff}]"
+    r"|[縺繧繝][^\x00-\x7f]{1,2}[縺繧繝]"
+)
+UNREADABLE_HINT = rf"{MENDABLE_HINT}|\x{{fffd}}"
+
 
 def mend(text: str) -> str:
     """The text as it was meant, as far as that can be told; mending twice is mending once."""

@@ -30,6 +30,8 @@ _HINTS = (
     "private key", "akia", "asia", "gh", "glpat-", "k-", "k_", "hf_", "aiza", "xox", "npm_", "eyj", "://", "passw",
     "key", "secret", "token", "パスワード", "暗証番号", "キー",
 )  # fmt: skip
+SECRET_HINT = "(?i)" + "|".join(_HINTS)
+EMAIL_HINT = "[A-Za-z0-9._%+-]@[A-Za-z0-9]"
 MASK = "[secret]"
 EMAIL_MASK = "[email]"
 
