@@ -389,15 +389,25 @@ class Datasets:
     # Split
 
     def _split(self, version: str, mapping: Mapping, spec: SplitSpec) -> Split:
-        return split(self.conversations(version, mapping)[0], spec)
+        rows = self.conversations(version, mapping)[0]
+        return split(rows, spec, strata=self._strata(version, rows, spec.stratify))
+
+    def _strata(self, version: str, rows: Sequence[tuple[int, Conversation]], column: str | None) -> list[Any] | None:
+        if column is None:
+            return None
+        known = [c.name for c in self.version(version).columns]
+        if column not in known:
+            raise DataError("error.split.unknown_column", column=column, known=", ".join(known))
+        values = {row.id: row.values.get(column) for row in self._rows(version)}
+        return [values[row_id] for row_id, _ in rows]
 
     def split(self, version: str, spec: SplitSpec, mapping: Mapping | None = None) -> Split:
-        """Ids of the rows on both sides; rows that are no conversations are on none."""
+        """Ids of the rows on each side; rows that are no conversations are on none."""
         return self._splits(version, self._mapping(version, mapping), spec)
 
     def validation_rows(self, version: str, spec: SplitSpec, offset: int = 0, limit: int = 20) -> tuple[SplitRow, ...]:
         """Rows kept out of training, to be looked at: the last question and its answer."""
-        ids = self.split(version, spec).validation[offset : offset + limit]
+        ids = self.split(version, spec).validation[offset : offset + limit].tolist()
         mapping = self._mapping(version)
         rows = self.table(version).find(ids)
         found = [(row_id, convert(rows[row_id], mapping)) for row_id in ids]
@@ -419,7 +429,8 @@ class Datasets:
         """Prompts of the validation split with their expected answers (of the training split if there is none)."""
         parts = self.split(version, spec, mapping)
         by_id = dict(self.conversations(version, mapping)[0])
-        chosen = [by_id[i] for i in (parts.validation or parts.train)[:limit]]
+        ids = parts.validation if len(parts.validation) else parts.train
+        chosen = [by_id[i] for i in ids[:limit].tolist()]
         return tuple((tuple(c.prompt), c.answer) for c in chosen)
 
 
