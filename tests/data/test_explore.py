@@ -48,7 +48,14 @@ def test_only_rows_that_repeat_are_clusters():
 
 
 def test_a_feature_that_tells_nothing_has_no_chart():
-    assert [c.by for c in charts(features())] == ["prompt_chars", "answer_chars", "turns", "language", "source", "cluster"]
+    assert [c.by for c in charts(features())] == [
+        "prompt_chars",
+        "answer_chars",
+        "turns",
+        "language",
+        "source",
+        "cluster",
+    ]
 
 
 def test_rows_of_one_length_are_one_bar_of_that_length():
