@@ -24,7 +24,7 @@ _WIDER = {"shift_jis": "cp932", "gb2312": "gb18030", "gbk": "gb18030", "iso8859-
 _LEGACY = ["cp932", "euc_jp", "gb18030", "big5", "cp949", "cp1252", "cp1251"]
 _UTF8 = ("utf-8", "utf-8-sig")
 _SAMPLE_BYTES = 400_000
-_BLOCK_BYTES = 8_000_000
+_BLOCK_BYTES = 1_000_000
 NAMES = {
     "utf-8": "UTF-8",
     "utf-8-sig": "UTF-8 (BOM)",
@@ -121,9 +121,12 @@ def _without_mark(pieces: Iterator[str]) -> Iterator[str]:
             first = False
 
 
-def detect(path: Path, file: str, encoding: str | None = None) -> TextFile:
+def detect(path: Path, file: str, encoding: str | None = None, *, quick: bool = False) -> TextFile:
     """How the file is to be read; `encoding` None finds it out. Raises DataError for bytes that are no text or read
-    wrongly."""
+    wrongly.
+
+    `quick` takes a file for UTF-8 that begins so; reading it raises UnicodeDecodeError where it goes on differently.
+    """
     if encoding is not None:
         return _chosen(path, file, encoding)
     with path.open("rb") as opened:
@@ -138,6 +141,8 @@ def detect(path: Path, file: str, encoding: str | None = None) -> TextFile:
         raise DataError("error.data.not_text", file=file)
     if b"\x1b$" in head:
         return _lenient(path, "iso2022_jp")
+    if quick and _is_utf8(head[: _whole_characters(head)]):
+        return TextFile(path, "utf-8")
     wrong = _first_wrong(path, "utf-8")
     if wrong is None:
         return TextFile(path, "utf-8")

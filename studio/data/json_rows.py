@@ -95,7 +95,7 @@ def _read_block(data: bytes, first: int, reading: Reading) -> int:
 
 
 def _may_be_deep(line: bytes) -> bool:
-    return line.count(b"[") + line.count(b"{") > MAX_DEPTH
+    return len(line) > 2 * MAX_DEPTH and line.count(b"[") + line.count(b"{") > MAX_DEPTH
 
 
 def _has_big_number(data: bytes) -> bool:
@@ -115,6 +115,8 @@ def _read_line(line: bytes, number: int, big: bool, reading: Reading) -> None:
         text = line.decode()
         if text and not text.isspace():
             reading.leave(number, "error.row.json", text, column=error.colno)
+    except UnicodeDecodeError:
+        raise
     except ValueError:  # a number of more than 4 300 digits
         reading.leave(number, "error.row.json", line.decode(), column=1)
     except RecursionError:
@@ -150,6 +152,8 @@ def is_json(text: TextFile) -> bool:
             scanner = _Scanner(text, "")
             scanner.skip_value()
             scanner.end()
+    except UnicodeDecodeError:
+        raise
     except (ValueError, RecursionError, DataError):
         return False
     return True
@@ -164,6 +168,8 @@ def read_list(text: TextFile, reading: Reading) -> None:
         value = json.loads("".join(text.text()))
     except json.JSONDecodeError as error:
         raise DataError("error.data.json", file=reading.file, line=error.lineno, column=error.colno) from None
+    except UnicodeDecodeError:
+        raise
     except ValueError:
         raise DataError("error.data.json", file=reading.file, line=1, column=1) from None
     except RecursionError:

@@ -90,31 +90,44 @@ def _collector_paused() -> Iterator[None]:
 
 def _read_file(path: Path, target: Path, file: str, encoding: str | None, max_bytes: int) -> Source:
     try:
-        with TableWriter(target) as writer:
-            reading = Reading(file, writer)
-            kind, text = _read_any(path, reading, encoding, max_bytes)
-            _check(reading)
+        try:
+            return _read_as(path, target, file, _recognise(path, file, encoding, quick=True), max_bytes)
+        except UnicodeDecodeError:
+            return _read_as(path, target, file, _recognise(path, file, encoding, quick=False), max_bytes)
     except RecursionError:
         raise DataError("error.data.too_deep", file=file) from None
-    return _told(reading, kind, KINDS.get(Path(file).suffix.lower()), text, Table(target).columns)
 
 
-def _read_any(path: Path, reading: Reading, encoding: str | None, max_bytes: int) -> tuple[str, TextFile | None]:
-    """Read the file as what it is, whatever its ending says; the kind, and how its text was read."""
-    file = reading.file
+def _recognise(path: Path, file: str, encoding: str | None, *, quick: bool) -> TextFile | None:
+    """The file as text, or None for Parquet."""
     with path.open("rb") as opened:
         head = opened.read(16)
     if head.startswith(b"PAR1"):
-        read_parquet(path, reading, max_bytes)
-        return "Parquet", None
+        return None
     for mark, foreign in _FOREIGN:
         if head.startswith(mark):
             raise DataError("error.data.kind_refused", file=file, kind=foreign)
-    ending = Path(file).suffix.lower()
-    if ending == ".parquet":
+    if _ending(file) == ".parquet":
         raise DataError("error.data.parquet", file=file)
-    text = detect(path, file, encoding)
-    return _read_text(text, KINDS.get(ending), reading), text
+    return detect(path, file, encoding, quick=quick)
+
+
+def _ending(file: str) -> str:
+    return Path(file).suffix.lower()
+
+
+def _read_as(path: Path, target: Path, file: str, text: TextFile | None, max_bytes: int) -> Source:
+    """Read the file as what it is, whatever its ending says."""
+    expected = KINDS.get(_ending(file))
+    with TableWriter(target) as writer:
+        reading = Reading(file, writer)
+        if text is None:
+            kind = "Parquet"
+            read_parquet(path, reading, max_bytes)
+        else:
+            kind = _read_text(text, expected, reading)
+        _check(reading)
+    return _told(reading, kind, expected, text, Table(target).columns)
 
 
 def _check(reading: Reading) -> None:

@@ -5,6 +5,7 @@ Every cell is looked at, by both cores, several row groups at a time; what was f
 
 import json
 import os
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -78,11 +79,26 @@ class _Search:
 
 
 def _holds(cells: pa.Array, needle: str) -> npt.NDArray[np.bool_]:
-    # Looked for as bytes, letters with two cases are a single step for RE2 (twice as fast); that is right for ASCII.
-    if needle.isascii():
-        cells = cells.cast(pa.large_binary())
-    options = pc.MatchSubstringOptions(needle.encode() if needle.isascii() else needle, ignore_case=True)
-    return np.asarray(pc.call_function("match_substring", [cells], options).fill_null(False))
+    """Looked for as bytes: where a letter may be of several characters, as in all of Unicode, RE2 is half as fast."""
+    options = pc.MatchSubstringOptions(_pattern(needle))
+    found = pc.call_function("match_substring_regex", [cells.cast(pa.large_binary())], options)
+    return np.asarray(found.fill_null(False))
+
+
+def _pattern(needle: str) -> bytes:
+    """A pattern for the bytes of the text, in both cases of its letters."""
+    parts = []
+    for character in needle:
+        if character.isascii():
+            parts.append(re.escape(character))
+        else:
+            cases = dict.fromkeys(c for c in (character, character.lower(), character.upper()) if len(c) == 1)
+            parts.append(f"(?-i:{'|'.join(map(_escaped, cases))})")
+    return f"(?i){''.join(parts)}".encode()
+
+
+def _escaped(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in character.encode())
 
 
 def id_places(path: Path, ids: Path) -> Places:

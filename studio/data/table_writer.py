@@ -205,7 +205,8 @@ class TableWriter:
 
     def extend(self, ids: Sequence[int], values: Sequence[Mapping[str, Any]]) -> None:
         """More rows, all at once: a few megabytes. Raises TooManyColumns."""
-        names = dict.fromkeys(name for keys in dict.fromkeys(map(tuple, values)) for name in keys)
+        shapes = dict.fromkeys(map(tuple, values))
+        names = dict.fromkeys(name for keys in shapes for name in keys)
         if len(self._columns.keys() | names.keys()) > MAX_COLUMNS:
             raise TooManyColumns
         if len(values) > 1 and len(values) * len(names) > _GROUP_CELLS:
@@ -215,8 +216,9 @@ class TableWriter:
             return
         arrays: dict[str, pa.Array] = {}
         is_json: dict[str, bool | None] = {}
+        columns = zip(*(row.values() for row in values), strict=True) if len(shapes) == 1 else None
         for name in names:
-            cells = [row.get(name) for row in values]
+            cells = next(columns) if columns else [row.get(name) for row in values]
             kinds = set(map(type, cells)) - {type(None)}
             column = self._columns.setdefault(name, _Column())
             column.kinds |= kinds
@@ -227,7 +229,7 @@ class TableWriter:
         self.rows += len(values)
         self._write_if_enough()
 
-    def _array(self, texts: list[str | None]) -> pa.Array:
+    def _array(self, texts: Sequence[Any]) -> pa.Array:
         try:
             return pa.array(texts, pa.large_string())
         except UnicodeEncodeError:
