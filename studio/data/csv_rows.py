@@ -14,21 +14,30 @@ from studio.errors import DataError
 
 _DELIMITERS = ",\t;|"
 _SAMPLE_CHARACTERS = 200_000
+_NAME_CHARACTERS = 40
 
 
-def find_delimiter(text: TextFile) -> str | None:
-    """The separator that splits the most of the first rows into as many fields as the header; None if none does."""
+def find_delimiter(text: TextFile, *, strict: bool = False) -> str | None:
+    """The separator that splits the most of the first rows into as many fields as the header; None if none does.
+
+    `strict`: the text may well be no table. Its first row must look like names, and no sentence with a comma in it.
+    """
     head = "".join(islice(_pieces(text, _SAMPLE_CHARACTERS), 1))
     best: tuple[float, int, str] | None = None
     for delimiter in _DELIMITERS:
         rows = [row for _, _, row in islice(_rows(_Lines([head]), delimiter), 50) if isinstance(row, list)]
         fields = len(rows[0]) if rows else 0
-        if fields < 2:
+        if fields < 2 or (strict and not all(map(_is_name, rows[0]))):
             continue
         share = sum(len(row) == fields for row in rows) / len(rows)
         if best is None or (share, fields) > best[:2]:
             best = (share, fields, delimiter)
     return best[2] if best and best[0] > 0.5 else None
+
+
+def _is_name(title: str) -> bool:
+    title = title.strip()
+    return 0 < len(title) <= _NAME_CHARACTERS and not title.endswith((".", "!", "?", "。", "！", "？", ":"))
 
 
 def _pieces(text: TextFile, characters: int) -> Iterator[str]:
@@ -48,7 +57,7 @@ def read_csv(text: TextFile, delimiter: str, reading: Reading) -> None:
         line, _, header = next(rows)
         if isinstance(header, csv.Error):
             raise DataError("error.data.csv_header", file=reading.file, line=line)
-        names = _names(header, reading)
+        names = column_names(header, reading)
         nested = _Nested(names)
         for line, begin, row in rows:
             _read_row(line, begin, row, names, nested, reading)
@@ -201,7 +210,7 @@ def _parsed(cell: str | None) -> Any:
     return json.loads(cell) if cell else None
 
 
-def _names(header: Sequence[str], reading: Reading) -> list[str]:
+def column_names(header: Sequence[str], reading: Reading) -> list[str]:
     """Column names: each has one, and only one has it."""
     names: dict[str, None] = {}
     for number, title in enumerate(header, 1):
