@@ -138,27 +138,29 @@ class _Lines:
 
 def _split(pieces: Iterable[str]) -> Iterator[tuple[str, bool]]:
     """Lines, and whether they are whole: of one that is too long only the beginning is given."""
-    rest = ""
+    rest: list[str] = []  # pieces of the line that is not ended yet
+    held = 0
     skipping = False
     for piece in pieces:
-        lines = list(StringIO(rest + piece, newline=""))
-        # What ends in \r may go on with \n.
-        rest = lines.pop() if lines and not lines[-1].endswith("\n") else ""
-        if skipping and (lines or rest.endswith("\r")):
-            skipping = False
-            if lines:
-                lines.pop(0)
-            else:
-                rest = ""
-        for line in lines:
-            yield line, True
+        if "\n" in piece or "\r" in piece or (rest and rest[-1].endswith("\r")):
+            lines = list(StringIO("".join(rest) + piece, newline=""))
+            # What ends in \r may go on with \n.
+            rest = [] if lines[-1].endswith("\n") else [lines.pop()]
+            if skipping and (lines or rest[0].endswith("\r")):
+                skipping = False
+                lines, rest = lines[1:], rest if lines else []
+            for line in lines:
+                yield line, True
+        else:
+            rest.append(piece)
+        held = sum(map(len, rest))
         if skipping:
-            rest = ""
-        elif len(rest) > MAX_ROW_BYTES:
-            yield rest[:1000], False
-            rest, skipping = "", True
+            rest = []
+        elif held > MAX_ROW_BYTES:
+            yield "".join(rest)[:1000], False
+            rest, skipping = [], True
     if rest and not skipping:
-        yield rest, True
+        yield "".join(rest), True
 
 
 def _rows(lines: _Lines, delimiter: str) -> Iterator[tuple[int, str, list[str] | csv.Error]]:
