@@ -15,8 +15,9 @@ from pydantic import TypeAdapter
 from studio.backend.engine import load_engine
 from studio.data.checks import Finding, find
 from studio.data.cleaning import FIXES, CleanReport, CleanSpec, CleanStep, Fix, RowChange, clean
-from studio.data.formats import Mapping, convert, mapping_problems, recognise, turn_keys
+from studio.data.formats import Mapping, convert, mapping_notes, mapping_problems, recognise
 from studio.data.histogram import Histogram, histogram
+from studio.data.layouts import Seen
 from studio.data.problems import RowProblem
 from studio.data.records import Conversation, Message, Record, as_conversation
 from studio.data.samples import SampleCard, list_samples
@@ -158,8 +159,10 @@ class Datasets:
             if source.left_out:
                 _write_text(folder / "left_out.json", _LEFT_OUT.dump_json(source.left_out).decode())
             table = Table(folder / "table.parquet")
-            mapping = recognise(table.columns, table.page(0, _RECOGNISED_ROWS))
-            body = _Body(source.kind, source.encoding, mapping, source.notes, None, None, sample, SplitSpec())
+            first = table.page(0, _RECOGNISED_ROWS)
+            mapping = recognise(table.columns, first)
+            told = mapping_notes(mapping, first) if mapping else ()
+            body = _Body(source.kind, source.encoding, mapping, source.notes, None, None, sample, SplitSpec(), told)
             return self._record(version, table, body, dataset=None, name=shown, parent=None)
 
     @contextmanager
@@ -202,7 +205,8 @@ class Datasets:
         """Say by hand which column is what. The rows stay as they are."""
         found = self.version(version)
         mapping_problems(mapping, found.columns)
-        self._store.set_version_body(version, mapping=mapping.model_dump(mode="json"))
+        notes = mapping_notes(mapping, self.page(version, 0, _RECOGNISED_ROWS))
+        self._store.set_version_body(version, mapping=mapping.model_dump(mode="json"), mapping_notes=_notes_json(notes))
         return self.version(version)
 
     def table(self, version: str) -> Table:
@@ -226,12 +230,16 @@ class Datasets:
         return _LEFT_OUT.validate_json(path.read_bytes()) if path.is_file() else ()
 
     def turns_mapping(self, version: str, column: str) -> Mapping:
-        """The mapping of a column of turns, its keys found by looking. Raises DataError when it holds no turns."""
-        keys = turn_keys(column, self.page(version, 0, _RECOGNISED_ROWS))
-        if keys is None:
-            types = {c.name: c.type for c in self.version(version).columns}
+        """The mapping of a column of turns, its keys and the tools beside it found by looking.
+
+        Raises DataError when it holds no turns.
+        """
+        columns = self.version(version).columns
+        found = Seen(columns, self.page(version, 0, _RECOGNISED_ROWS)).turn_mapping(column)
+        if found is None:
+            types = {c.name: c.type for c in columns}
             raise DataError("error.mapping.not_turns", column=column, type=types.get(column, "?"))
-        return Mapping(layout="turns", turns=column, role_key=keys[0], content_key=keys[1])
+        return found
 
     # What the model sees
 
@@ -282,12 +290,12 @@ class Datasets:
         found = self.table(version).find([row])
         if row not in found:
             raise InputError("error.dataset.no_row", row=row, data=self.version(version).name)
-        conversation = convert(found[row], self._mapping(version))
-        if isinstance(conversation, RowProblem):
-            return RowView((), 0, 0, 0, 0, False, conversation)
+        record = convert(found[row], self._mapping(version))
+        if isinstance(record, RowProblem):
+            return RowView((), 0, 0, 0, 0, False, record)
         tokenizer = self.tokenizer(model).tokenizer
         try:
-            example, spans = view(conversation, tokenizer, max_length, loss_on)
+            example, spans = view(record, tokenizer, max_length, loss_on)
         except TemplateRefusal as error:
             return RowView((), 0, 0, 0, 0, False, None, error)
         return RowView(
@@ -335,7 +343,8 @@ class Datasets:
                 return parent
             _write_text(folder / "changes.json", _CHANGES.dump_json(report.changes).decode())
             short = report.model_copy(update={"changes": ()})
-            body = _Body(parent.kind, parent.encoding, mapping, (), recipe, short, None, parent.split)
+            told = mapping_notes(mapping, self.page(parent.id, 0, _RECOGNISED_ROWS))
+            body = _Body(parent.kind, parent.encoding, mapping, (), recipe, short, None, parent.split, told)
             table = Table(folder / "table.parquet")
             return self._record(new, table, body, dataset=parent.dataset, name=parent.name, parent=parent.id)
 
@@ -409,10 +418,13 @@ class Datasets:
     def examples(
         self, version: str, spec: SplitSpec, limit: int, mapping: Mapping | None = None
     ) -> tuple[tuple[tuple[Message, ...], str], ...]:
-        """Prompts of the validation split with their expected answers (of the training split if there is none)."""
+        """Prompts of the validation split with their expected answers (of the training split if there is none).
+
+        Those that need tools are left out: a chat with the model has none.
+        """
         parts = self.split(version, spec, mapping)
-        by_id = dict(self.conversations(version, mapping)[0])
-        chosen = [by_id[i] for i in (parts.validation or parts.train)[:limit]]
+        by_id = {i: c for i, c in self.conversations(version, mapping)[0] if not c.tools}
+        chosen = [by_id[i] for i in (parts.validation or parts.train) if i in by_id][:limit]
         return tuple((tuple(c.prompt), c.last.text) for c in chosen)
 
 
@@ -432,12 +444,17 @@ class _Body:
     report: CleanReport | None
     sample: str | None
     split: SplitSpec
+    mapping_notes: tuple[Note, ...]
 
     def to_json(self) -> dict[str, Any]:
         parts = {"mapping": self.mapping, "recipe": self.recipe, "report": self.report, "split": self.split}
         dumped = {name: part.model_dump(mode="json") if part else None for name, part in parts.items()}
-        notes = [{"key": note.key, "values": dict(note.values)} for note in self.notes]
-        return {"kind": self.kind, "encoding": self.encoding, "notes": notes, "sample": self.sample, **dumped}
+        notes = {"notes": _notes_json(self.notes), "mapping_notes": _notes_json(self.mapping_notes)}
+        return {"kind": self.kind, "encoding": self.encoding, "sample": self.sample, **notes, **dumped}
+
+
+def _notes_json(notes: Sequence[Note]) -> list[dict[str, Any]]:
+    return [{"key": note.key, "values": dict(note.values)} for note in notes]
 
 
 def _version(record: VersionRecord) -> Version:
@@ -455,7 +472,7 @@ def _version(record: VersionRecord) -> Version:
         kind=body["kind"],
         encoding=body["encoding"],
         mapping=Mapping.model_validate(body["mapping"]) if body["mapping"] else None,
-        notes=tuple(Note(item["key"], item["values"]) for item in body["notes"]),
+        notes=tuple(Note(item["key"], item["values"]) for item in (*body["notes"], *body.get("mapping_notes", ()))),
         recipe=CleanSpec.model_validate(body["recipe"]) if body["recipe"] else None,
         report=CleanReport.model_validate(body["report"]) if body["report"] else None,
         sample=body["sample"],
