@@ -90,6 +90,9 @@ class Seen:
     def is_transcript(self, name: str) -> bool:
         return self.mostly(name, is_transcript)
 
+    def is_tools(self, name: str) -> bool:
+        return self.mostly(name, _is_tools)
+
     def is_label(self, name: str) -> bool:
         """Truth values; numbers only where the column's name leaves no doubt."""
         sure = name.strip().casefold() in ("kto_tag", "thumbs_up", "liked")
@@ -99,7 +102,7 @@ class Seen:
 
     def parts(self) -> dict[str, Any]:
         """What goes with any question: a system message, tools, earlier turns."""
-        tools = self.first(_TOOLS, lambda name: self.mostly(name, _is_tools))
+        tools = self.first(_TOOLS, self.is_tools)
         history = self.first(_HISTORIES, lambda name: self.mostly(name, lambda cell: isinstance(cell, list)))
         return {"system": self.system, "tools": tools, "history": history}
 
