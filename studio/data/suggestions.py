@@ -85,7 +85,7 @@ def _option_columns(seen: Seen, right: str, question: str) -> tuple[list[str], s
         return None
     stem = max(fitting, key=len)
     names = [c.name for c in seen.columns if re.fullmatch(rf"{re.escape(stem)}(\d{{1,2}}|[A-Za-z])", c.name)]
-    return [f"{name.removeprefix(stem)}. {{{name}}}" for name in names], f"{{{stem}{{{right}}}}}"
+    return [f"{name.removeprefix(stem)}. {{{name}}}" for name in names], f"{{{stem or ' '}{{{right}}}}}"
 
 
 def _option_list(seen: Seen, right: str) -> tuple[list[str], str] | None:
@@ -94,11 +94,22 @@ def _option_list(seen: Seen, right: str) -> tuple[list[str], str] | None:
     if name is None:
         return None
     counts = {len(cell) for row in seen.rows if isinstance(cell := row.values.get(name), list)}
+    if not all(_tells(row.values.get(right), row.values.get(name)) for row in seen.rows):
+        return None
     letters = seen.mostly(right, lambda cell: isinstance(cell, str) and re.fullmatch("[A-Z]", cell.strip()) is not None)
     if not letters and not seen.mostly(right, lambda cell: re.fullmatch(r"\d{1,2}", str(cell).strip()) is not None):
         return None
     labels = [chr(ord("A") + i) if letters else str(i) for i in range(min(counts))]
     return [f"{label}. {{{name}[{i}]}}" for i, label in enumerate(labels)], f"{{{name}[{{{right}}}]}}"
+
+
+def _tells(right: Any, options: Any) -> bool:
+    """Whether this is the number, from 0, or the letter of an option."""
+    text = str(right).strip()
+    number = (
+        int(text) if re.fullmatch(r"[0-9]{1,2}", text) else ord(text) - ord("A") if re.fullmatch("[A-Z]", text) else -1
+    )
+    return right is None or (isinstance(options, list) and 0 <= number < len(options))
 
 
 # Function calls with accepted answers

@@ -2,6 +2,7 @@
 
     {question}              the column `question`
     {choice{label}}         the column whose name is put together: `choice2` where `label` is 2
+    { {answer}}             the column that `answer` names; the space keeps the braces apart
     {choices[0]}            an item of a list (the first is 0), or the member of an object by its name
     {choices[{answer}]}     the item that another column tells by its number, its letter (A is the first) or its name
     {{ and }}               braces as they are
@@ -107,7 +108,7 @@ def _field(source: str, place: int) -> Field:
 
 
 def _pieces(text: str) -> Pieces:
-    texts = _INNER.split(text)
+    texts = _INNER.split(text.lstrip() if text.lstrip().startswith("{") else text)
     return tuple(Column(piece) if i % 2 else piece for i, piece in enumerate(texts) if piece)
 
 

@@ -14,6 +14,7 @@ from studio.errors import DataError
 ROW: dict[str, Any] = {
     "question": "何？", "choice0": "犬", "choice1": "猫", "label": 1, "letter": "B", "my col": " x ", "n": None,
     "options": ["a", "b"], "answers": {"text": ["one"], "start": [3]}, "Question [EN]": "What?", "flag": True, "s": "0",
+    "by": "choice1",
 }  # fmt: skip
 
 
@@ -25,6 +26,7 @@ ROW: dict[str, Any] = {
         ("{choice{label}}", "猫"),
         ("{choice{s}}{choice{label}}", "犬猫"),
         ("{options[0]}", "a"),
+        ("{ {by}}", "猫"),
         ("{options[{label}]}", "b"),
         ("{options[{letter}]}", "b"),
         ("{answers[text][0]}", "one"),
