@@ -116,7 +116,7 @@ def _record(row: Row, mapping: Mapping) -> Record:
     if kind == "language_modeling":
         return _passage(row, mapping)
     tools = read_tools(row.values.get(mapping.tools), mapping.tools) if mapping.tools else ()
-    system = list(_system(row, mapping))
+    system = list(_system(row, mapping)) if mapping.system or mapping.system_template else []
     if kind == "preference":
         return _preference(row, mapping, system, tools)
     if mapping.turns:
