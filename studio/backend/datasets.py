@@ -23,7 +23,9 @@ from studio.data.records import Conversation, Message, Record, as_conversation
 from studio.data.samples import SampleCard, list_samples
 from studio.data.sources import LeftOut, read_source
 from studio.data.splits import Split, SplitSpec, split
+from studio.data.suggestions import Suggestion, suggest_templates
 from studio.data.tables import Cells, Column, Note, Row, Table, write_table
+from studio.data.templates import check_template, render_template
 from studio.data.tokens import Lengths, LossOn, Span, TemplateRefusal, lengths, view
 from studio.errors import DataError, InputError
 from studio.runs.store import Store, VersionRecord, disk_full, is_disk_full, new_id
@@ -229,6 +231,15 @@ class Datasets:
         path = self._store.version_folder(self._store.version(version).id) / "left_out.json"
         return _LEFT_OUT.validate_json(path.read_bytes()) if path.is_file() else ()
 
+    def suggestions(self, version: str) -> tuple[Suggestion, ...]:
+        """Templates to begin with where the layout alone does not say how to read the rows."""
+        return suggest_templates(self.version(version).columns, self.page(version, 0, _RECOGNISED_ROWS))
+
+    def preview_template(self, version: str, template: str, rows: int = 3) -> tuple[str, ...]:
+        """What a template makes of the first rows. Raises DataError that names the field at fault."""
+        check_template(template, (column.name for column in self.version(version).columns))
+        return tuple(render_template(template, row) for row in self.page(version, 0, rows))
+
     def turns_mapping(self, version: str, column: str) -> Mapping:
         """The mapping of a column of turns, its keys and the tools beside it found by looking.
 
@@ -424,7 +435,8 @@ class Datasets:
         """
         parts = self.split(version, spec, mapping)
         by_id = {i: c for i, c in self.conversations(version, mapping)[0] if not c.tools}
-        chosen = [by_id[i] for i in (parts.validation or parts.train) if i in by_id][:limit]
+        validation, train = ([by_id[i] for i in ids if i in by_id] for ids in (parts.validation, parts.train))
+        chosen = (validation or train)[:limit]
         return tuple((tuple(c.prompt), c.last.text) for c in chosen)
 
 
