@@ -176,7 +176,10 @@ def _preference(row: Row, mapping: Mapping, system: list[Message], tools: tuple[
 def _preferred(cell: Any, column: str, mapping: Mapping) -> list[Message]:
     if mapping.transcript and isinstance(cell, str):
         return read_transcript(cell, column)
-    return read_side(cell, column, "assistant")
+    turns = read_side(cell, column, "assistant")
+    if not turns:
+        raise Unusable("blank_answer", column)
+    return turns
 
 
 def _common(sides: Sequence[list[Message]], column: str) -> tuple[list[Message], list[list[Message]]]:

@@ -161,6 +161,7 @@ class Seen:
         layouts: dict[tuple[str, str], Layout] = {("role", "content"): "messages", ("from", "value"): "sharegpt"}
         label = self.first(_LABELS, self.is_label)
         parts = {**self.parts(), "history": None}
+        parts["tools"] = None if parts["tools"] == name else parts["tools"]
         return Mapping(
             layout="kto" if label else layouts.get(keys, "turns"),
             turns=name, role_key=keys[0], content_key=keys[1], label=label, **parts,

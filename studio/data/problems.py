@@ -46,5 +46,5 @@ class Unusable(Exception):
 
 def type_name(value: Any) -> str:
     """What a cell holds, in the words of `Column.type`."""
-    names = {bool: "boolean", int: "integer", float: "number", list: "list", dict: "object", str: "text"}
+    names = {bool: "boolean", int: "integer", float: "number", list: "list", dict: "object", str: "text", type(None): "empty"}
     return names[type(value)]
