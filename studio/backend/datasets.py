@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from studio.backend.engine import load_engine
 from studio.data.checks import Finding, find
 from studio.data.cleaning import FIXES, CleanReport, CleanSpec, CleanStep, Fix, RowChange, clean
-from studio.data.formats import Mapping, convert, mapping_notes, mapping_problems, recognise
+from studio.data.formats import Mapping, convert, mapping_notes, mapping_problems, recognise, to_conversation
 from studio.data.histogram import Histogram, histogram
 from studio.data.layouts import Seen
 from studio.data.problems import RowProblem
@@ -269,7 +269,9 @@ class Datasets:
     def conversations(self, version: str, mapping: Mapping | None) -> tuple[list[tuple[int, Conversation]], int]:
         """The rows that supervised fine-tuning learns from, as conversations, and how many it cannot learn from."""
         everything = self._records(version, self._mapping(version, mapping))
-        good = [(i, c) for i, record in everything if (c := _learned(record))]
+        good = [
+            (i, c) for i, record in everything if not isinstance(record, RowProblem) and (c := as_conversation(record))
+        ]
         return good, len(everything) - len(good)
 
     def _mapping(self, version: str, mapping: Mapping | None = None) -> Mapping:
@@ -402,18 +404,28 @@ class Datasets:
     # Split
 
     def _split(self, version: str, mapping: Mapping, spec: SplitSpec) -> Split:
-        return split(self.conversations(version, mapping)[0], spec)
+        rows = self.conversations(version, mapping)[0]
+        return split(rows, spec, strata=self._strata(version, rows, spec.stratify))
+
+    def _strata(self, version: str, rows: Sequence[tuple[int, Conversation]], column: str | None) -> list[Any] | None:
+        if column is None:
+            return None
+        known = [c.name for c in self.version(version).columns]
+        if column not in known:
+            raise DataError("error.split.unknown_column", column=column, known=", ".join(known))
+        values = {row.id: row.values.get(column) for row in self._rows(version)}
+        return [values[row_id] for row_id, _ in rows]
 
     def split(self, version: str, spec: SplitSpec, mapping: Mapping | None = None) -> Split:
-        """Ids of the rows on both sides; rows that are no conversations are on none."""
+        """Ids of the rows on each side; rows that are no conversations are on none."""
         return self._splits(version, self._mapping(version, mapping), spec)
 
     def validation_rows(self, version: str, spec: SplitSpec, offset: int = 0, limit: int = 20) -> tuple[SplitRow, ...]:
         """Rows kept out of training, to be looked at: the last question and its answer."""
-        ids = self.split(version, spec).validation[offset : offset + limit]
+        ids = self.split(version, spec).validation[offset : offset + limit].tolist()
         mapping = self._mapping(version)
         rows = self.table(version).find(ids)
-        found = [(row_id, _learned(convert(rows[row_id], mapping))) for row_id in ids]
+        found = [(row_id, to_conversation(rows[row_id], mapping)) for row_id in ids]
         return tuple(SplitRow(i, c.prompt[-1].text, c.last.text) for i, c in found if c)
 
     def set_split(self, version: str, spec: SplitSpec) -> Version:
@@ -435,13 +447,9 @@ class Datasets:
         """
         parts = self.split(version, spec, mapping)
         by_id = {i: c for i, c in self.conversations(version, mapping)[0] if not c.tools}
-        validation, train = ([by_id[i] for i in ids if i in by_id] for ids in (parts.validation, parts.train))
+        validation, train = ([by_id[i] for i in ids.tolist() if i in by_id] for ids in (parts.validation, parts.train))
         chosen = (validation or train)[:limit]
         return tuple((tuple(c.prompt), c.last.text) for c in chosen)
-
-
-def _learned(record: Record | RowProblem) -> Conversation | None:
-    return None if isinstance(record, RowProblem) else as_conversation(record)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,17 @@ from studio.data.layouts import PROMPTS, TEXTS, TURN_COLUMNS, Seen
 from studio.data.mapping import Mapping
 from studio.data.problems import RowProblem, Unusable, type_name
 from studio.data.ranking import RANK_KEYS, SCORE_KEYS, best_and_worst
-from studio.data.records import Conversation, Message, Passage, Preference, PromptOnly, Rated, Record, Tool
+from studio.data.records import (
+    Conversation,
+    Message,
+    Passage,
+    Preference,
+    PromptOnly,
+    Rated,
+    Record,
+    Tool,
+    as_conversation,
+)
 from studio.data.tables import Column, Note, Row
 from studio.data.templates import NoValue, check_template, fill_template, template_columns
 from studio.data.tool_calls import accepted_calls, read_tools
@@ -111,6 +121,12 @@ def convert(row: Row, mapping: Mapping) -> Record | RowProblem:
         return RowProblem(row.id, problem.kind, problem.column, problem.detail)
 
 
+def to_conversation(row: Row, mapping: Mapping) -> Conversation | None:
+    """What supervised fine-tuning learns of a row; None where it learns nothing."""
+    record = convert(row, mapping)
+    return None if isinstance(record, RowProblem) else as_conversation(record)
+
+
 def _record(row: Row, mapping: Mapping) -> Record:
     kind = mapping.dataset_type
     if kind == "language_modeling":
@@ -122,7 +138,7 @@ def _record(row: Row, mapping: Mapping) -> Record:
     if mapping.turns:
         made = make_conversation([*system, *_talk(row, mapping, mapping.turns)], mapping.turns, tools)
     elif kind == "prompt_only":
-        if not mapping.prompt and not mapping.prompt_template:
+        if mapping.layout != "prompt_only" or not (mapping.prompt or mapping.prompt_template):
             raise DataError("error.mapping.incomplete", known=", ".join(row.values))
         return PromptOnly(check_prompt([*system, *_prompt(row, mapping)], mapping.prompt or ""), tools)
     else:
