@@ -19,7 +19,7 @@ from studio.data.formats import Mapping, convert, mapping_notes, mapping_problem
 from studio.data.histogram import Histogram, histogram
 from studio.data.layouts import Seen
 from studio.data.problems import RowProblem
-from studio.data.records import Conversation, Message, Record, as_conversation
+from studio.data.records import Conversation, Message, Preference, Rated, Record, as_conversation
 from studio.data.samples import SampleCard, list_samples
 from studio.data.sources import LeftOut, read_source
 from studio.data.splits import Split, SplitSpec, split
@@ -75,7 +75,7 @@ class RowView:
 
     `prompt_tokens` and `answer_tokens` are of the whole row, `total_tokens` of what is left after cutting, and
     `trained_tokens` of those that carry loss. `problem`: why the row is no conversation; then there is nothing else.
-    `refused`: why the model's template does not take it.
+    `refused`: why the model's template does not take it. `rejected`: of a preference, how the worse answer differs.
     """
 
     spans: tuple[Span, ...]
@@ -86,6 +86,7 @@ class RowView:
     truncated: bool
     problem: RowProblem | None
     refused: DataError | None = None
+    rejected: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +315,7 @@ class Datasets:
         tokenizer = self.tokenizer(model).tokenizer
         try:
             example, spans = view(record, tokenizer, max_length, loss_on)
+            rejected = _rejected(record, spans, tokenizer, max_length)
         except TemplateRefusal as error:
             return RowView((), 0, 0, 0, 0, False, None, error)
         return RowView(
@@ -324,6 +326,7 @@ class Datasets:
             trained_tokens=example.trained_tokens,
             truncated=example.truncated,
             problem=None,
+            rejected=rejected,
         )
 
     # Findings and fixes
@@ -455,6 +458,17 @@ class Datasets:
         validation, train = ([by_id[i] for i in ids.tolist() if i in by_id] for ids in (parts.validation, parts.train))
         chosen = (validation or train)[:limit]
         return tuple((tuple(c.prompt), c.last.text) for c in chosen)
+
+
+def _rejected(record: Record, chosen: tuple[Span, ...], tokenizer: Any, max_length: int) -> tuple[Span, ...]:
+    """The worse answer of a preference, from where it leaves the better one; none of it is learned."""
+    if not isinstance(record, Preference):
+        return ()
+    worse = Rated(record.prompt, record.rejected, False, record.tools)
+    _, spans = view(worse, tokenizer, max_length)
+    pairs = zip(spans, chosen, strict=False)
+    same = next((i for i, (a, b) in enumerate(pairs) if a.text != b.text), min(len(spans), len(chosen)))
+    return spans[same:]
 
 
 @dataclass(frozen=True, slots=True)

@@ -363,6 +363,9 @@ def test_every_dataset_type_can_be_looked_at(
     assert view.problem is None
     assert "".join(span.text for span in view.spans)
     assert bool(view.trained_tokens) == (kind != "prompt_only")
+    worse = "".join(span.text for span in view.rejected)
+    assert worse == ("bad<|end|>" if kind == "preference" else "")
+    assert not any(span.trained for span in view.rejected)
     mapped = datasets.set_mapping(version.id, version.mapping)
     assert mapped.notes == version.notes
 

@@ -175,7 +175,9 @@ def test_passages_of_a_document_are_plain_text(shared: Path, tmp_path: Path, nam
     """As the passages of a document are kept: `text`, and where it is from."""
     text = (shared / "data" / name).read_text(encoding="utf-8")
     passages = [text[i : i + 2000] for i in range(0, len(text), 2000)]
-    rows = [Row(i, {"text": passage, "source": name}) for i, passage in enumerate(passages, 1)]
+    rows = [
+        Row(i, {"text": passage, "source": name, "part": i, "start": i * 2000}) for i, passage in enumerate(passages, 1)
+    ]
     write_table(build_table(rows)[0], tmp_path / "t.parquet")
     mapping = recognise(Table(tmp_path / "t.parquet").columns, rows[:200])
     assert mapping is not None
