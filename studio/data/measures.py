@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from studio.data.formats import Conversation, Mapping, Message, convert
+from studio.data.formats import Mapping, to_conversation
+from studio.data.records import Conversation, Message
 from studio.data.tables import Row, Table
 from studio.data.tokens import Lengths, LossOn, TemplateRefusal, lengths, tokenize
 from studio.errors import Stopped
@@ -64,7 +65,7 @@ def measure(
     for batch in _batches(table.read(), every):
         if stop and stop():
             raise Stopped("error.stopped")
-        talks = [(row.id, c) for row in batch if isinstance(c := convert(row, mapping), Conversation)]
+        talks = [(row.id, c) for row in batch if (c := to_conversation(row, mapping))]
         for item in lengths(talks, tokenizer, max_length, loss_on):
             if in_sample is None or item.row_id in in_sample:
                 sample.append(item)
@@ -85,6 +86,8 @@ def _batches(rows: Iterator[Row], wanted: set[int] | None) -> Iterator[Sequence[
 def _template_tokens(tokenizer: "PreTrainedTokenizerBase", mapping: Mapping) -> int:
     """What the template adds to a question and its answer. In a column of turns the bytes hold each turn's keys and
     quotes, which are more than a template writes for it."""
+    if mapping.tools or mapping.history or mapping.transcript or mapping.templates or mapping.accepted_calls:
+        return 1_000_000  # more may be written than the columns hold: measure every row
     messages = [Message("user", "x")]
     if mapping.system:
         messages.insert(0, Message("system", "x"))

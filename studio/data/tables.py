@@ -147,14 +147,15 @@ class Table:
 
         Nested values count as their JSON text does.
         """
-        stored = [f"c{i}" for i, column in enumerate(self.columns) if column.name in columns]
-        ids: list[np.ndarray] = [np.zeros(0, np.int64)]
-        sizes: list[np.ndarray] = [np.zeros(0, np.int64)]
+        places = [i for i, column in enumerate(self.columns) if column.name in columns]
+        ids, sizes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         with pq.ParquetFile(self.path, memory_map=True) as file:
-            for batch in file.iter_batches(columns=["id", *stored]):
-                ids.append(batch["id"].to_numpy())
-                each = [pc.fill_null(pc.binary_length(batch[name]), 0).to_numpy() for name in stored]
-                sizes.append(np.sum(each, axis=0, dtype=np.int64) if each else np.zeros(len(batch), np.int64))
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=["id", *(f"c{i}" for i in places)]):
+                total = np.zeros(len(batch), np.int64)
+                for cells in batch.columns[1:]:
+                    total += pc.call_function("binary_length", [cells]).fill_null(0).to_numpy()
+                ids.append(batch.columns[0].to_numpy())
+                sizes.append(total)
         return np.concatenate(ids), np.concatenate(sizes)
 
     def read(self) -> Iterator[Row]:
