@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 from studio.data.broken import is_mendable, is_unreadable
 from studio.data.cells import row_texts
-from studio.data.cleaning import BLANK, UNUSABLE, Fix
 from studio.data.duplicates import exact_duplicates
 from studio.data.formats import Conversation, ProblemKind, RowProblem, type_name
 from studio.data.formats import Mapping as ColumnMapping
+from studio.data.recipe import Fix
+from studio.data.row_steps import BLANK, UNUSABLE
 from studio.data.sensitive import has_email, has_secret
 from studio.data.tables import Row
 from studio.data.tokens import Lengths

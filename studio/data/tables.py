@@ -110,6 +110,24 @@ def write_table(table: pa.Table, path: Path) -> None:
     os.replace(partial, path)
 
 
+class TableWriter:
+    """Rows -> a table on disk, written whole or not at all."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._rows: list[Row] = []
+
+    def add(self, rows: Iterable[Row]) -> None:
+        self._rows.extend(rows)
+
+    def __enter__(self) -> "TableWriter":
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            write_table(build_table(self._rows)[0], self._path)
+
+
 class Table:
     """A table on disk. Reads what it needs; holds nothing open."""
 
@@ -165,6 +183,29 @@ class Table:
             for batch in file.iter_batches(batch_size=_ROW_GROUP):
                 for item in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                     yield self._row(item[0], item[1:])
+
+    @property
+    def groups(self) -> int:
+        """How many row groups the file has; each can be read on its own."""
+        return self._meta.num_row_groups
+
+    def read_group(self, group: int) -> Iterator[Row]:
+        """The rows of one row group, in order."""
+        with pq.ParquetFile(self.path) as file:
+            for batch in file.iter_batches(batch_size=_ROW_GROUP, row_groups=[group]):
+                for item in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    yield self._row(item[0], item[1:])
+
+    @property
+    def first_ids(self) -> list[int]:
+        """Id of the first row of every row group; ids rise through a table."""
+        with pq.ParquetFile(self.path) as file:
+            return [file.read_row_group(group, columns=["id"])["id"][0].as_py() for group in range(self.groups)]
+
+    @property
+    def last_id(self) -> int:
+        with pq.ParquetFile(self.path) as file:
+            return file.read_row_group(self.groups - 1, columns=["id"])["id"][-1].as_py()
 
     def fingerprint(self) -> str:
         """SHA-256 of names, types and values in order; equal data has an equal one wherever it came from."""
