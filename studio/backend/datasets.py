@@ -17,18 +17,12 @@ from studio.backend.engine import load_engine
 from studio.data.changes import RowChange, changed_rows, count_changed_rows, read_changes
 from studio.data.checks import Finding, find
 from studio.data.cleaning import CHANGES_FILE, TABLE_FILE, CleanReport, Surroundings, clean
-from studio.data.formats import (
-    Conversation,
-    Mapping,
-    Message,
-    RowProblem,
-    convert,
-    mapping_problems,
-    recognise,
-    turn_keys,
-)
+from studio.data.formats import Mapping, convert, mapping_notes, mapping_problems, recognise
 from studio.data.histogram import Histogram, histogram
+from studio.data.layouts import Seen
+from studio.data.problems import RowProblem
 from studio.data.recipe import LENGTH_FIXES, CleanSpec, Fix, make_step
+from studio.data.records import Conversation, Message, Record, as_conversation
 from studio.data.samples import SampleCard, list_samples
 from studio.data.sources import LeftOut, read_source
 from studio.data.splits import Split, SplitSpec, split
@@ -118,7 +112,7 @@ class Datasets:
         self._cleaning = threading.RLock()
         self.tokenizer = lru_cache(maxsize=8)(self._tokenizer)
         self._rows = lru_cache(maxsize=2)(self._read_rows)
-        self._conversations = lru_cache(maxsize=3)(self._read_conversations)
+        self._records = lru_cache(maxsize=3)(self._read_records)
         self._lengths = lru_cache(maxsize=16)(self._measure)
         self._findings = lru_cache(maxsize=32)(self._find)
         self._splits = lru_cache(maxsize=8)(self._split)
@@ -162,8 +156,10 @@ class Datasets:
             if source.left_out:
                 _write_text(folder / "left_out.json", _LEFT_OUT.dump_json(source.left_out).decode())
             table = Table(folder / "table.parquet")
-            mapping = recognise(table.columns, table.page(0, _RECOGNISED_ROWS))
-            body = _Body(source.kind, source.encoding, mapping, source.notes, None, None, sample, SplitSpec())
+            first = table.page(0, _RECOGNISED_ROWS)
+            mapping = recognise(table.columns, first)
+            told = mapping_notes(mapping, first) if mapping else ()
+            body = _Body(source.kind, source.encoding, mapping, source.notes, None, None, sample, SplitSpec(), told)
             return self._record(version, table, body, dataset=None, name=shown, parent=None)
 
     @contextmanager
@@ -206,7 +202,8 @@ class Datasets:
         """Say by hand which column is what. The rows stay as they are."""
         found = self.version(version)
         mapping_problems(mapping, found.columns)
-        self._store.set_version_body(version, mapping=mapping.model_dump(mode="json"))
+        notes = mapping_notes(mapping, self.page(version, 0, _RECOGNISED_ROWS))
+        self._store.set_version_body(version, mapping=mapping.model_dump(mode="json"), mapping_notes=_notes_json(notes))
         return self.version(version)
 
     def table(self, version: str) -> Table:
@@ -230,12 +227,16 @@ class Datasets:
         return _LEFT_OUT.validate_json(path.read_bytes()) if path.is_file() else ()
 
     def turns_mapping(self, version: str, column: str) -> Mapping:
-        """The mapping of a column of turns, its keys found by looking. Raises DataError when it holds no turns."""
-        keys = turn_keys(column, self.page(version, 0, _RECOGNISED_ROWS))
-        if keys is None:
-            types = {c.name: c.type for c in self.version(version).columns}
+        """The mapping of a column of turns, its keys and the tools beside it found by looking.
+
+        Raises DataError when it holds no turns.
+        """
+        columns = self.version(version).columns
+        found = Seen(columns, self.page(version, 0, _RECOGNISED_ROWS)).turn_mapping(column)
+        if found is None:
+            types = {c.name: c.type for c in columns}
             raise DataError("error.mapping.not_turns", column=column, type=types.get(column, "?"))
-        return Mapping(layout="turns", turns=column, role_key=keys[0], content_key=keys[1])
+        return found
 
     # What the model sees
 
@@ -248,13 +249,13 @@ class Datasets:
     def _read_rows(self, version: str) -> tuple[Row, ...]:
         return tuple(self.table(version).read())
 
-    def _read_conversations(self, version: str, mapping: Mapping) -> tuple[tuple[int, Conversation | RowProblem], ...]:
+    def _read_records(self, version: str, mapping: Mapping) -> tuple[tuple[int, Record | RowProblem], ...]:
         return tuple((row.id, convert(row, mapping)) for row in self._rows(version))
 
     def conversations(self, version: str, mapping: Mapping | None) -> tuple[list[tuple[int, Conversation]], int]:
-        """The rows that can be read as conversations, and how many cannot."""
-        everything = self._conversations(version, self._mapping(version, mapping))
-        good = [(i, c) for i, c in everything if isinstance(c, Conversation)]
+        """The rows that supervised fine-tuning learns from, as conversations, and how many it cannot learn from."""
+        everything = self._records(version, self._mapping(version, mapping))
+        good = [(i, c) for i, record in everything if (c := _learned(record))]
         return good, len(everything) - len(good)
 
     def _mapping(self, version: str, mapping: Mapping | None = None) -> Mapping:
@@ -286,12 +287,12 @@ class Datasets:
         found = self.table(version).find([row])
         if row not in found:
             raise InputError("error.dataset.no_row", row=row, data=self.version(version).name)
-        conversation = convert(found[row], self._mapping(version))
-        if isinstance(conversation, RowProblem):
-            return RowView((), 0, 0, 0, 0, False, conversation)
+        record = convert(found[row], self._mapping(version))
+        if isinstance(record, RowProblem):
+            return RowView((), 0, 0, 0, 0, False, record)
         tokenizer = self.tokenizer(model).tokenizer
         try:
-            example, spans = view(conversation, tokenizer, max_length, loss_on)
+            example, spans = view(record, tokenizer, max_length, loss_on)
         except TemplateRefusal as error:
             return RowView((), 0, 0, 0, 0, False, None, error)
         return RowView(
@@ -308,7 +309,7 @@ class Datasets:
 
     def _find(self, version: str, mapping: Mapping, model: str | None, max_length: int) -> tuple[Finding, ...]:
         measured = self._lengths(version, mapping, model, max_length, "answer") if model else ()
-        converted = self._conversations(version, mapping)
+        converted = self._records(version, mapping)
         return find(self._rows(version), mapping, converted, measured, max_length)
 
     def findings(self, version: str, model: str | None = "starter", max_length: int = 256) -> tuple[Finding, ...]:
@@ -356,7 +357,8 @@ class Datasets:
             if not report.changes:
                 shutil.rmtree(folder)
                 return parent
-            body = _Body(parent.kind, parent.encoding, mapping, (), recipe, report, None, parent.split)
+            told = mapping_notes(mapping, self.page(parent.id, 0, _RECOGNISED_ROWS))
+            body = _Body(parent.kind, parent.encoding, mapping, (), recipe, report, None, parent.split, told)
             table = Table(folder / TABLE_FILE)
             return self._record(new, table, body, dataset=parent.dataset, name=parent.name, parent=parent.id)
 
@@ -456,8 +458,8 @@ class Datasets:
         ids = self.split(version, spec).validation[offset : offset + limit].tolist()
         mapping = self._mapping(version)
         rows = self.table(version).find(ids)
-        found = [(row_id, convert(rows[row_id], mapping)) for row_id in ids]
-        return tuple(SplitRow(i, c.prompt[-1].content, c.answer) for i, c in found if isinstance(c, Conversation))
+        found = [(row_id, _learned(convert(rows[row_id], mapping))) for row_id in ids]
+        return tuple(SplitRow(i, c.prompt[-1].text, c.last.text) for i, c in found if c)
 
     def set_split(self, version: str, spec: SplitSpec) -> Version:
         """Remember how this version is to be split: new runs begin with it."""
@@ -472,12 +474,19 @@ class Datasets:
     def examples(
         self, version: str, spec: SplitSpec, limit: int, mapping: Mapping | None = None
     ) -> tuple[tuple[tuple[Message, ...], str], ...]:
-        """Prompts of the validation split with their expected answers (of the training split if there is none)."""
+        """Prompts of the validation split with their expected answers (of the training split if there is none).
+
+        Those that need tools are left out: a chat with the model has none.
+        """
         parts = self.split(version, spec, mapping)
-        by_id = dict(self.conversations(version, mapping)[0])
+        by_id = {i: c for i, c in self.conversations(version, mapping)[0] if not c.tools}
         ids = parts.validation if len(parts.validation) else parts.train
-        chosen = [by_id[i] for i in ids[:limit].tolist()]
-        return tuple((tuple(c.prompt), c.answer) for c in chosen)
+        chosen = [by_id[i] for i in ids.tolist() if i in by_id][:limit]
+        return tuple((tuple(c.prompt), c.last.text) for c in chosen)
+
+
+def _learned(record: Record | RowProblem) -> Conversation | None:
+    return None if isinstance(record, RowProblem) else as_conversation(record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -492,12 +501,17 @@ class _Body:
     report: CleanReport | None
     sample: str | None
     split: SplitSpec
+    mapping_notes: tuple[Note, ...]
 
     def to_json(self) -> dict[str, Any]:
         parts = {"mapping": self.mapping, "recipe": self.recipe, "report": self.report, "split": self.split}
         dumped = {name: part.model_dump(mode="json") if part else None for name, part in parts.items()}
-        notes = [{"key": note.key, "values": dict(note.values)} for note in self.notes]
-        return {"kind": self.kind, "encoding": self.encoding, "notes": notes, "sample": self.sample, **dumped}
+        notes = {"notes": _notes_json(self.notes), "mapping_notes": _notes_json(self.mapping_notes)}
+        return {"kind": self.kind, "encoding": self.encoding, "sample": self.sample, **notes, **dumped}
+
+
+def _notes_json(notes: Sequence[Note]) -> list[dict[str, Any]]:
+    return [{"key": note.key, "values": dict(note.values)} for note in notes]
 
 
 def _version(record: VersionRecord) -> Version:
@@ -515,7 +529,7 @@ def _version(record: VersionRecord) -> Version:
         kind=body["kind"],
         encoding=body["encoding"],
         mapping=Mapping.model_validate(body["mapping"]) if body["mapping"] else None,
-        notes=tuple(Note(item["key"], item["values"]) for item in body["notes"]),
+        notes=tuple(Note(item["key"], item["values"]) for item in (*body["notes"], *body.get("mapping_notes", ()))),
         recipe=CleanSpec.model_validate(body["recipe"]) if body["recipe"] else None,
         report=CleanReport.model_validate(body["report"]) if body["report"] else None,
         sample=body["sample"],

@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict
 
 from studio.data.changes import ChangeWriter, RowChange
 from studio.data.duplicates import exact_duplicates
-from studio.data.formats import Conversation, Mapping, convert
+from studio.data.formats import Mapping, convert
+from studio.data.problems import RowProblem
 from studio.data.recipe import (
     AddStep,
     CleanSpec,
@@ -33,6 +34,7 @@ from studio.data.recipe import (
     Step,
     TextTest,
 )
+from studio.data.records import as_conversation
 from studio.data.row_steps import RowStep, changed_columns, row_step
 from studio.data.tables import Row, Table, TableWriter
 from studio.data.tokens import Lengths, lengths
@@ -274,7 +276,7 @@ def _rows_to_drop(step: Step, table: Table, mapping: Mapping, around: Surroundin
         return _by_length(step, table, mapping, around, share)
     assert step.fix == "drop_duplicates"
     rows = ((row.id, convert(row, mapping)) for row in table.read())
-    found = exact_duplicates((i, item) for i, item in rows if isinstance(item, Conversation))
+    found = exact_duplicates((i, item) for i, item in rows if not isinstance(item, RowProblem))
     return np.array(list(found), np.int64)
 
 
@@ -297,8 +299,12 @@ def _by_length(
     for group in range(table.groups):
         rows = list(table.read_group(group))
         around.check_stop()
-        converted = [(row.id, convert(row, mapping)) for row in rows]
-        good = [(row_id, item) for row_id, item in converted if isinstance(item, Conversation)]
+        records = [(row.id, convert(row, mapping)) for row in rows]
+        good = [
+            (row_id, learned)
+            for row_id, record in records
+            if not isinstance(record, RowProblem) and (learned := as_conversation(record))
+        ]
         gone += [item.row_id for item in lengths(good, tokenizer, step.max_length, "answer") if chosen(item)]
         done += len(rows)
         share.looked(done / table.rows)

@@ -7,8 +7,9 @@ from typing import Any
 from studio.data.broken import is_unreadable, mend
 from studio.data.cells import row_texts, value_texts, with_texts
 from studio.data.find_replace import finder, replacer
-from studio.data.formats import Conversation, ProblemKind, RowProblem, convert, trim_turns
 from studio.data.formats import Mapping as ColumnMapping
+from studio.data.formats import convert, trim_turns
+from studio.data.problems import ProblemKind, RowProblem
 from studio.data.recipe import (
     EditStep,
     ExcludeStep,
@@ -20,13 +21,17 @@ from studio.data.recipe import (
     Step,
     TextTest,
 )
+from studio.data.records import as_conversation
 from studio.data.sensitive import mask_emails, mask_secrets
 from studio.data.tables import Row
 
 # The row itself where nothing is to be done, a new one, or None where it is dropped.
 RowStep = Callable[[Row], Row | None]
-BLANK: tuple[ProblemKind, ...] = ("blank_prompt", "blank_answer")
-UNUSABLE: tuple[ProblemKind, ...] = ("not_turns", "bad_turns", "no_answer", "no_question")
+BLANK: tuple[ProblemKind, ...] = ("blank_prompt", "blank_answer", "blank_text")
+UNUSABLE: tuple[ProblemKind, ...] = (
+    "not_turns", "bad_turns", "no_answer", "no_question", "bad_label", "bad_tools", "bad_tool_call", "bad_transcript",
+    "no_common_prompt", "bad_ranking", "no_field",
+)  # fmt: skip
 
 _TEXTS: Mapping[Fix, Callable[[str], str]] = {
     "repair_text": mend,
@@ -116,10 +121,11 @@ def _characters(row: Row, mapping: ColumnMapping, part: str) -> int:
     """Characters of a part of the row; a row that is no conversation has only `all`."""
     if part == "all":
         return sum(map(len, row_texts(row, mapping)))
-    item = convert(row, mapping)
-    if not isinstance(item, Conversation):
+    record = convert(row, mapping)
+    learned = None if isinstance(record, RowProblem) else as_conversation(record)
+    if learned is None:
         return 0
-    return len(item.answer) if part == "answer" else sum(len(message.content) for message in item.prompt)
+    return len(learned.last.text) if part == "answer" else sum(len(message.text) for message in learned.prompt)
 
 
 def _to_text(value: Any, column: str, mapping: ColumnMapping) -> Any:

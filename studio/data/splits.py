@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, Field
 
-from studio.data.formats import Conversation
+from studio.data.records import Conversation
 
 Ids = NDArray[np.int64]
 
@@ -75,7 +75,7 @@ def scores(conversations: Iterable[Conversation], seed: int) -> NDArray[np.uint6
 def _score(conversation: Conversation, seed: int) -> bytes:
     parts = [str(seed)]
     for message in conversation.messages:
-        text = " ".join(unicodedata.normalize("NFKC", message.content).casefold().split())
+        text = " ".join(unicodedata.normalize("NFKC", message.text).casefold().split())
         parts += [message.role, text]
     return hashlib.sha256("\x1f".join(parts).encode("utf-8", "replace")).digest()[:8]
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from studio.data.formats import Conversation, Message
+from studio.data.records import Conversation, Message
 from studio.data.splits import Split, SplitSpec, assign, scores, split, strata_codes
 
 
