@@ -37,7 +37,7 @@ def _path(places: tuple[int | str, ...], tags: Collection[str]) -> str:
     kept = [
         place
         for before, place in zip((None, *places), places, strict=False)
-        if not (place in tags and (isinstance(before, int) or before == "where"))
+        if not (place in tags and (isinstance(before, int) or before in ("where", "mixing")))
     ]
     return ".".join(str(part) for part in kept)
 
