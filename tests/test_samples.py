@@ -13,11 +13,12 @@ import yaml
 
 from studio.data.checks import find
 from studio.data.cleaning import clean
-from studio.data.formats import Conversation, Mapping, RowProblem, convert, recognise
+from studio.data.formats import Mapping, RowProblem, convert, recognise
 from studio.data.recipe import CleanSpec, make_step
+from studio.data.records import Record
 from studio.data.samples import list_samples
 from studio.data.sources import read_source
-from studio.data.tables import Row, Table, write_table
+from studio.data.tables import Row, Table
 from studio.starter import samples
 from studio.starter.words import CITIES_EN, CITIES_JA, GOODS, NAMES_EN, NAMES_JA
 
@@ -228,10 +229,9 @@ def test_every_planted_kind_is_told() -> None:
     assert {kind for _, _, kinds in TOLD for kind in kinds} == set(samples.PLANTED)
 
 
-def opened(name: str, folder: Path) -> tuple[Mapping, list[Row], list[tuple[int, Conversation | RowProblem]]]:
+def opened(name: str, folder: Path) -> tuple[Mapping, list[Row], list[tuple[int, Record | RowProblem]]]:
     """A sample as the Data tab opens it: layout, rows, conversations."""
-    source = read_source(FOLDER / name, encoding=None, name=name, max_bytes=10_000_000)
-    write_table(source.table, folder / "table.parquet")
+    source = read_source(FOLDER / name, folder / "table.parquet", encoding=None, name=name, max_bytes=10_000_000)
     table = Table(folder / "table.parquet")
     rows = list(table.read())
     mapping = recognise(table.columns, rows[:200])

@@ -26,7 +26,7 @@ from studio.data.records import Conversation, Message, Record, as_conversation
 from studio.data.samples import SampleCard, list_samples
 from studio.data.sources import LeftOut, read_source
 from studio.data.splits import Split, SplitSpec, split
-from studio.data.tables import Cells, Column, Note, Row, Table, write_table
+from studio.data.tables import Cells, Column, Note, Row, Table
 from studio.data.tokens import Lengths, LossOn, Span, TemplateRefusal, lengths, view
 from studio.errors import DataError, InputError
 from studio.runs.store import Store, VersionRecord, disk_full, is_disk_full, new_id
@@ -149,10 +149,15 @@ class Datasets:
 
     def _import(self, path: Path, name: str, encoding: str | None, sample: str | None) -> Version:
         shown = " ".join(name.split())[:200] or path.name
-        source = read_source(path, encoding=encoding, name=shown, max_bytes=self._settings.max_upload_bytes)
         version = new_id()
         with self._new_folder(version) as folder:
-            write_table(source.table, folder / "table.parquet")
+            source = read_source(
+                path,
+                folder / "table.parquet",
+                encoding=encoding,
+                name=shown,
+                max_bytes=self._settings.max_upload_bytes,
+            )
             if source.left_out:
                 _write_text(folder / "left_out.json", _LEFT_OUT.dump_json(source.left_out).decode())
             table = Table(folder / "table.parquet")

@@ -8,7 +8,7 @@ import pytest
 
 from studio.data.sources import read_source
 from studio.data.squad import flatten_squad, is_squad
-from studio.data.tables import Table, write_table
+from studio.data.tables import Table
 
 QA = {"id": "1", "question": "Q", "answers": [{"text": "A", "answer_start": 0}], "is_impossible": False}
 FILE = {
@@ -43,7 +43,6 @@ def test_other_files_are_none(value: Any) -> None:
 def test_reading(tmp_path: Path) -> None:
     path = tmp_path / "train.json"
     path.write_text(json.dumps(FILE), encoding="utf-8")
-    source = read_source(path, max_bytes=10**6)
-    write_table(source.table, tmp_path / "t.parquet")
+    source = read_source(path, tmp_path / "t.parquet", max_bytes=10**6)
     assert [row.values["context"] for row in Table(tmp_path / "t.parquet").read()] == ["C", "C", "D", "F"]
     assert [note.key for note in source.notes] == ["notice.data.squad"]
