@@ -20,6 +20,7 @@ from studio.data.cleaning import CHANGES_FILE, TABLE_FILE, CleanReport, Surround
 from studio.data.formats import Mapping, convert, mapping_notes, mapping_problems, recognise
 from studio.data.histogram import Histogram, histogram
 from studio.data.layouts import Seen
+from studio.data.mixing import MIX_MAPPING, TOOLS_MAPPING, MixSpec
 from studio.data.problems import RowProblem
 from studio.data.recipe import LENGTH_FIXES, CleanSpec, Fix, make_step
 from studio.data.records import Conversation, Message, Record, as_conversation
@@ -60,6 +61,7 @@ class Version:
     report: CleanReport | None
     sample: str | None
     split: SplitSpec
+    mix: MixSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,11 +370,11 @@ class Datasets:
             return self._record(new, table, body, dataset=parent.dataset, name=parent.name, parent=parent.id)
 
     def _ancestors(self, version: str) -> Iterator[str]:
-        """The versions it was made from, nearest first."""
-        parent = self._store.version(version).parent
-        while parent is not None:
-            yield parent
-            parent = self._store.version(parent).parent
+        """The versions whose rows it has, nearest first. The rows of a mixture are its own."""
+        found = self.version(version)
+        while found.parent is not None and found.mix is None:
+            yield found.parent
+            found = self.version(found.parent)
 
     def _next_id(self, dataset: str) -> int:
         """A row id that no version of the data set ever had."""
@@ -438,6 +440,23 @@ class Datasets:
         return tuple(
             RowDiff(row.row_id, row.fixes, row.columns, before.get(row.row_id), after.get(row.row_id)) for row in found
         )
+
+    # Mixtures
+
+    def add_mix(
+        self, spec: MixSpec, name: str, parent: Version | None, write: Callable[[Path], tuple[Note, ...]]
+    ) -> Version:
+        """Record a mixture whose `table.parquet` `write` puts into the folder it is given. With a parent it is the
+        next version of the same data set, else a data set of its own."""
+        new = new_id()
+        with self._new_folder(new) as folder:
+            notes = write(folder)
+            table = Table(folder / TABLE_FILE)
+            mapping = TOOLS_MAPPING if any(column.name == "tools" for column in table.columns) else MIX_MAPPING
+            split = parent.split if parent else SplitSpec()
+            body = _Body("", None, mapping, notes, None, None, None, split, (), spec)
+            dataset, above = (parent.dataset, parent.id) if parent else (None, None)
+            return self._record(new, table, body, dataset=dataset, name=name, parent=above)
 
     # Split
 
@@ -507,9 +526,16 @@ class _Body:
     sample: str | None
     split: SplitSpec
     mapping_notes: tuple[Note, ...]
+    mix: MixSpec | None = None
 
     def to_json(self) -> dict[str, Any]:
-        parts = {"mapping": self.mapping, "recipe": self.recipe, "report": self.report, "split": self.split}
+        parts = {
+            "mapping": self.mapping,
+            "recipe": self.recipe,
+            "report": self.report,
+            "split": self.split,
+            "mix": self.mix,
+        }
         dumped = {name: part.model_dump(mode="json") if part else None for name, part in parts.items()}
         notes = {"notes": _notes_json(self.notes), "mapping_notes": _notes_json(self.mapping_notes)}
         return {"kind": self.kind, "encoding": self.encoding, "sample": self.sample, **notes, **dumped}
@@ -539,6 +565,7 @@ def _version(record: VersionRecord) -> Version:
         report=CleanReport.model_validate(body["report"]) if body["report"] else None,
         sample=body["sample"],
         split=SplitSpec.model_validate(body["split"]),
+        mix=MixSpec.model_validate(body["mix"]) if body.get("mix") else None,
     )
 
 
