@@ -12,8 +12,10 @@ import pytest
 import yaml
 
 from studio.data.checks import find
-from studio.data.cleaning import CleanSpec, CleanStep, clean
-from studio.data.formats import Conversation, Mapping, RowProblem, convert, recognise
+from studio.data.cleaning import clean
+from studio.data.formats import Mapping, RowProblem, convert, recognise
+from studio.data.recipe import CleanSpec, make_step
+from studio.data.records import Record
 from studio.data.samples import list_samples
 from studio.data.sources import read_source
 from studio.data.tables import Row, Table
@@ -227,7 +229,7 @@ def test_every_planted_kind_is_told() -> None:
     assert {kind for _, _, kinds in TOLD for kind in kinds} == set(samples.PLANTED)
 
 
-def opened(name: str, folder: Path) -> tuple[Mapping, list[Row], list[tuple[int, Conversation | RowProblem]]]:
+def opened(name: str, folder: Path) -> tuple[Mapping, list[Row], list[tuple[int, Record | RowProblem]]]:
     """A sample as the Data tab opens it: layout, rows, conversations."""
     source = read_source(FOLDER / name, folder / "table.parquet", encoding=None, name=name, max_bytes=10_000_000)
     table = Table(folder / "table.parquet")
@@ -265,13 +267,13 @@ def test_studio_finds_what_was_planted(tmp_path: Path) -> None:
 
 def test_cleaning_gives_back_the_sound_rows(tmp_path: Path) -> None:
     """Every mojibake row is mended to what it was; nothing sound is lost."""
-    mapping, rows, _ = opened("dirty-support.csv", tmp_path)
-    long = tuple(row.id for row in rows if len(row.values["answer"].split()) > 700)
+    mapping, _, _ = opened("dirty-support.csv", tmp_path)
     fixes = ("drop_blank", "mask_secrets", "mask_emails", "repair_text", "drop_unreadable", "drop_duplicates")
-    steps = [CleanStep(fix=fix) for fix in fixes]
-    recipe = CleanSpec(steps=(*steps, CleanStep(fix="drop_too_long", row_ids=long)))
-    clean(Table(tmp_path / "table.parquet"), mapping, recipe, tmp_path / "cleaned.parquet")
-    cleaned = list(Table(tmp_path / "cleaned.parquet").read())
+    long = make_step("filter", action="drop", where={"by": "length", "part": "answer", "least": 3_000})
+    recipe = CleanSpec(steps=(*map(make_step, fixes), long))
+    (tmp_path / "cleaned").mkdir()
+    clean(Table(tmp_path / "table.parquet"), mapping, recipe, tmp_path / "cleaned")
+    cleaned = list(Table(tmp_path / "cleaned" / "table.parquet").read())
     planted = samples.PLANTED
     mended = planted["mojibake_western"] + planted["mojibake_japanese"]
     masked = planted["secrets"] + planted["email_addresses"]

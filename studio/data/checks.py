@@ -14,11 +14,12 @@ import numpy as np
 
 from studio.data.broken import MENDABLE_HINT, UNREADABLE_HINT, is_mendable, is_unreadable
 from studio.data.cells import KINDS, row_texts
-from studio.data.cleaning import BLANK, UNUSABLE, Fix
 from studio.data.duplicates import exact_duplicates, later_copies
 from studio.data.formats import Mapping as ColumnMapping
 from studio.data.problems import ProblemKind, RowProblem, type_name
+from studio.data.recipe import Fix
 from studio.data.records import Record
+from studio.data.row_steps import BLANK, UNUSABLE
 from studio.data.sensitive import EMAIL_HINT, SECRET_HINT, has_email, has_secret
 from studio.data.tables import Row
 from studio.data.tokens import Lengths

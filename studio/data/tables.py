@@ -173,6 +173,28 @@ class Table:
             for batch in file.iter_batches(batch_size=size, columns=["id", *stored]):
                 yield self._rows(pa.table(batch), kept)
 
+    @property
+    def groups(self) -> int:
+        """How many row groups the file has; each can be read on its own."""
+        return self._meta.num_row_groups
+
+    def read_group(self, group: int) -> Iterator[Row]:
+        """The rows of one row group, in order."""
+        with pq.ParquetFile(self.path, memory_map=True) as file:
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group]):
+                yield from self._rows(pa.table(batch), self.columns)
+
+    @property
+    def first_ids(self) -> list[int]:
+        """Id of the first row of every row group; ids rise through a table."""
+        with pq.ParquetFile(self.path) as file:
+            return [file.read_row_group(group, columns=["id"])["id"][0].as_py() for group in range(self.groups)]
+
+    @property
+    def last_id(self) -> int:
+        with pq.ParquetFile(self.path) as file:
+            return file.read_row_group(self.groups - 1, columns=["id"])["id"][-1].as_py()
+
     def fingerprint(self) -> str:
         """SHA-256 of names, types and values in order; equal data has an equal one wherever it came from."""
         known = (self._meta.metadata or {}).get(FINGERPRINT)

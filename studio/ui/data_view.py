@@ -74,7 +74,7 @@ def heading(version: Version, left_out: Sequence[LeftOut], look_for: str, t: Sen
     badges = [
         badge(rows_told(version.rows, t)),
         badge(layout, "good" if version.mapping else "warn"),
-        badge(" · ".join(part for part in (version.kind, version.encoding) if part)),
+        badge(t("ui.data.mix") if version.mix else " · ".join(p for p in (version.kind, version.encoding) if p)),
     ]
     notes = "".join(f"<li>{shown(t(note.key, **note.values))}</li>" for note in version.notes)
     name = shown(shorten(version.name, 80))
@@ -107,7 +107,7 @@ def version_label(version: Version, t: Sentence) -> str:
     steps = [t(f"fix.{step.fix}") for step in version.recipe.steps] if version.recipe else []
     what = steps[0] if len(steps) == 1 else t("ui.data.version.fixes", count=len(steps))
     if not steps:
-        what = t("ui.data.version.original")
+        what = t("ui.data.mix" if version.mix else "ui.data.version.original")
     return f"v{version.number} · {rows} · {what}"
 
 
