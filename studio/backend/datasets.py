@@ -15,17 +15,10 @@ from pydantic import TypeAdapter
 from studio.backend.engine import load_engine
 from studio.data.checks import Finding, find
 from studio.data.cleaning import FIXES, CleanReport, CleanSpec, CleanStep, Fix, RowChange, clean
-from studio.data.formats import (
-    Conversation,
-    Mapping,
-    Message,
-    RowProblem,
-    convert,
-    mapping_problems,
-    recognise,
-    turn_keys,
-)
+from studio.data.formats import Mapping, convert, mapping_problems, recognise, turn_keys
 from studio.data.histogram import Histogram, histogram
+from studio.data.problems import RowProblem
+from studio.data.records import Conversation, Message, Record, as_conversation
 from studio.data.samples import SampleCard, list_samples
 from studio.data.sources import LeftOut, read_source
 from studio.data.splits import Split, SplitSpec, split
@@ -121,7 +114,7 @@ class Datasets:
         self._lock = threading.RLock()
         self.tokenizer = lru_cache(maxsize=8)(self._tokenizer)
         self._rows = lru_cache(maxsize=2)(self._read_rows)
-        self._conversations = lru_cache(maxsize=3)(self._read_conversations)
+        self._records = lru_cache(maxsize=3)(self._read_records)
         self._lengths = lru_cache(maxsize=16)(self._measure)
         self._findings = lru_cache(maxsize=32)(self._find)
         self._splits = lru_cache(maxsize=8)(self._split)
@@ -251,13 +244,13 @@ class Datasets:
     def _read_rows(self, version: str) -> tuple[Row, ...]:
         return tuple(self.table(version).read())
 
-    def _read_conversations(self, version: str, mapping: Mapping) -> tuple[tuple[int, Conversation | RowProblem], ...]:
+    def _read_records(self, version: str, mapping: Mapping) -> tuple[tuple[int, Record | RowProblem], ...]:
         return tuple((row.id, convert(row, mapping)) for row in self._rows(version))
 
     def conversations(self, version: str, mapping: Mapping | None) -> tuple[list[tuple[int, Conversation]], int]:
-        """The rows that can be read as conversations, and how many cannot."""
-        everything = self._conversations(version, self._mapping(version, mapping))
-        good = [(i, c) for i, c in everything if isinstance(c, Conversation)]
+        """The rows that supervised fine-tuning learns from, as conversations, and how many it cannot learn from."""
+        everything = self._records(version, self._mapping(version, mapping))
+        good = [(i, c) for i, record in everything if (c := _learned(record))]
         return good, len(everything) - len(good)
 
     def _mapping(self, version: str, mapping: Mapping | None = None) -> Mapping:
@@ -311,7 +304,7 @@ class Datasets:
 
     def _find(self, version: str, mapping: Mapping, model: str | None, max_length: int) -> tuple[Finding, ...]:
         measured = self._lengths(version, mapping, model, max_length, "answer") if model else ()
-        converted = self._conversations(version, mapping)
+        converted = self._records(version, mapping)
         return find(self._rows(version), mapping, converted, measured, max_length)
 
     def findings(self, version: str, model: str | None = "starter", max_length: int = 256) -> tuple[Finding, ...]:
@@ -400,8 +393,8 @@ class Datasets:
         ids = self.split(version, spec).validation[offset : offset + limit]
         mapping = self._mapping(version)
         rows = self.table(version).find(ids)
-        found = [(row_id, convert(rows[row_id], mapping)) for row_id in ids]
-        return tuple(SplitRow(i, c.prompt[-1].content, c.answer) for i, c in found if isinstance(c, Conversation))
+        found = [(row_id, _learned(convert(rows[row_id], mapping))) for row_id in ids]
+        return tuple(SplitRow(i, c.prompt[-1].text, c.last.text) for i, c in found if c)
 
     def set_split(self, version: str, spec: SplitSpec) -> Version:
         """Remember how this version is to be split: new runs begin with it."""
@@ -420,7 +413,11 @@ class Datasets:
         parts = self.split(version, spec, mapping)
         by_id = dict(self.conversations(version, mapping)[0])
         chosen = [by_id[i] for i in (parts.validation or parts.train)[:limit]]
-        return tuple((tuple(c.prompt), c.answer) for c in chosen)
+        return tuple((tuple(c.prompt), c.last.text) for c in chosen)
+
+
+def _learned(record: Record | RowProblem) -> Conversation | None:
+    return None if isinstance(record, RowProblem) else as_conversation(record)
 
 
 @dataclass(frozen=True, slots=True)

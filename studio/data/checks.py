@@ -16,8 +16,9 @@ from studio.data.broken import MENDABLE_HINT, UNREADABLE_HINT, is_mendable, is_u
 from studio.data.cells import KINDS, row_texts
 from studio.data.cleaning import BLANK, UNUSABLE, Fix
 from studio.data.duplicates import exact_duplicates, later_copies
-from studio.data.formats import Conversation, ProblemKind, RowProblem, type_name
 from studio.data.formats import Mapping as ColumnMapping
+from studio.data.problems import ProblemKind, RowProblem, type_name
+from studio.data.records import Record
 from studio.data.sensitive import EMAIL_HINT, SECRET_HINT, has_email, has_secret
 from studio.data.tables import Row
 from studio.data.tokens import Lengths
@@ -25,7 +26,7 @@ from studio.data.views import View
 from studio.messages import translate
 
 Severity = Literal["error", "warning", "info"]
-Converted = Sequence[tuple[int, Conversation | RowProblem]]
+Converted = Sequence[tuple[int, Record | RowProblem]]
 EXAMPLES = 10
 FEW_ROWS = 20
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d+)*|\.\d+)([eE][+-]?\d+)?%?")
@@ -213,7 +214,7 @@ def find(
 ) -> tuple[Finding, ...]:
     """All findings, worst first. `converted` and `measured` are of these rows; `measured` may be empty (no model)."""
     texts = [(row.id, row_texts(row, mapping)) for row in rows]
-    good = [(row_id, item) for row_id, item in converted if isinstance(item, Conversation)]
+    good = [(row_id, item) for row_id, item in converted if not isinstance(item, RowProblem)]
     found = (
         *_problems(converted),
         _finding("lost", [m.row_id for m in measured if m.lost], "error", "drop_lost", max_length=max_length),
@@ -271,7 +272,7 @@ def _rows_where(rows: Sequence[tuple[int, list[str]]], test: Callable[[str], boo
     return (row_id for row_id, texts in rows if any(map(test, texts)))
 
 
-def _few(good: Sequence[tuple[int, Conversation]]) -> Finding | None:
+def _few(good: Sequence[tuple[int, Record]]) -> Finding | None:
     ids = [row_id for row_id, _ in good] if len(good) < FEW_ROWS else []
     return _finding("few_rows", ids, "info", None, wanted=FEW_ROWS)
 

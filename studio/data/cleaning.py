@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from studio.data.broken import is_unreadable, mend
 from studio.data.cells import row_texts, with_texts
 from studio.data.duplicates import exact_duplicates
-from studio.data.formats import Conversation, Mapping, ProblemKind, RowProblem, convert, trim_turns
+from studio.data.formats import Mapping, convert, trim_turns
+from studio.data.problems import ProblemKind, RowProblem
 from studio.data.sensitive import mask_emails, mask_secrets
 from studio.data.tables import Row, Table, build_table, write_table
 from studio.errors import DataError
@@ -124,7 +125,7 @@ def _apply(step: CleanStep, rows: list[Row], mapping: Mapping) -> tuple[list[Row
             return _drop(step, rows, [r.id for r in rows if any(map(is_unreadable, row_texts(r, mapping)))])
         case "drop_duplicates":
             converted = [(row.id, convert(row, mapping)) for row in rows]
-            return _drop(step, rows, exact_duplicates((i, c) for i, c in converted if isinstance(c, Conversation)))
+            return _drop(step, rows, exact_duplicates((i, c) for i, c in converted if not isinstance(c, RowProblem)))
         case "repair_text":
             return _change(step, rows, mapping, lambda value, _: with_texts(value, mend))
         case "mask_secrets":

@@ -6,18 +6,19 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from studio.data.formats import Conversation, RowProblem
+from studio.data.problems import RowProblem
+from studio.data.records import Conversation, Messages, Passage, Record, record_sides
 
 
-def exact_duplicates(rows: Iterable[tuple[int, Conversation]]) -> dict[int, int]:
+def exact_duplicates(rows: Iterable[tuple[int, Record]]) -> dict[int, int]:
     """Row id of every repetition -> id of the row it repeats: same turns, spaces at the ends aside.
 
     Other columns do not count: an id or a date makes no new lesson.
     """
-    first: dict[tuple[tuple[str, str], ...], int] = {}
+    first: dict[tuple[tuple[tuple[str, str], ...], ...], int] = {}
     repeated = {}
-    for row_id, conversation in rows:
-        key = tuple((message.role, message.content.strip()) for message in conversation.messages)
+    for row_id, record in rows:
+        key = tuple(tuple((turn.role, turn.text.strip()) for turn in side) for side in record_sides(record))
         original = first.setdefault(key, row_id)
         if original != row_id:
             repeated[row_id] = original
@@ -29,18 +30,27 @@ def text_hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
-def record_hash(record: Conversation | RowProblem) -> int:
+def record_hash(record: Record | RowProblem) -> int:
     """Equal for rows that are exact duplicates of each other; 0 of a row that is no record."""
     if isinstance(record, RowProblem):
         return 0
-    return text_hash("\0".join([f"{message.role}\1{message.content.strip()}" for message in record.messages]))
+    if isinstance(record, Conversation) and not record.calls:  # the usual, without making its last turn
+        turns = [f"{turn.role}\1{turn.text.strip()}" for turn in record.prompt]
+        return text_hash("\0".join([*turns, f"assistant\1{record.answer.strip()}"]))
+    sides = ["\0".join([f"{turn.role}\1{turn.text.strip()}" for turn in side]) for side in record_sides(record)]
+    return text_hash("\2".join(sides))
 
 
-def prompt_hash(record: Conversation | RowProblem) -> int:
-    """Equal for rows that ask the same: case, width and spaces do not count. 0 of a row that is no record."""
-    if isinstance(record, RowProblem):
+def prompt_hash(record: Record | RowProblem) -> int:
+    """Equal for rows that ask the same: case, width and spaces do not count. 0 of a row that asks nothing."""
+    if isinstance(record, RowProblem) or not (turns := asked(record)):
         return 0
-    return text_hash("\0".join([f"{message.role}\1{plain(message.content)}" for message in record.prompt]))
+    return text_hash("\0".join([f"{turn.role}\1{plain(turn.text)}" for turn in turns]))
+
+
+def asked(record: Record) -> Messages:
+    """The turns before the answer; a passage has none."""
+    return () if isinstance(record, Passage) else record.prompt
 
 
 def plain(text: str) -> str:

@@ -6,80 +6,70 @@ question/answer; any other list of speaker-and-text turns; any two text columns 
 
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from studio.data.problems import ProblemKind, RowProblem, Unusable, type_name
+from studio.data.records import Conversation, DatasetType, Message
 from studio.data.tables import Column, Row
 from studio.errors import DataError
 
 Layout = Literal["messages", "sharegpt", "turns", "alpaca", "prompt_completion", "question_answer", "columns"]
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One turn. `role`: system, user or assistant."""
-
-    role: str
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class Conversation:
-    """What is asked, and the answer to learn. `prompt` holds all turns before the last answer."""
-
-    prompt: tuple[Message, ...]
-    answer: str
-
-    @property
-    def messages(self) -> tuple[Message, ...]:
-        return (*self.prompt, Message("assistant", self.answer))
-
-
-ProblemKind = Literal[
-    "blank_prompt", "blank_answer", "wrong_type", "not_turns", "bad_turns", "unknown_role",
-    "ends_without_answer", "no_answer", "no_question",
-]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class RowProblem:
-    """Why a row is no conversation. `key` names the sentence, `values` fill it."""
-
-    row: int
-    kind: ProblemKind
-    column: str
-    detail: str = ""
-
-    @property
-    def key(self) -> str:
-        return f"error.row.{self.kind}"
-
-    @property
-    def values(self) -> dict[str, object]:
-        return {"row": self.row, "column": self.column, "detail": self.detail}
-
-    def message(self, language: str = "en") -> str:
-        """The sentence in `language`."""
-        return DataError(self.key, **self.values).message(language)
-
-
 class Mapping(BaseModel, frozen=True, extra="forbid"):
-    """Which column is what. Either `turns` (a list of turns), or `prompt` and `answer`.
+    """Which column is what, and so what kind of record a row becomes (`dataset_type`).
 
-    `input` is appended to the prompt on a new line, `system` becomes the system message. Within a turn, `role_key`
-    names the speaker and `content_key` the text.
+    A prompt and an answer, each a column or a template; or `turns`, a list of turns with the answers in it; or
+    `chosen` and `rejected`; or `ranked`, a list of answers; or `text`, a passage to read. A prompt alone is a question
+    without an answer.
+    - `input` is appended to the prompt on a new line, `history` (a list of question and answer pairs) goes before it;
+      `system` becomes the system message, `tools` are the functions that may be called.
+    - `label` tells good answers from bad ones.
+    - `ranks` is a column of numbers, one for each answer of `ranked`, or the key of the number within each; `best`
+      says which is best: the first answer, that with the lowest number (a rank) or the highest (a score).
+    - `accepted_calls` is the answer as a list of {function: {argument: [accepted values]}}.
+    - Within a turn, `role_key` names the speaker and `content_key` the text. `transcript`: turns are written as one
+      text, "Human: ..." and "Assistant: ..." in turn.
+    - Templates are text with `{column}` fields (`studio.data.templates`).
     """
 
     layout: Layout = "columns"
     prompt: str | None = None
     input: str | None = None
+    history: str | None = None
     answer: str | None = None
+    accepted_calls: str | None = None
     system: str | None = None
     turns: str | None = None
     role_key: str = "role"
     content_key: str = "content"
+    transcript: bool = False
+    tools: str | None = None
+    chosen: str | None = None
+    rejected: str | None = None
+    ranked: str | None = None
+    ranks: str | None = None
+    best: Literal["first", "lowest", "highest"] = "first"
+    label: str | None = None
+    text: str | None = None
+    prompt_template: str | None = None
+    answer_template: str | None = None
+    system_template: str | None = None
+
+    @property
+    def dataset_type(self) -> DatasetType:
+        """TRL's name for what the rows become."""
+        if self.text:
+            return "language_modeling"
+        if self.chosen or self.rejected or self.ranked:
+            return "preference"
+        if self.label:
+            return "unpaired_preference"
+        if self.turns:
+            return "conversational"
+        return "prompt_completion" if self.answer or self.answer_template or self.accepted_calls else "prompt_only"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -189,16 +179,6 @@ def mapping_problems(mapping: Mapping, columns: Sequence[Column]) -> None:
         raise DataError("error.mapping.twice", column=twice)
 
 
-class _Unusable(Exception):
-    """Leaves `convert` from within; never seen outside."""
-
-    def __init__(self, kind: ProblemKind, column: str, detail: str = "") -> None:
-        super().__init__(kind)
-        self.kind: ProblemKind = kind
-        self.column = column
-        self.detail = detail
-
-
 def convert(row: Row, mapping: Mapping) -> Conversation | RowProblem:
     """The row as a conversation. Nothing is repaired here: a number where text is expected is a problem."""
     try:
@@ -211,7 +191,7 @@ def convert(row: Row, mapping: Mapping) -> Conversation | RowProblem:
         turns += _prompt(row, mapping.prompt, mapping.input)
         turns += _side(row.values.get(mapping.answer), mapping.answer, "assistant")
         return _conversation(turns, mapping.answer)
-    except _Unusable as problem:
+    except Unusable as problem:
         return RowProblem(row.id, problem.kind, problem.column, problem.detail)
 
 
@@ -243,8 +223,9 @@ def _side(cell: Any, column: str, role: str) -> list[Message]:
     if isinstance(cell, list) and _turn_keys(cell):
         return _turns(cell, column, "role", "content")
     text = _text(cell, column)
+    blank: ProblemKind = "blank_prompt" if role == "user" else "blank_answer"
     if is_blank(text):
-        raise _Unusable("blank_prompt" if role == "user" else "blank_answer", column)
+        raise Unusable(blank, column)
     return [Message(role, text)]
 
 
@@ -252,28 +233,22 @@ def _text(cell: Any, column: str) -> str:
     if cell is None:
         return ""
     if not isinstance(cell, str):
-        raise _Unusable("wrong_type", column, type_name(cell))
+        raise Unusable("wrong_type", column, type_name(cell))
     return cell
-
-
-def type_name(value: Any) -> str:
-    """What a cell holds, in the words of `Column.type`."""
-    names = {bool: "boolean", int: "integer", float: "number", list: "list", dict: "object", str: "text"}
-    return names[type(value)]
 
 
 def _turns(cell: Any, column: str, role_key: str, content_key: str) -> list[Message]:
     if cell is None or cell == []:
-        raise _Unusable("blank_prompt", column)
+        raise Unusable("blank_prompt", column)
     if not isinstance(cell, list):
-        raise _Unusable("not_turns", column, type_name(cell))
+        raise Unusable("not_turns", column, type_name(cell))
     turns = []
     for number, turn in enumerate(cell, 1):
         if not isinstance(turn, dict) or not isinstance(turn.get(role_key), str) or turn.get("tool_calls"):
-            raise _Unusable("bad_turns", column, str(number))
+            raise Unusable("bad_turns", column, str(number))
         role = _ROLE_OF.get(turn[role_key].strip().casefold())
         if role is None:
-            raise _Unusable("unknown_role", column, turn[role_key][:60])
+            raise Unusable("unknown_role", column, turn[role_key][:60])
         content = _content(turn.get(content_key), column, number)
         if role != "system" or not is_blank(content):  # an empty system field says that there is none
             turns.append(Message(role, content))
@@ -283,23 +258,23 @@ def _turns(cell: Any, column: str, role_key: str, content_key: str) -> list[Mess
 def _content(content: Any, column: str, number: int) -> str:
     if isinstance(content, list):  # OpenAI's content parts
         if not all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in content):
-            raise _Unusable("bad_turns", column, str(number))
+            raise Unusable("bad_turns", column, str(number))
         return "".join(part["text"] for part in content)
     return _text(content, column)
 
 
 def _conversation(turns: Sequence[Message], column: str) -> Conversation:
     if not any(turn.role == "assistant" for turn in turns):
-        raise _Unusable("no_answer", column)
+        raise Unusable("no_answer", column)
     if turns[-1].role != "assistant":
-        raise _Unusable("ends_without_answer", column, turns[-1].role)
+        raise Unusable("ends_without_answer", column, turns[-1].role)
     prompt, answer = tuple(turns[:-1]), turns[-1].content
     if not any(turn.role == "user" for turn in prompt):
-        raise _Unusable("no_question", column)
+        raise Unusable("no_question", column)
     if is_blank(answer):
-        raise _Unusable("blank_answer", column)
+        raise Unusable("blank_answer", column)
     if any(is_blank(turn.content) for turn in prompt):
-        raise _Unusable("blank_prompt", column)
+        raise Unusable("blank_prompt", column)
     return Conversation(prompt, answer)
 
 

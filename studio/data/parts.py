@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 from studio.data.cells import cell_kinds, holds
 from studio.data.checks import PROBLEM_OF, ROW_CHECKS, CheckOptions
 from studio.data.duplicates import prompt_hash, record_hash, text_hash
-from studio.data.formats import Conversation, RowProblem
 from studio.data.formats import Mapping as ColumnMapping
+from studio.data.problems import RowProblem
+from studio.data.records import record_sides
 from studio.data.tables import Row, Table
 from studio.data.views import View, view_of
 
@@ -127,7 +128,7 @@ def check_rows(
 
 
 def _turns(view: View) -> int:
-    return len(view.record.messages) if isinstance(view.record, Conversation) else 0
+    return 0 if isinstance(view.record, RowProblem) else len(record_sides(view.record)[0])
 
 
 def _hits(views: Sequence[View], ids: np.ndarray, options: CheckOptions) -> dict[str, np.ndarray]:

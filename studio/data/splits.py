@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from studio.data.formats import Conversation
+from studio.data.records import Conversation
 
 
 class SplitSpec(BaseModel, frozen=True, extra="forbid"):
@@ -57,6 +57,6 @@ def split(rows: Sequence[tuple[int, Conversation]], spec: SplitSpec) -> Split:
 def _score(conversation: Conversation, seed: int) -> bytes:
     parts = [str(seed)]
     for message in conversation.messages:
-        text = " ".join(unicodedata.normalize("NFKC", message.content).casefold().split())
+        text = " ".join(unicodedata.normalize("NFKC", message.text).casefold().split())
         parts += [message.role, text]
     return hashlib.sha256("\x1f".join(parts).encode("utf-8", "replace")).digest()

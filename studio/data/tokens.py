@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jinja2 import TemplateError
 
-from studio.data.formats import Conversation, Message
+from studio.data.records import Conversation, Message
 from studio.errors import DataError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import torch
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from studio.data.formats import Message
+from studio.data.records import Message
 from studio.data.tokens import prompt_text
 from studio.errors import DataError, ModelError
 from studio.models.catalog import UNLIMITED_CONTEXT

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from studio.data.formats import Conversation
+from studio.data.records import Conversation
 from studio.errors import TrainingError
 from studio.models.device import memory_used_bytes
 from studio.models.generation import sample_answers

@@ -20,7 +20,7 @@ import psutil
 import torch
 from transformers import PrinterCallback, TrainerCallback
 
-from studio.data.formats import Conversation
+from studio.data.records import Conversation
 from studio.data.splits import split
 from studio.data.tokens import Example, lengths, tokenize
 from studio.errors import DataError, ResourceError
@@ -400,7 +400,7 @@ def _prober(
 
 def _sampling_seconds(model: Any, tokenizer: Any) -> float:
     """Of one more token for the sample prompts."""
-    from studio.data.formats import Message
+    from studio.data.records import Message
 
     prompts = [(Message("user", "1 2 3 4 5"),)] * SAMPLE_PROMPTS
     began = time.perf_counter()

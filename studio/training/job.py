@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from studio.data.formats import Conversation
+from studio.data.records import Conversation
 from studio.data.splits import Split, split
 from studio.data.tokens import Example, tokenize
 from studio.errors import DataError

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from studio.data.formats import Conversation, Message
+from studio.data.records import Conversation, Message
 from studio.data.splits import SplitSpec, split
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from studio.data.formats import Conversation, Message
 from studio.data.histogram import histogram
+from studio.data.records import Conversation, Message
 from studio.data.tokens import UNTRAINED, Lengths, TemplateRefusal, lengths, prompt_text, tokenize, view
 from studio.errors import DataError
 from tests.tiny import CHAT_TEMPLATE, tiny_tokenizer
