@@ -1,27 +1,53 @@
 """What would spoil training: one function per finding.
 
-A finding that one row alone decides is a `RowCheck` on its view; one that takes all rows is a function of the numbers
-kept of every row (`Whole`). `scan` puts them together.
+Here are those that one row alone decides; those that take all rows are in `set_checks`. `scan` puts them together.
 """
 
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
+from unicodedata import category
 
 import numpy as np
 
 from studio.data.broken import MENDABLE_HINT, UNREADABLE_HINT, is_mendable, is_unreadable
-from studio.data.cells import KINDS, row_texts
-from studio.data.cleaning import BLANK, UNUSABLE, Fix
-from studio.data.duplicates import exact_duplicates, later_copies
+from studio.data.cells import row_texts
+from studio.data.cleaning import BLANK, FIXES, UNUSABLE, Fix
+from studio.data.duplicates import exact_duplicates, plain
 from studio.data.formats import Mapping as ColumnMapping
+from studio.data.markup_text import (
+    BOILERPLATE_HINT,
+    CONTROL_HINT,
+    HTML_HINT,
+    SPECIAL_HINT,
+    has_boilerplate,
+    has_control,
+    has_html,
+    has_no_input,
+    has_special_tokens,
+    is_placeholder,
+)
 from studio.data.problems import ProblemKind, RowProblem, type_name
-from studio.data.records import Record
-from studio.data.sensitive import EMAIL_HINT, SECRET_HINT, has_email, has_secret
+from studio.data.records import Messages, Passage, Preference, Record, record_sides
+from studio.data.sensitive import (
+    ADDRESS_HINT,
+    CARD_HINT,
+    EMAIL_HINT,
+    ID_HINT,
+    PHONE_HINT,
+    SECRET_HINT,
+    has_address,
+    has_card,
+    has_email,
+    has_id,
+    has_phone,
+    has_secret,
+)
 from studio.data.tables import Row
 from studio.data.tokens import Lengths
+from studio.data.tool_calls import bad_calls
 from studio.data.views import View
 from studio.messages import translate
 
@@ -30,6 +56,7 @@ Converted = Sequence[tuple[int, Record | RowProblem]]
 EXAMPLES = 10
 FEW_ROWS = 20
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d+)*|\.\d+)([eE][+-]?\d+)?%?")
+_FIXES: Mapping[str, Fix] = {fix: fix for fix in FIXES}
 _ORDER: Mapping[Severity, int] = {"error": 0, "warning": 1, "info": 2}
 
 
@@ -85,49 +112,95 @@ class RowCheck(NamedTuple):
 
     name: str
     severity: Severity
-    fix: Fix | None
+    fix: str
     test: Callable[[View], bool]
     hint: str | None = None
 
 
+def near_blank(row: View) -> bool:
+    """A question or an answer of punctuation only, or that holds the place of one: "...", N/A, 特になし."""
+    if isinstance(row.record, RowProblem):
+        return False
+    return (0 < len(row.answer) < 40 and (is_placeholder(row.answer) or _is_void(row.answer))) or (
+        0 < len(row.prompt) < 40 and _is_void(row.prompt)
+    )
+
+
+def _is_void(text: str) -> bool:
+    return not any(c.isalnum() or category(c)[0] == "S" for c in text)
+
+
+def boilerplate(row: View) -> bool:
+    """An answer in which the model speaks of itself as one, or <noinput> and the like anywhere."""
+    return has_boilerplate(row.answer) or has_no_input(row.text)
+
+
+def bad_roles(row: View) -> bool:
+    """Turns out of order: a system turn later than first, twice the same speaker, an answer before any question."""
+    if isinstance(row.record, RowProblem | Passage):
+        return False
+    return any(map(_out_of_order, record_sides(row.record)))
+
+
+_NEXT = {
+    "": ("system", "user"), "system": ("user",), "user": ("assistant",), "assistant": ("user", "tool"),
+    "tool": ("tool", "assistant"),
+}  # fmt: skip
+
+
+def _out_of_order(turns: Messages) -> bool:
+    before = ""
+    for turn in turns:
+        if turn.role not in _NEXT.get(before, ()):
+            return True
+        before = turn.role
+    return False
+
+
+def bad_tool_calls(row: View) -> bool:
+    """A call of a function that is not offered, or whose arguments do not fit its schema."""
+    return not isinstance(row.record, RowProblem) and next(bad_calls(row.record), None) is not None
+
+
+def equal_pair(row: View) -> bool:
+    """A preference between two answers that say the same."""
+    return isinstance(row.record, Preference) and plain(row.answer) == plain(row.other)
+
+
 ROW_CHECKS: tuple[RowCheck, ...] = (
+    RowCheck("near_blank", "warning", "drop_boilerplate", near_blank),
     RowCheck("secret", "warning", "mask_secrets", lambda row: has_secret(row.text), SECRET_HINT),
+    RowCheck("card", "warning", "mask_cards", lambda row: has_card(row.text), CARD_HINT),
+    RowCheck("personal_id", "warning", "mask_ids", lambda row: has_id(row.text), ID_HINT),
     RowCheck("email", "warning", "mask_emails", lambda row: has_email(row.text), EMAIL_HINT),
+    RowCheck("phone", "warning", "mask_phones", lambda row: has_phone(row.text), PHONE_HINT),
+    RowCheck("address", "warning", "mask_addresses", lambda row: has_address(row.text), ADDRESS_HINT),
     RowCheck("broken_text", "warning", "repair_text", lambda row: is_mendable(row.text), MENDABLE_HINT),
     RowCheck("unreadable_text", "warning", "drop_unreadable", lambda row: is_unreadable(row.text), UNREADABLE_HINT),
+    RowCheck("control", "warning", "strip_control", lambda row: has_control(row.text), CONTROL_HINT),
+    RowCheck("html", "warning", "strip_html", lambda row: has_html(row.text), HTML_HINT),
+    RowCheck(
+        "special_tokens", "warning", "escape_special_tokens", lambda row: has_special_tokens(row.text), SPECIAL_HINT
+    ),
+    RowCheck("boilerplate", "warning", "drop_boilerplate", boilerplate, BOILERPLATE_HINT),
+    RowCheck("bad_roles", "warning", "drop_bad_roles", bad_roles),
+    RowCheck("bad_tool_calls", "warning", "drop_bad_tool_calls", bad_tool_calls),
+    RowCheck("equal_pair", "error", "drop_equal_pair", equal_pair),
 )
 
 # Rows that cannot be used: finding -> the kinds of problem it tells, and its fix.
-PROBLEMS: Mapping[str, tuple[tuple[ProblemKind, ...], Fix]] = {
-    "blank": (BLANK, "drop_blank"),
+PROBLEMS: Mapping[str, tuple[tuple[ProblemKind, ...], str]] = {
+    "blank": ((*BLANK, "blank_text"), "drop_blank"),
     "wrong_type": (("wrong_type",), "to_text"),
     "ends_without_answer": (("ends_without_answer",), "trim_turns"),
     "unknown_role": (("unknown_role",), "drop_unusable"),
+    "broken_tool_calls": (("bad_tools", "bad_tool_call"), "drop_bad_tool_calls"),
     "unusable": (UNUSABLE, "drop_unusable"),
 }
-PROBLEM_OF: Mapping[ProblemKind, str] = {kind: name for name, (kinds, _) in PROBLEMS.items() for kind in kinds}
-
-
-# Findings that take all rows
-
-
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """The numbers of all rows, one value per row. `usable`: the row is a training record; where it is not, lengths
-    and hashes are 0. `kinds`: what the cells of the other columns are, as places in `KINDS`.
-    """
-
-    options: CheckOptions
-    mapping: ColumnMapping
-    measured: Sequence[Lengths]
-    ids: np.ndarray
-    usable: np.ndarray
-    prompt_chars: np.ndarray
-    answer_chars: np.ndarray
-    record_hash: np.ndarray
-    prompt_hash: np.ndarray
-    answer_hash: np.ndarray
-    kinds: Mapping[str, np.ndarray]
+PROBLEM_OF: Mapping[ProblemKind, str] = {
+    **dict.fromkeys(get_args(ProblemKind), "unusable"),
+    **{kind: name for name, (kinds, _) in PROBLEMS.items() for kind in kinds},
+}
 
 
 class Found(NamedTuple):
@@ -136,56 +209,8 @@ class Found(NamedTuple):
     name: str
     ids: Sequence[int] | np.ndarray
     severity: Severity
-    fix: Fix | None
+    fix: str | None
     values: Mapping[str, Any] = {}
-
-
-def lost(whole: Whole) -> Iterator[Found]:
-    """Rows of whose answer nothing is left after cutting."""
-    rows = [m.row_id for m in whole.measured if m.lost]
-    yield Found("lost", rows, "error", "drop_lost", {"max_length": whole.options.max_length})
-
-
-def refused(whole: Whole) -> Iterator[Found]:
-    """Rows that the model's template does not take."""
-    rows = [m for m in whole.measured if m.refused is not None]
-    reason = rows[0].refused if rows else ""
-    yield Found("refused", [m.row_id for m in rows], "error", "drop_refused", {"reason": reason})
-
-
-def too_long(whole: Whole) -> Iterator[Found]:
-    """Rows whose answer is cut off at the end."""
-    rows = [m.row_id for m in whole.measured if m.truncated and not m.lost]
-    yield Found("too_long", rows, "warning", "drop_too_long", {"max_length": whole.options.max_length})
-
-
-def duplicate(whole: Whole) -> Iterator[Found]:
-    """Exact copies of earlier rows."""
-    copies = later_copies(whole.record_hash[whole.usable])
-    yield Found("duplicate", whole.ids[whole.usable][copies], "warning", "drop_duplicates")
-
-
-def odd_values(whole: Whole) -> Iterator[Found]:
-    """Other columns in which nearly all cells are numbers (or lists, ...), but a few are something else."""
-    for name, kinds in whole.kinds.items():
-        counts = np.bincount(kinds, minlength=len(KINDS))
-        present = int(counts[1:].sum())
-        usual = int(counts[1:].argmax()) + 1
-        if KINDS[usual] != "text" and present >= FEW_ROWS and counts[usual] >= 0.9 * present:
-            odd = whole.ids[(kinds != usual) & (kinds != 0)]
-            yield Found("odd_values", odd, "info", None, {"column": name, "type": KINDS[usual]})
-
-
-def few_rows(whole: Whole) -> Iterator[Found]:
-    """So few rows that nothing can be told from them."""
-    good = whole.ids[whole.usable]
-    if len(good) < FEW_ROWS:
-        yield Found("few_rows", good, "info", None, {"wanted": FEW_ROWS})
-
-
-SET_CHECKS: Mapping[str, Callable[[Whole], Iterator[Found]]] = {
-    check.__name__: check for check in (lost, refused, too_long, duplicate, odd_values, few_rows)
-}
 
 
 def findings_of(found: Iterable[Found], rows: int) -> tuple[Finding, ...]:
@@ -197,7 +222,7 @@ def findings_of(found: Iterable[Found], rows: int) -> tuple[Finding, ...]:
             len(item.ids) / rows,
             tuple(int(row) for row in item.ids[:EXAMPLES]),
             item.severity,
-            item.fix,
+            _FIXES.get(item.fix or ""),
             {"count": len(item.ids), **item.values, "rows": rows, "share": f"{len(item.ids) / rows:.1%}"},
         )
         for item in found
@@ -244,11 +269,13 @@ def find(
     return tuple(sorted(counted, key=lambda f: (_ORDER[f.severity], -f.count)))
 
 
-def _finding(name: str, rows: Iterable[int], severity: Severity, fix: Fix | None, **values: Any) -> Finding | None:
+def _finding(name: str, rows: Iterable[int], severity: Severity, fix: str | None, **values: Any) -> Finding | None:
     ids = tuple(rows)
     if not ids:
         return None
-    return Finding(f"finding.{name}", len(ids), 0.0, ids[:EXAMPLES], severity, fix, {"count": len(ids), **values})
+    return Finding(
+        f"finding.{name}", len(ids), 0.0, ids[:EXAMPLES], severity, _FIXES.get(fix or ""), {"count": len(ids), **values}
+    )
 
 
 def _shared(finding: Finding, rows: int) -> Finding:

@@ -64,3 +64,16 @@ def later_copies(hashes: np.ndarray) -> np.ndarray:
     order = np.argsort(hashes, kind="stable")
     same = hashes[order][1:] == hashes[order][:-1]
     return np.sort(order[1:][same])
+
+
+def groups_that_differ(hashes: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Whether each place shares its hash with a place of another value."""
+    order = np.argsort(hashes, kind="stable")
+    if not len(order):
+        return np.zeros(0, bool)
+    starts = np.flatnonzero(np.r_[True, hashes[order][1:] != hashes[order][:-1]])
+    ordered = values[order]
+    differ = np.minimum.reduceat(ordered, starts) != np.maximum.reduceat(ordered, starts)
+    found = np.zeros(len(hashes), bool)
+    found[order] = np.repeat(differ, np.diff(np.r_[starts, len(order)]))
+    return found

@@ -50,7 +50,6 @@ _WORDS = {
 }  # fmt: skip
 _PROFILES = {language: frozenset(words.split()) for language, words in _WORDS.items()}
 _ENGLISH = _PROFILES["en"]
-_STRIP = ".,;:!?\"'()[]“”’…¿¡"
 
 
 def language_of(text: str) -> str:
@@ -105,7 +104,7 @@ def _wide(sample: str, script: int, count: np.ndarray) -> str:
 
 
 def _latin(sample: str) -> int:
-    words = {word.strip(_STRIP) for word in sample.lower().split()}
+    words = set(sample.lower().split())
     english = len(words & _ENGLISH)
     if english >= 5:
         return 1

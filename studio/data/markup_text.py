@@ -9,12 +9,10 @@ import re
 # Control characters but tab and line ends; invisible marks that no script needs: zero-width space and joiners of
 # words, byte order marks, overrides of the writing direction. Joiners within emoji and Persian stay.
 CONTROL_HINT = (
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x{84}\x{86}-\x{9f}\x{200b}\x{2060}\x{feff}\x{202a}-\x{202e}\x{2066}-\x{2069}"
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x{200b}\x{2060}\x{feff}\x{202a}-\x{202e}\x{2066}-\x{2069}"
     r"\x{fffe}\x{ffff}]"
 )
-_CONTROL = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069\ufffe\uffff]"
-)
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
 
 
 def has_control(text: str) -> bool:
@@ -118,8 +116,13 @@ def is_placeholder(answer: str) -> bool:
 
 
 def has_boilerplate(answer: str) -> bool:
-    """Whether the answer speaks of itself as a model, or holds <noinput> and the like."""
-    return _PHRASE.search(answer) is not None or _NO_INPUT.search(answer) is not None
+    """Whether the answer speaks of itself as a model."""
+    return _PHRASE.search(answer) is not None
+
+
+def has_no_input(text: str) -> bool:
+    """Whether a <noinput> or <nooutput> was left in it."""
+    return _NO_INPUT.search(text) is not None
 
 
 # Answers that stop in the middle of a sentence

@@ -15,8 +15,10 @@ from studio.data.cells import cell_kinds, holds
 from studio.data.checks import PROBLEM_OF, ROW_CHECKS, CheckOptions
 from studio.data.duplicates import prompt_hash, record_hash, text_hash
 from studio.data.formats import Mapping as ColumnMapping
+from studio.data.languages import languages_of
+from studio.data.markup_text import ending
 from studio.data.problems import RowProblem
-from studio.data.records import record_sides
+from studio.data.records import Passage, Rated, record_sides
 from studio.data.tables import Row, Table
 from studio.data.views import View, view_of
 
@@ -39,8 +41,13 @@ class Part:
     record_hash: np.ndarray
     prompt_hash: np.ndarray
     answer_hash: np.ndarray
-    language: np.ndarray
+    other_chars: np.ndarray
+    prompt_language: np.ndarray
+    answer_language: np.ndarray
+    ending: np.ndarray
+    json: np.ndarray
     label: np.ndarray
+    split: np.ndarray
     source: pa.Array | None
     hits: dict[str, np.ndarray]
     told: dict[str, tuple[list[str], list[str]]]
@@ -116,8 +123,13 @@ def check_rows(
         record_hash=np.fromiter((record_hash(view.record) for view in views), np.uint64, len(views)),
         prompt_hash=np.fromiter((prompt_hash(view.record) for view in views), np.uint64, len(views)),
         answer_hash=np.fromiter((text_hash(view.answer) for view in views), np.uint64, len(views)),
-        language=np.zeros(len(views), np.uint8),
-        label=np.full(len(views), -1, np.int8),
+        other_chars=np.fromiter((len(view.other) for view in views), np.int64, len(views)),
+        prompt_language=languages_of([_last_question(view) for view in views]),
+        answer_language=languages_of([view.answer for view in views]),
+        ending=np.fromiter((ending(view.answer) for view in views), np.uint8, len(views)),
+        json=np.fromiter((_json_kind(view.answer) for view in views), np.uint8, len(views)),
+        label=np.fromiter((_label(view) for view in views), np.int8, len(views)),
+        split=_splits((stored or {}).get("split"), len(views)),
         source=source[1] if source and source[0] == "text" else None,
         hits={**_problem_rows(views, options), **_hits(views, ids, options)},
         told=_told(views),
@@ -129,6 +141,36 @@ def check_rows(
 
 def _turns(view: View) -> int:
     return 0 if isinstance(view.record, RowProblem) else len(record_sides(view.record)[0])
+
+
+def _last_question(view: View) -> str:
+    if isinstance(view.record, RowProblem | Passage) or not view.record.prompt:
+        return ""
+    return view.record.prompt[-1].content
+
+
+def _json_kind(answer: str) -> int:
+    """0: does not begin like JSON; 1: is JSON; 2: begins like it, and is none."""
+    if answer.lstrip()[:1] not in ("{", "["):
+        return 0
+    try:
+        orjson.loads(answer)
+    except orjson.JSONDecodeError:
+        return 2
+    return 1
+
+
+def _label(view: View) -> int:
+    return int(view.record.label) if isinstance(view.record, Rated) else -1
+
+
+def _splits(stored: tuple[str, pa.Array] | None, rows: int) -> np.ndarray:
+    """1 where a column `split` says train, 2 where it says validation or test."""
+    made = np.zeros(rows, np.uint8)
+    if stored is not None and stored[0] == "text":
+        made[holds(stored[1], "(?i)^train(?:ing)?$")] = 1
+        made[holds(stored[1], "(?i)^(?:validation|valid|val|dev|test|eval|evaluation)$")] = 2
+    return made
 
 
 def _hits(views: Sequence[View], ids: np.ndarray, options: CheckOptions) -> dict[str, np.ndarray]:

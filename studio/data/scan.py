@@ -16,10 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from studio.data.checks import PROBLEMS, ROW_CHECKS, SET_CHECKS, CheckOptions, Finding, Found, Whole, findings_of
+from studio.data.checks import PROBLEMS, ROW_CHECKS, CheckOptions, Finding, Found, findings_of
 from studio.data.formats import Mapping as ColumnMapping
+from studio.data.languages import LANGUAGES
 from studio.data.parts import Job, Part, check_rows, note
 from studio.data.scan_workers import spread
+from studio.data.set_checks import SET_CHECKS, Whole
 from studio.data.tables import Table
 from studio.data.tokens import Lengths
 from studio.errors import DataError, Stopped
@@ -129,12 +131,17 @@ def scan(
     return made
 
 
+_ARRAYS = (
+    "ids", "usable", "prompt_chars", "answer_chars", "other_chars", "record_hash", "prompt_hash", "answer_hash",
+    "prompt_language", "answer_language", "ending", "json", "label", "split",
+)  # fmt: skip
+
+
 def _whole(parts: Sequence[Part], mapping: ColumnMapping, options: CheckOptions, measured: Sequence[Lengths]) -> Whole:
-    names = ("ids", "usable", "prompt_chars", "answer_chars", "record_hash", "prompt_hash", "answer_hash")
-    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    columns = parts[0].kinds
-    kinds = {name: np.concatenate([part.kinds[name] for part in parts]) for name in columns}
-    return Whole(options=options, mapping=mapping, measured=measured, kinds=kinds, **arrays)
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
+    kinds = {name: np.concatenate([part.kinds[name] for part in parts]) for name in parts[0].kinds}
+    cluster = arrays["ids"]
+    return Whole(options=options, mapping=mapping, measured=measured, cluster=cluster, kinds=kinds, **arrays)
 
 
 def _found(parts: Sequence[Part], whole: Whole) -> Iterator[Found]:
@@ -161,7 +168,6 @@ def _hits(parts: Sequence[Part], name: str) -> np.ndarray:
 
 def _features(parts: Sequence[Part], whole: Whole) -> pa.Table:
     unusable = ~whole.usable
-    label = np.concatenate([part.label for part in parts])
     sources = [pa.nulls(len(p.ids), pa.large_string()) if p.source is None else p.source for p in parts]
     return pa.table(
         {
@@ -169,14 +175,20 @@ def _features(parts: Sequence[Part], whole: Whole) -> pa.Table:
             "prompt_chars": whole.prompt_chars,
             "answer_chars": whole.answer_chars,
             "turns": np.concatenate([part.turns for part in parts]),
-            "language": pa.nulls(len(whole.ids), pa.string()),
+            "language": _language(whole),
             "source": pa.chunked_array(sources),
-            "label": pa.array(label == 1, mask=label < 0),
+            "label": pa.array(whole.label == 1, mask=whole.label < 0),
             "record_hash": pa.array(whole.record_hash, mask=unusable),
             "prompt_hash": pa.array(whole.prompt_hash, mask=unusable),
-            "cluster": whole.ids,
+            "cluster": whole.cluster,
         }
     )
+
+
+def _language(whole: Whole) -> pa.Array:
+    """Of the answer, or of the question where the answer is too short to tell."""
+    place = np.where(whole.answer_language > 0, whole.answer_language, whole.prompt_language)
+    return pa.array(np.array(LANGUAGES, dtype=object)[place], pa.string(), mask=place == 0)
 
 
 def _one_by_one(job: Job, chunks: int, stop: Callable[[], bool] | None) -> Iterator[list[Part]]:

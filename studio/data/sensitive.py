@@ -89,9 +89,12 @@ def mask_emails(text: str) -> str:
 # Numbers
 
 _DASH = r"\-‐‑‒–−－ー"
-# Any run of digits with what is written between them: card, phone and ID numbers are all looked for in these.
-NUMBER_HINT = rf"\p{{Nd}}[\p{{Nd}} .(){_DASH}\x{{3000}}（）/]{{5,}}\p{{Nd}}"
-ID_HINT = rf"{NUMBER_HINT}|[A-Z]{{2}}[0-9]{{2}} ?[A-Z0-9]{{4}}"
+CARD_HINT = rf"\p{{Nd}}(?:[ {_DASH}]?\p{{Nd}}){{12}}"
+PHONE_HINT = rf"(?:\p{{Nd}}[ .(){_DASH}\x{{3000}}（）]{{0,3}}){{6}}\p{{Nd}}"
+ID_HINT = (
+    rf"\p{{Nd}}{{4}}[ {_DASH}]?\p{{Nd}}{{4}}[ {_DASH}]?\p{{Nd}}{{4}}|\p{{Nd}}{{3}}-\p{{Nd}}{{2}}-\p{{Nd}}{{4}}"
+    "|[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}"
+)
 _RUN = re.compile(rf"[+＋]?[(（]?\d[\d .(){_DASH}\u3000（）/]{{5,}}\d(?:\s?(?:x|ext\.?)\s?\d{{1,6}})?", re.IGNORECASE)
 _CARD = re.compile(rf"(?<![\d.,#{_DASH}])\d(?:[ {_DASH}]?\d){{12,18}}(?![\d{_DASH}]|[.,]\d)")
 PHONE_MASK = "[phone]"
