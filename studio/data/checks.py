@@ -101,6 +101,11 @@ class CheckOptions:
         """Whether the finding of this name (`duplicate`, not `finding.duplicate`) is to be made."""
         return name not in self.off and (not self.only or name in self.only)
 
+    @property
+    def compares(self) -> bool:
+        """Whether rows are compared with each other: what near duplicates cost."""
+        return self.near and (self.wants("near_duplicate") or self.wants("leak"))
+
 
 # Findings that one row alone decides
 

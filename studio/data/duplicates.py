@@ -59,11 +59,15 @@ def plain(text: str) -> str:
     return " ".join(folded.casefold().split())
 
 
+def first_copies(hashes: np.ndarray) -> np.ndarray:
+    """Of each place the first place of the same hash: its own if there is none before."""
+    _, first, place = np.unique(hashes, return_index=True, return_inverse=True)
+    return first[place]
+
+
 def later_copies(hashes: np.ndarray) -> np.ndarray:
     """Places whose hash stands at an earlier place too, in order."""
-    order = np.argsort(hashes, kind="stable")
-    same = hashes[order][1:] == hashes[order][:-1]
-    return np.sort(order[1:][same])
+    return np.flatnonzero(first_copies(hashes) != np.arange(len(hashes)))
 
 
 def groups_that_differ(hashes: np.ndarray, values: np.ndarray) -> np.ndarray:

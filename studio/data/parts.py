@@ -1,7 +1,7 @@
 """One batch of rows -> the numbers that its checks tell. Runs in any process; holds no text when it is done."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,15 @@ from studio.data.cells import cell_kinds, holds
 from studio.data.checks import PROBLEM_OF, ROW_CHECKS, CheckOptions
 from studio.data.duplicates import prompt_hash, record_hash, text_hash
 from studio.data.formats import Mapping as ColumnMapping
+from studio.data.formats import convert
 from studio.data.languages import languages_of
 from studio.data.markup_text import ending
+from studio.data.near_duplicates import grams_of, near_text
 from studio.data.problems import RowProblem
 from studio.data.records import Passage, Rated, record_sides
 from studio.data.tables import Row, Table
 from studio.data.views import View, view_of
+from studio.errors import Stopped
 
 BATCH = 8_192
 _DETAILS = 5
@@ -31,6 +34,7 @@ class Part:
     """What a batch of rows tells. Arrays have one value per row, as in `Whole`.
 
     `hits`: ids by finding, of those that one row alone decides. `told`: columns and first details of its problems.
+    `grams`: what near duplicates are found by, the places counted from the first row of this batch.
     """
 
     ids: np.ndarray
@@ -52,6 +56,7 @@ class Part:
     hits: dict[str, np.ndarray]
     told: dict[str, tuple[list[str], list[str]]]
     kinds: dict[str, np.ndarray]
+    grams: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,29 @@ class Job:
                 others = {name: (types[name], cells) for name, cells in stored.items()}
                 parts.append(check_rows(rows, self.mapping, self.options, others))
         return parts
+
+
+def near_texts(
+    table: Table, mapping: ColumnMapping, places: np.ndarray, stop: Callable[[], bool] | None = None
+) -> dict[int, str]:
+    """What is compared of the rows at these places (in order, from 0)."""
+    types = {column.name: column.type for column in table.columns}
+    texts: dict[int, str] = {}
+    begin = 0
+    with pq.ParquetFile(table.path) as file:
+        for batch in file.iter_batches(batch_size=BATCH):
+            low, high = np.searchsorted(places, [begin, begin + batch.num_rows])
+            wanted = places[low:high]
+            if stop and stop():
+                raise Stopped("error.stopped")
+            if len(wanted):
+                taken = batch.take(pa.array(wanted - begin))
+                stored = dict(zip(types, taken.columns[1:], strict=True))
+                rows = _rows(taken.columns[0].to_pylist(), stored, types, mapping)
+                for place, row in zip(wanted.tolist(), rows, strict=True):
+                    texts[place] = near_text(convert(row, mapping))
+            begin += batch.num_rows
+    return texts
 
 
 def _rows(
@@ -136,6 +164,7 @@ def check_rows(
         kinds={name: cell_kinds(cells, kind) for name, (kind, cells) in others.items()}
         if options.wants("odd_values")
         else {},
+        grams=grams_of([near_text(view.record) for view in views]) if options.compares else grams_of([]),
     )
 
 

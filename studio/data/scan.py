@@ -17,9 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from studio.data.checks import PROBLEMS, ROW_CHECKS, CheckOptions, Finding, Found, findings_of
+from studio.data.duplicates import first_copies
 from studio.data.formats import Mapping as ColumnMapping
 from studio.data.languages import LANGUAGES
-from studio.data.parts import Job, Part, check_rows, note
+from studio.data.near_duplicates import Clusters, join_near, pairs_of
+from studio.data.parts import Job, Part, check_rows, near_texts, note
 from studio.data.scan_workers import spread
 from studio.data.set_checks import SET_CHECKS, Whole
 from studio.data.tables import Table
@@ -116,9 +118,10 @@ def scan(
     for done, part in enumerate(checked, 1):
         parts += part
         if progress:
-            progress(0.9 * done / chunks)
+            progress((_CHECKED if options.compares else 1.0) * done / chunks * 0.99)
     parts = parts or [check_rows([], mapping, options)]
-    whole = _whole(parts, mapping, options, measured)
+    cluster = _clusters(parts, table, mapping, options, progress, stop)
+    whole = _whole(parts, mapping, options, measured, cluster)
     found = [item for item in _found(parts, whole) if len(item.ids)]
     rows: dict[str, np.ndarray] = {}
     for item in found:
@@ -131,17 +134,62 @@ def scan(
     return made
 
 
+# Share of the work done when all rows are checked and pairs are to be compared; pairs between two looks at the clock.
+_CHECKED = 0.6
+_WATCH = 2_000
 _ARRAYS = (
     "ids", "usable", "prompt_chars", "answer_chars", "other_chars", "record_hash", "prompt_hash", "answer_hash",
     "prompt_language", "answer_language", "ending", "json", "label", "split",
 )  # fmt: skip
 
 
-def _whole(parts: Sequence[Part], mapping: ColumnMapping, options: CheckOptions, measured: Sequence[Lengths]) -> Whole:
+def _whole(
+    parts: Sequence[Part],
+    mapping: ColumnMapping,
+    options: CheckOptions,
+    measured: Sequence[Lengths],
+    cluster: np.ndarray,
+) -> Whole:
     arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
     kinds = {name: np.concatenate([part.kinds[name] for part in parts]) for name in parts[0].kinds}
-    cluster = arrays["ids"]
     return Whole(options=options, mapping=mapping, measured=measured, cluster=cluster, kinds=kinds, **arrays)
+
+
+def _clusters(
+    parts: Sequence[Part],
+    table: Table,
+    mapping: ColumnMapping,
+    options: CheckOptions,
+    progress: Callable[[float], None] | None,
+    stop: Callable[[], bool] | None,
+) -> np.ndarray:
+    """The smallest id of the rows that each row is an exact or a near duplicate of: its own if of none."""
+    ids = np.concatenate([part.ids for part in parts])
+    first = first_copies(np.concatenate([part.record_hash for part in parts]))
+    first = np.where(np.concatenate([part.usable for part in parts]), first, np.arange(len(ids)))
+    clusters = Clusters(len(ids))
+    if options.compares:
+        starts = np.cumsum([0, *(len(part.ids) for part in parts)])[:-1].astype(np.uint64)
+        grams = np.concatenate([part.grams + start for part, start in zip(parts, starts, strict=True)])
+        place = grams & np.uint64(0xFFFFFFFF)
+        pairs = pairs_of(grams[first[place] == place])  # exact copies need no second look
+        texts = near_texts(table, mapping, np.unique(pairs), stop)
+        join_near(clusters, _watched(pairs, progress, stop), texts, options.near_threshold)
+    roots = clusters.roots()[first]
+    smallest = np.full(len(ids), np.iinfo(np.int64).max)
+    np.minimum.at(smallest, roots, ids)
+    return smallest[roots]
+
+
+def _watched(
+    pairs: np.ndarray, progress: Callable[[float], None] | None, stop: Callable[[], bool] | None
+) -> Iterator[tuple[int, int]]:
+    for begin in range(0, len(pairs), _WATCH):
+        if stop and stop():
+            raise Stopped("error.stopped")
+        if progress:
+            progress(_CHECKED + (0.99 - _CHECKED) * begin / len(pairs))
+        yield from pairs[begin : begin + _WATCH].tolist()
 
 
 def _found(parts: Sequence[Part], whole: Whole) -> Iterator[Found]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from studio.data.cells import KINDS
 from studio.data.checks import FEW_ROWS, CheckOptions, Found
@@ -235,3 +236,11 @@ SET_CHECKS: Mapping[str, Callable[[Whole], Iterator[Found]]] = {
         few_for_method,
     )
 }  # fmt: skip
+
+
+def leaks(train_ids: np.ndarray, other_ids: np.ndarray, features: pa.Table) -> np.ndarray:
+    """Those of `other_ids` whose row equals or nearly equals a training row, by the features of a scan."""
+    ids, cluster = features["id"].to_numpy(), features["cluster"].to_numpy()
+    train = np.isin(ids, train_ids)
+    known = np.isin(cluster, cluster[train]) & ~train
+    return np.asarray(other_ids)[np.isin(other_ids, ids[known])]
