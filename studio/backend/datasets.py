@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from studio.backend.engine import load_engine
-from studio.data.checks import Finding, find
+from studio.data.checks import CheckOptions, Finding
 from studio.data.cleaning import FIXES, CleanReport, CleanSpec, CleanStep, Fix, RowChange, clean
 from studio.data.formats import Mapping, convert, mapping_problems, recognise, turn_keys
 from studio.data.histogram import Histogram, histogram
 from studio.data.problems import RowProblem
 from studio.data.records import Conversation, Message, Record, as_conversation
 from studio.data.samples import SampleCard, list_samples
+from studio.data.scan import scan
 from studio.data.sources import LeftOut, read_source
 from studio.data.splits import Split, SplitSpec, split
 from studio.data.tables import Cells, Column, Note, Row, Table, write_table
@@ -304,8 +305,8 @@ class Datasets:
 
     def _find(self, version: str, mapping: Mapping, model: str | None, max_length: int) -> tuple[Finding, ...]:
         measured = self._lengths(version, mapping, model, max_length, "answer") if model else ()
-        converted = self._records(version, mapping)
-        return find(self._rows(version), mapping, converted, measured, max_length)
+        options = CheckOptions(max_length=max_length)
+        return scan(self.table(version), mapping, options, measured=measured).findings
 
     def findings(self, version: str, model: str | None = "starter", max_length: int = 256) -> tuple[Finding, ...]:
         """What would spoil training with this model, worst first; without a model, all but what its tokens tell."""
