@@ -11,11 +11,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from studio.backend.engine import load_engine
 from studio.data.changes import RowChange, changed_rows, count_changed_rows, read_changes
-from studio.data.checks import Finding, find
+from studio.data.checks import CheckOptions, Finding
 from studio.data.cleaning import CHANGES_FILE, TABLE_FILE, CleanReport, Surroundings, clean
 from studio.data.formats import Mapping, convert, mapping_notes, mapping_problems, recognise
 from studio.data.histogram import Histogram, histogram
@@ -25,6 +27,7 @@ from studio.data.problems import RowProblem
 from studio.data.recipe import LENGTH_FIXES, CleanSpec, Fix, make_step
 from studio.data.records import Conversation, Message, Record, as_conversation
 from studio.data.samples import SampleCard, list_samples
+from studio.data.scan import scan
 from studio.data.sources import LeftOut, read_source
 from studio.data.splits import Split, SplitSpec, split
 from studio.data.tables import Cells, Column, Note, Row, Table
@@ -316,8 +319,8 @@ class Datasets:
 
     def _find(self, version: str, mapping: Mapping, model: str | None, max_length: int) -> tuple[Finding, ...]:
         measured = self._lengths(version, mapping, model, max_length, "answer") if model else ()
-        converted = self._records(version, mapping)
-        return find(self._rows(version), mapping, converted, measured, max_length)
+        options = CheckOptions(max_length=max_length)
+        return scan(self.table(version), mapping, options, measured=measured).findings
 
     def findings(self, version: str, model: str | None = "starter", max_length: int = 256) -> tuple[Finding, ...]:
         """What would spoil training with this model, worst first; without a model, all but what its tokens tell."""
@@ -462,7 +465,15 @@ class Datasets:
 
     def _split(self, version: str, mapping: Mapping, spec: SplitSpec) -> Split:
         rows = self.conversations(version, mapping)[0]
-        return split(rows, spec, strata=self._strata(version, rows, spec.stratify))
+        clusters = self._clusters(version, mapping, rows) if spec.group_near_duplicates else None
+        return split(rows, spec, clusters, self._strata(version, rows, spec.stratify))
+
+    def _clusters(self, version: str, mapping: Mapping, rows: Sequence[tuple[int, Conversation]]) -> NDArray[np.int64]:
+        """The cluster of near duplicates that each row is of."""
+        options = CheckOptions(only=frozenset({"near_duplicate"}))
+        features = scan(self.table(version), mapping, options).features
+        places = np.searchsorted(features["id"].to_numpy(), [row_id for row_id, _ in rows])
+        return features["cluster"].to_numpy()[places]
 
     def _strata(self, version: str, rows: Sequence[tuple[int, Conversation]], column: str | None) -> list[Any] | None:
         if column is None:

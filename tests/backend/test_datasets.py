@@ -60,13 +60,15 @@ def test_open_look_clean_and_go_back(datasets: Datasets, tmp_path: Path) -> None
     assert datasets.count(first.id, "質問2") == 11
     assert datasets.cells(first.id, 0, 1)[0].texts == ("質問0", "answer 0")
     found = {f.key: f for f in datasets.findings(first.id)}
-    assert {key: f.count for key, f in found.items()} == {"finding.blank": 1, "finding.duplicate": 1}
+    assert {key: f.count for key, f in found.items()} == {
+        "finding.blank": 1, "finding.duplicate": 1, "finding.few_for_method": 31,
+    }  # fmt: skip
 
     second = datasets.fix(first.id, ["drop_blank", "drop_duplicates"])
     assert (second.number, second.parent, second.rows, second.dataset) == (2, first.id, 30, first.dataset)
     assert second.report is not None
     assert [(s.fix, s.dropped) for s in second.report.steps] == [("drop_blank", 1), ("drop_duplicates", 1)]
-    assert datasets.findings(second.id) == ()
+    assert [f.key for f in datasets.findings(second.id)] == ["finding.few_for_method"]
     diff = datasets.diff(second.id)
     assert [(d.row_id, d.fixes, d.after) for d in diff] == [
         (31, ("drop_blank",), None),
@@ -111,12 +113,10 @@ def test_changed_cells_show_before_and_after(datasets: Datasets, tmp_path: Path)
 def test_the_model_decides_what_is_too_long(datasets: Datasets, tmp_path: Path) -> None:
     rows = [*GOOD, {"question": "q", "answer": "long " * 30}, {"question": "q " * 60, "answer": "late"}]
     first = imported(datasets, tmp_path, rows)
-    assert {f.key: f.examples for f in datasets.findings(first.id, max_length=64)} == {
-        "finding.lost": (32,),
-        "finding.too_long": (31,),
-    }
-    assert datasets.findings(first.id, model=None) == ()
-    assert datasets.findings(first.id, max_length=512) == ()
+    found = {f.key: f.examples for f in datasets.findings(first.id, max_length=64) if f.severity != "info"}
+    assert found == {"finding.lost": (32,), "finding.too_long": (31,)}
+    assert {f.severity for f in datasets.findings(first.id, model=None)} == {"info"}
+    assert {f.severity for f in datasets.findings(first.id, max_length=512)} == {"info"}
     shorter = datasets.fix(first.id, ["drop_too_long"], max_length=64)
     assert (shorter.rows, [d.row_id for d in datasets.diff(shorter.id)]) == (31, [31])
     assert datasets.fix(shorter.id, ["drop_lost"], max_length=64).rows == 30
@@ -201,7 +201,8 @@ def test_one_row(datasets: Datasets, tmp_path: Path) -> None:
 def test_a_cell_of_five_megabytes(datasets: Datasets, tmp_path: Path) -> None:
     version = imported(datasets, tmp_path, [*GOOD, {"question": "y", "answer": "長い話" * 560_000}])
     assert all(len(text) <= 301 for row in datasets.cells(version.id, 0, 50) for text in row.texts)
-    assert datasets.findings(version.id, model=None) == ()
+    found = {f.key: f.examples for f in datasets.findings(version.id, model=None) if f.fix or f.count < 31}
+    assert found == {"finding.length_outlier": (31,)}
     view = datasets.view_row(version.id, 31)
     assert (view.truncated, view.answer_tokens) == (True, 560_000 * 9 + 1)
     assert sum(len(s.text) for s in view.spans) < 5_000
@@ -286,10 +287,13 @@ def test_samples_open_once_and_hold_what_their_cards_say(datasets: Datasets) -> 
             "secret": 2,
             "email": 3,
             "odd_values": 1,
+            "length_outlier": 1,
         }
         fixes = [f.fix for f in datasets.findings(version.id, model=None) if f.fix]
         clean = datasets.fix(version.id, fixes)
-        assert {f.key for f in datasets.findings(clean.id, model=None)} <= {"finding.odd_values", "finding.duplicate"}
+        assert {f.key for f in datasets.findings(clean.id, model=None)} <= {
+            "finding.odd_values", "finding.duplicate", "finding.length_outlier",
+        }  # fmt: skip
 
 
 def test_real_japanese_dialogues(datasets: Datasets, shared: Path) -> None:
@@ -387,3 +391,27 @@ def test_strata_and_test_rows(datasets: Datasets, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         datasets.split(version.id, SplitSpec(stratify="nope"))
     assert "kind" in caught.value.message("ja")
+
+
+def test_near_duplicates_stay_on_one_side(datasets: Datasets, tmp_path: Path) -> None:
+    words = ("amber", "basil", "cedar", "delta", "ember", "fjord", "grove", "heron", "iris", "juniper", "kelp", "lotus")
+    rows = []
+    for i in range(40):
+        told = " ".join(words[(i * 7 + j * (i % 5 + 1)) % 12] + str(i * j) for j in range(12))
+        rows += [
+            {"question": f"Tell me tale {i}.", "answer": told},
+            {"question": f"Tell me tale {i}!", "answer": told + "."},
+        ]
+    version = imported(datasets, tmp_path, rows)
+    alone, together = (
+        datasets.split(version.id, SplitSpec(validation_share=0.3, group_near_duplicates=group))
+        for group in (False, True)
+    )
+
+    def torn(ids: Any) -> int:
+        chosen = {int(i) for i in ids}
+        return sum((i in chosen) != (i + 1 in chosen) for i in range(1, 80, 2))
+
+    assert torn(alone.validation) > 0
+    assert torn(together.validation) == 0
+    assert len(together.validation) == 24

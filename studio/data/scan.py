@@ -1,0 +1,246 @@
+"""All checks over a table, in batches on several processes: findings, the rows of each, and features of every row.
+
+Memory holds the numbers of every row, never their texts. Where a table is small one process does it all, for a
+second one costs about a second to start.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from studio.data.checks import PROBLEMS, ROW_CHECKS, CheckOptions, Finding, Found, findings_of
+from studio.data.duplicates import first_copies
+from studio.data.formats import Mapping as ColumnMapping
+from studio.data.languages import LANGUAGES
+from studio.data.near_duplicates import Clusters, join_near, pairs_of
+from studio.data.parts import Job, Part, check_rows, near_texts, note
+from studio.data.scan_workers import spread
+from studio.data.set_checks import SET_CHECKS, Whole
+from studio.data.tables import Table
+from studio.data.tokens import Lengths
+from studio.errors import DataError, Stopped
+
+# Below this, starting processes costs more than they save (measured: 0.9 s to start, 30 000 rows/s each).
+SMALL = 20_000
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What the checks found. `features`: one row per table row, in its order.
+
+    id, prompt_chars, answer_chars, turns, language (ISO 639-1; null: none), source, label, record_hash and
+    prompt_hash (null where the row is no training record), and cluster: the smallest id of the rows that are near
+    duplicates of each other.
+    """
+
+    findings: tuple[Finding, ...]
+    features: pa.Table
+    found: Mapping[str, np.ndarray]
+
+    def rows(self, key: str) -> np.ndarray:
+        """Ids of all rows of a finding, in order; none where it was not found. `key` as in `Finding.key`."""
+        return self.found.get(key, np.zeros(0, np.int64))
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the findings that were made."""
+        return tuple(dict.fromkeys(finding.key for finding in self.findings))
+
+    def save(self, folder: Path) -> None:
+        """Write `findings.json`, `rows.parquet` and `features.parquet` into the folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        names = [key for key, ids in self.found.items() for _ in range(len(ids))]
+        ids = np.concatenate([np.zeros(0, np.int64), *self.found.values()])
+        rows = pa.table({"key": pa.array(names, pa.string()).dictionary_encode(), "id": pa.array(ids, pa.int64())})
+        _write(folder / "rows.parquet", rows)
+        _write(folder / "features.parquet", self.features)
+        partial = folder / "findings.json.partial"
+        partial.write_text(json.dumps([_dumped(f) for f in self.findings], ensure_ascii=False), encoding="utf-8")
+        os.replace(partial, folder / "findings.json")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Scan":
+        """What `save` wrote. Raises DataError when it is not whole."""
+        try:
+            dumped = json.loads((folder / "findings.json").read_text(encoding="utf-8"))
+            rows = pq.read_table(folder / "rows.parquet")
+            features = pq.read_table(folder / "features.parquet")
+        except (OSError, ValueError, pa.ArrowInvalid) as error:
+            raise DataError("error.scan.unreadable", folder=folder.name) from error
+        keys = np.array(rows["key"].to_pylist(), dtype=object)
+        ids = rows["id"].to_numpy()
+        found = {key: ids[keys == key] for key in dict.fromkeys(keys.tolist())}
+        findings = tuple(Finding(**{**item, "examples": tuple(item["examples"])}) for item in dumped)
+        return cls(findings, features, found)
+
+
+def _dumped(finding: Finding) -> dict[str, Any]:
+    return {
+        "key": finding.key, "count": finding.count, "share": finding.share, "examples": list(finding.examples),
+        "severity": finding.severity, "fix": finding.fix, "values": dict(finding.values),
+    }  # fmt: skip
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    pq.write_table(table, partial, compression="zstd", compression_level=1)
+    os.replace(partial, path)
+
+
+def scan(
+    table: Table,
+    mapping: ColumnMapping,
+    options: CheckOptions,
+    *,
+    measured: Sequence[Lengths] = (),
+    workers: int = 2,
+    progress: Callable[[float], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Scan:
+    """Check every row. `measured`: token counts, empty without a model. `progress` is told shares from 0 to 1.
+
+    Raises Stopped soon after `stop` says so.
+    """
+    job = Job(table.path, mapping, options)
+    with pq.ParquetFile(table.path) as file:
+        chunks = file.metadata.num_row_groups
+    many = workers > 1 and chunks > 1 and table.rows >= SMALL
+    parts: list[Part] = []
+    checked = spread(job, chunks, min(workers, chunks), stop) if many else _one_by_one(job, chunks, stop)
+    for done, part in enumerate(checked, 1):
+        parts += part
+        if progress:
+            progress((_CHECKED if options.compares else 1.0) * done / chunks * 0.99)
+    parts = parts or [check_rows([], mapping, options)]
+    cluster = _clusters(parts, table, mapping, options, progress, stop)
+    whole = _whole(parts, mapping, options, measured, cluster)
+    found = [item for item in _found(parts, whole) if len(item.ids)]
+    rows: dict[str, np.ndarray] = {}
+    for item in found:
+        ids = np.asarray(item.ids, np.int64)
+        key = f"finding.{item.name}"
+        rows[key] = np.concatenate([rows[key], ids]) if key in rows else ids
+    made = Scan(findings_of(found, len(whole.ids)), _features(parts, whole), rows)
+    if progress:
+        progress(1.0)
+    return made
+
+
+# Share of the work done when all rows are checked and pairs are to be compared; pairs between two looks at the clock.
+_CHECKED = 0.6
+_WATCH = 2_000
+_ARRAYS = (
+    "ids", "usable", "prompt_chars", "answer_chars", "other_chars", "record_hash", "prompt_hash", "answer_hash",
+    "prompt_language", "answer_language", "ending", "json", "label", "split",
+)  # fmt: skip
+
+
+def _whole(
+    parts: Sequence[Part],
+    mapping: ColumnMapping,
+    options: CheckOptions,
+    measured: Sequence[Lengths],
+    cluster: np.ndarray,
+) -> Whole:
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
+    kinds = {name: np.concatenate([part.kinds[name] for part in parts]) for name in parts[0].kinds}
+    return Whole(options=options, mapping=mapping, measured=measured, cluster=cluster, kinds=kinds, **arrays)
+
+
+def _clusters(
+    parts: Sequence[Part],
+    table: Table,
+    mapping: ColumnMapping,
+    options: CheckOptions,
+    progress: Callable[[float], None] | None,
+    stop: Callable[[], bool] | None,
+) -> np.ndarray:
+    """The smallest id of the rows that each row is an exact or a near duplicate of: its own if of none."""
+    ids = np.concatenate([part.ids for part in parts])
+    first = first_copies(np.concatenate([part.record_hash for part in parts]))
+    first = np.where(np.concatenate([part.usable for part in parts]), first, np.arange(len(ids)))
+    clusters = Clusters(len(ids))
+    if options.compares:
+        starts = np.cumsum([0, *(len(part.ids) for part in parts)])[:-1].astype(np.uint64)
+        grams = np.concatenate([part.grams + start for part, start in zip(parts, starts, strict=True)])
+        place = grams & np.uint64(0xFFFFFFFF)
+        pairs = pairs_of(grams[first[place] == place])  # exact copies need no second look
+        texts = near_texts(table, mapping, np.unique(pairs), stop)
+        join_near(clusters, _watched(pairs, progress, stop), texts, options.near_threshold)
+    roots = clusters.roots()[first]
+    smallest = np.full(len(ids), np.iinfo(np.int64).max)
+    np.minimum.at(smallest, roots, ids)
+    return smallest[roots]
+
+
+def _watched(
+    pairs: np.ndarray, progress: Callable[[float], None] | None, stop: Callable[[], bool] | None
+) -> Iterator[tuple[int, int]]:
+    for begin in range(0, len(pairs), _WATCH):
+        if stop and stop():
+            raise Stopped("error.stopped")
+        if progress:
+            progress(_CHECKED + (0.99 - _CHECKED) * begin / len(pairs))
+        yield from pairs[begin : begin + _WATCH].tolist()
+
+
+def _found(parts: Sequence[Part], whole: Whole) -> Iterator[Found]:
+    options = whole.options
+    for name, (_, fix) in PROBLEMS.items():
+        columns: list[str] = []
+        details: list[str] = []
+        for part in parts:
+            for known, values in zip((columns, details), part.told.get(name, ((), ())), strict=True):
+                for value in values:
+                    note(known, value)
+        values = {"columns": ", ".join(columns), "details": ", ".join(details)}
+        yield Found(name, _hits(parts, name), "error", fix, values)
+    for check in ROW_CHECKS:
+        yield Found(check.name, _hits(parts, check.name), check.severity, check.fix)
+    for name, check in SET_CHECKS.items():
+        if options.wants(name):
+            yield from check(whole)
+
+
+def _hits(parts: Sequence[Part], name: str) -> np.ndarray:
+    return np.concatenate([np.zeros(0, np.int64), *(part.hits[name] for part in parts if name in part.hits)])
+
+
+def _features(parts: Sequence[Part], whole: Whole) -> pa.Table:
+    unusable = ~whole.usable
+    sources = [pa.nulls(len(p.ids), pa.large_string()) if p.source is None else p.source for p in parts]
+    return pa.table(
+        {
+            "id": whole.ids,
+            "prompt_chars": whole.prompt_chars,
+            "answer_chars": whole.answer_chars,
+            "turns": np.concatenate([part.turns for part in parts]),
+            "language": _language(whole),
+            "source": pa.chunked_array(sources),
+            "label": pa.array(whole.label == 1, mask=whole.label < 0),
+            "record_hash": pa.array(whole.record_hash, mask=unusable),
+            "prompt_hash": pa.array(whole.prompt_hash, mask=unusable),
+            "cluster": whole.cluster,
+        }
+    )
+
+
+def _language(whole: Whole) -> pa.Array:
+    """Of the answer, or of the question where the answer is too short to tell."""
+    place = np.where(whole.answer_language > 0, whole.answer_language, whole.prompt_language)
+    return pa.array(np.array(LANGUAGES, dtype=object)[place], pa.string(), mask=place == 0)
+
+
+def _one_by_one(job: Job, chunks: int, stop: Callable[[], bool] | None) -> Iterator[list[Part]]:
+    for chunk in range(chunks):
+        if stop and stop():
+            raise Stopped("error.stopped")
+        yield job.run(chunk)
