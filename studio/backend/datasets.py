@@ -19,18 +19,20 @@ from studio.backend.engine import load_engine
 from studio.data.changes import RowChange, changed_rows, count_changed_rows, read_changes
 from studio.data.checks import CheckOptions, Finding
 from studio.data.cleaning import CHANGES_FILE, TABLE_FILE, CleanReport, Surroundings, clean
-from studio.data.formats import Mapping, convert, mapping_notes, mapping_problems, recognise
+from studio.data.formats import Mapping, convert, mapping_notes, mapping_problems, recognise, to_conversation
 from studio.data.histogram import Histogram, histogram
 from studio.data.layouts import Seen
 from studio.data.mixing import MIX_MAPPING, TOOLS_MAPPING, MixSpec
 from studio.data.problems import RowProblem
 from studio.data.recipe import LENGTH_FIXES, CleanSpec, Fix, make_step
-from studio.data.records import Conversation, Message, Record, as_conversation
+from studio.data.records import Conversation, Message, Preference, Rated, Record, as_conversation
 from studio.data.samples import SampleCard, list_samples
 from studio.data.scan import scan
 from studio.data.sources import LeftOut, read_source
 from studio.data.splits import Split, SplitSpec, split
+from studio.data.suggestions import Suggestion, suggest_templates
 from studio.data.tables import Cells, Column, Note, Row, Table
+from studio.data.templates import check_template, render_template
 from studio.data.tokens import Lengths, LossOn, Span, TemplateRefusal, lengths, view
 from studio.errors import DataError, InputError
 from studio.runs.store import Store, VersionRecord, disk_full, is_disk_full, new_id
@@ -73,7 +75,7 @@ class RowView:
 
     `prompt_tokens` and `answer_tokens` are of the whole row, `total_tokens` of what is left after cutting, and
     `trained_tokens` of those that carry loss. `problem`: why the row is no conversation; then there is nothing else.
-    `refused`: why the model's template does not take it.
+    `refused`: why the model's template does not take it. `rejected`: of a preference, how the worse answer differs.
     """
 
     spans: tuple[Span, ...]
@@ -84,6 +86,7 @@ class RowView:
     truncated: bool
     problem: RowProblem | None
     refused: DataError | None = None
+    rejected: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +239,15 @@ class Datasets:
         path = self._store.version_folder(self._store.version(version).id) / "left_out.json"
         return _LEFT_OUT.validate_json(path.read_bytes()) if path.is_file() else ()
 
+    def suggestions(self, version: str) -> tuple[Suggestion, ...]:
+        """Templates to begin with where the layout alone does not say how to read the rows."""
+        return suggest_templates(self.version(version).columns, self.page(version, 0, _RECOGNISED_ROWS))
+
+    def preview_template(self, version: str, template: str, rows: int = 3) -> tuple[str, ...]:
+        """What a template makes of the first rows. Raises DataError that names the field at fault."""
+        check_template(template, (column.name for column in self.version(version).columns))
+        return tuple(render_template(template, row) for row in self.page(version, 0, rows))
+
     def turns_mapping(self, version: str, column: str) -> Mapping:
         """The mapping of a column of turns, its keys and the tools beside it found by looking.
 
@@ -265,7 +277,9 @@ class Datasets:
     def conversations(self, version: str, mapping: Mapping | None) -> tuple[list[tuple[int, Conversation]], int]:
         """The rows that supervised fine-tuning learns from, as conversations, and how many it cannot learn from."""
         everything = self._records(version, self._mapping(version, mapping))
-        good = [(i, c) for i, record in everything if (c := _learned(record))]
+        good = [
+            (i, c) for i, record in everything if not isinstance(record, RowProblem) and (c := as_conversation(record))
+        ]
         return good, len(everything) - len(good)
 
     def _mapping(self, version: str, mapping: Mapping | None = None) -> Mapping:
@@ -303,6 +317,7 @@ class Datasets:
         tokenizer = self.tokenizer(model).tokenizer
         try:
             example, spans = view(record, tokenizer, max_length, loss_on)
+            rejected = _rejected(record, spans, tokenizer, max_length)
         except TemplateRefusal as error:
             return RowView((), 0, 0, 0, 0, False, None, error)
         return RowView(
@@ -313,6 +328,7 @@ class Datasets:
             trained_tokens=example.trained_tokens,
             truncated=example.truncated,
             problem=None,
+            rejected=rejected,
         )
 
     # Findings and fixes
@@ -493,7 +509,7 @@ class Datasets:
         ids = self.split(version, spec).validation[offset : offset + limit].tolist()
         mapping = self._mapping(version)
         rows = self.table(version).find(ids)
-        found = [(row_id, _learned(convert(rows[row_id], mapping))) for row_id in ids]
+        found = [(row_id, to_conversation(rows[row_id], mapping)) for row_id in ids]
         return tuple(SplitRow(i, c.prompt[-1].text, c.last.text) for i, c in found if c)
 
     def set_split(self, version: str, spec: SplitSpec) -> Version:
@@ -515,13 +531,20 @@ class Datasets:
         """
         parts = self.split(version, spec, mapping)
         by_id = {i: c for i, c in self.conversations(version, mapping)[0] if not c.tools}
-        ids = parts.validation if len(parts.validation) else parts.train
-        chosen = [by_id[i] for i in ids.tolist() if i in by_id][:limit]
+        validation, train = ([by_id[i] for i in ids.tolist() if i in by_id] for ids in (parts.validation, parts.train))
+        chosen = (validation or train)[:limit]
         return tuple((tuple(c.prompt), c.last.text) for c in chosen)
 
 
-def _learned(record: Record | RowProblem) -> Conversation | None:
-    return None if isinstance(record, RowProblem) else as_conversation(record)
+def _rejected(record: Record, chosen: tuple[Span, ...], tokenizer: Any, max_length: int) -> tuple[Span, ...]:
+    """The worse answer of a preference, from where it leaves the better one; none of it is learned."""
+    if not isinstance(record, Preference):
+        return ()
+    worse = Rated(record.prompt, record.rejected, False, record.tools)
+    _, spans = view(worse, tokenizer, max_length)
+    pairs = zip(spans, chosen, strict=False)
+    same = next((i for i, (a, b) in enumerate(pairs) if a.text != b.text), min(len(spans), len(chosen)))
+    return spans[same:]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,17 @@ from studio.data.layouts import PROMPTS, TEXTS, TURN_COLUMNS, Seen
 from studio.data.mapping import Mapping
 from studio.data.problems import RowProblem, Unusable, type_name
 from studio.data.ranking import RANK_KEYS, SCORE_KEYS, best_and_worst
-from studio.data.records import Conversation, Message, Passage, Preference, PromptOnly, Rated, Record, Tool
+from studio.data.records import (
+    Conversation,
+    Message,
+    Passage,
+    Preference,
+    PromptOnly,
+    Rated,
+    Record,
+    Tool,
+    as_conversation,
+)
 from studio.data.tables import Column, Note, Row
 from studio.data.templates import NoValue, check_template, fill_template, template_columns
 from studio.data.tool_calls import accepted_calls, read_tools
@@ -111,18 +121,24 @@ def convert(row: Row, mapping: Mapping) -> Record | RowProblem:
         return RowProblem(row.id, problem.kind, problem.column, problem.detail)
 
 
+def to_conversation(row: Row, mapping: Mapping) -> Conversation | None:
+    """What supervised fine-tuning learns of a row; None where it learns nothing."""
+    record = convert(row, mapping)
+    return None if isinstance(record, RowProblem) else as_conversation(record)
+
+
 def _record(row: Row, mapping: Mapping) -> Record:
     kind = mapping.dataset_type
     if kind == "language_modeling":
         return _passage(row, mapping)
     tools = read_tools(row.values.get(mapping.tools), mapping.tools) if mapping.tools else ()
-    system = list(_system(row, mapping))
+    system = list(_system(row, mapping)) if mapping.system or mapping.system_template else []
     if kind == "preference":
         return _preference(row, mapping, system, tools)
     if mapping.turns:
         made = make_conversation([*system, *_talk(row, mapping, mapping.turns)], mapping.turns, tools)
     elif kind == "prompt_only":
-        if not mapping.prompt and not mapping.prompt_template:
+        if mapping.layout != "prompt_only" or not (mapping.prompt or mapping.prompt_template):
             raise DataError("error.mapping.incomplete", known=", ".join(row.values))
         return PromptOnly(check_prompt([*system, *_prompt(row, mapping)], mapping.prompt or ""), tools)
     else:
@@ -176,7 +192,10 @@ def _preference(row: Row, mapping: Mapping, system: list[Message], tools: tuple[
 def _preferred(cell: Any, column: str, mapping: Mapping) -> list[Message]:
     if mapping.transcript and isinstance(cell, str):
         return read_transcript(cell, column)
-    return read_side(cell, column, "assistant")
+    turns = read_side(cell, column, "assistant")
+    if not turns:
+        raise Unusable("blank_answer", column)
+    return turns
 
 
 def _common(sides: Sequence[list[Message]], column: str) -> tuple[list[Message], list[list[Message]]]:

@@ -227,8 +227,17 @@ def _read_long_list(text: TextFile, reading: Reading) -> None:
         while scanner.key() != key:
             scanner.skip_value()
             scanner.expect(",")
+    articles = 0
     for number, (item, size) in enumerate(scanner.items(), 1):
-        _keep_item(item, number, size, reading)
+        if key == "data" and is_squad([item]):
+            articles += 1
+            questions = flatten_squad([item])
+            for question in questions:
+                _keep_item(question, number, max(200, size // len(questions)), reading)
+        else:
+            _keep_item(item, number, size, reading)
+    if articles:
+        reading.note("notice.data.squad", articles=articles)
     if key is None:
         scanner.end()
     reading.flush()

@@ -1,11 +1,12 @@
 """Which column of a table is what."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import BaseModel
 
 from studio.data.records import DatasetType
-from studio.data.templates import template_columns
+from studio.data.templates import chosen_columns, template_columns
 
 Layout = Literal[
     "messages", "sharegpt", "turns", "alpaca", "prompt_completion", "question_answer", "context_qa", "preference",
@@ -18,7 +19,7 @@ class Mapping(BaseModel, frozen=True, extra="forbid"):
 
     A prompt and an answer, each a column or a template; or `turns`, a list of turns with the answers in it; or
     `chosen` and `rejected`; or `ranked`, a list of answers; or `text`, a passage to read. A prompt alone is a question
-    without an answer.
+    without an answer, where the layout says so.
     - `input` is appended to the prompt on a new line, `history` (a list of question and answer pairs) goes before it;
       `system` becomes the system message, `tools` are the functions that may be called.
     - `label` tells good answers from bad ones.
@@ -70,6 +71,13 @@ class Mapping(BaseModel, frozen=True, extra="forbid"):
     def columns(self) -> tuple[str, ...]:
         """The columns whose text the model sees, in the order it sees them."""
         return tuple(dict.fromkeys((*self.named, *(name for t in self.templates for name in template_columns(t)))))
+
+    def needed(self, known: Iterable[str]) -> tuple[str, ...]:
+        """Every column of those known that converting a row reads: labels and ranks too, and all that a template may
+        choose from."""
+        chosen = {*self.columns, self.label, self.ranks}
+        patterns = [pattern for template in self.templates for pattern in chosen_columns(template)]
+        return tuple(name for name in known if name in chosen or any(p.fullmatch(name) for p in patterns))
 
     @property
     def templates(self) -> tuple[str, ...]:

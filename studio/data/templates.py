@@ -118,6 +118,14 @@ def template_columns(template: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for field in fields for name in field.columns))
 
 
+def chosen_columns(template: str) -> tuple[re.Pattern[str], ...]:
+    """The names of the columns that fields with a name put together may choose."""
+    names = [part.name for part in parse_template(template) if isinstance(part, Field)]
+    together = [name for name in names if any(isinstance(piece, Column) for piece in name)]
+    texts = ["".join(re.escape(p) if isinstance(p, str) else ".*" for p in name) for name in together]
+    return tuple(re.compile(text, re.DOTALL) for text in texts)
+
+
 def check_template(template: str, known: Iterable[str]) -> None:
     """Raises DataError that names the first field with an unknown column, and the columns there are."""
     names = set(known)

@@ -279,7 +279,7 @@ def _check_template(tokenizer: Any, messages: Sequence[Message], tools: Sequence
     needed = ["tools"] if tools else []
     needed += ["tool_calls"] if any(message.tool_calls for message in messages) else []
     needed += ["tool"] if any(message.role == "tool" for message in messages) else []
-    missing = [part for part in needed if part not in _shown_by(tokenizer, tokenizer.chat_template)]
+    missing = [part for part in needed if part not in _shown_by(tokenizer, str(tokenizer.chat_template))]
     if missing:
         raise TemplateRefusal("error.data.template_tools", reason=", ".join(missing))
 

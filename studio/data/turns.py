@@ -28,7 +28,8 @@ _INVISIBLE = {"Zs", "Zl", "Zp", "Cc", "Cf"}
 
 def is_blank(text: str | None) -> bool:
     """No character that shows: spaces of any width, zero-width marks and control characters do not."""
-    return text is None or not text.strip() or all(unicodedata.category(c) in _INVISIBLE for c in text)
+    shown = text.strip() if text else ""
+    return not shown or (not shown[0].isalnum() and all(unicodedata.category(c) in _INVISIBLE for c in shown))
 
 
 def is_answer(speaker: Any) -> bool:
@@ -109,9 +110,10 @@ def read_turns(cell: Any, column: str, role_key: str, content_key: str) -> list[
 def _message(turn: Any, column: str, number: int, role_key: str, content_key: str) -> Message:
     if not isinstance(turn, dict) or not isinstance(turn.get(role_key), str):
         raise Unusable("bad_turns", column, str(number))
-    role = _ROLE_OF.get(turn[role_key].strip().casefold())
+    speaker = turn[role_key]
+    role = _ROLE_OF.get(speaker) or _ROLE_OF.get(speaker.strip().casefold())
     if role is None:
-        raise Unusable("unknown_role", column, turn[role_key][:60])
+        raise Unusable("unknown_role", column, speaker[:60])
     content = _content(turn.get(content_key), column, number)
     if role == "calls":
         return Message("assistant", "", text_calls(content, column, number))
@@ -119,6 +121,8 @@ def _message(turn: Any, column: str, number: int, role_key: str, content_key: st
         name, call = turn.get("name"), turn.get("tool_call_id")
         named = name if isinstance(name, str) and role_key != "name" else None
         return Message(role, content, (), named, call if isinstance(call, str) else None)
+    if "tool_calls" not in turn and "function_call" not in turn:
+        return Message(role, content)
     calls = turn_calls(turn, column, number)
     if calls and role != "assistant":
         raise Unusable("bad_tool_call", column, str(number))
@@ -135,18 +139,19 @@ def _content(content: Any, column: str, number: int) -> str:
 
 def check_prompt(turns: Sequence[Message], column: str) -> tuple[Message, ...]:
     """The turns, where somebody asks and every turn says something; a tool may answer nothing."""
-    if not any(turn.role == "user" for turn in turns):
+    if "user" not in [turn.role for turn in turns]:
         raise Unusable("no_question", column)
-    if any(is_blank(turn.content) and not turn.tool_calls and turn.role != "tool" for turn in turns):
-        raise Unusable("blank_prompt", column)
+    for turn in turns:
+        if is_blank(turn.content) and not turn.tool_calls and turn.role != "tool":
+            raise Unusable("blank_prompt", column)
     return tuple(turns)
 
 
 def check_answer(turns: Sequence[Message], column: str) -> tuple[Message, ...]:
     """The turns, where the last is an answer."""
-    if not any(turn.role == "assistant" for turn in turns):
-        raise Unusable("no_answer", column)
-    if turns[-1].role != "assistant":
+    if not turns or turns[-1].role != "assistant":
+        if "assistant" not in [turn.role for turn in turns]:
+            raise Unusable("no_answer", column)
         raise Unusable("ends_without_answer", column, turns[-1].role)
     if is_blank(turns[-1].content) and not turns[-1].tool_calls:
         raise Unusable("blank_answer", column)
@@ -155,11 +160,5 @@ def check_answer(turns: Sequence[Message], column: str) -> tuple[Message, ...]:
 
 def make_conversation(turns: Sequence[Message], column: str, tools: tuple[Tool, ...]) -> Conversation:
     """All turns as a conversation that ends with its answer."""
-    if not any(turn.role == "assistant" for turn in turns):
-        raise Unusable("no_answer", column)
-    if turns[-1].role != "assistant":
-        raise Unusable("ends_without_answer", column, turns[-1].role)
-    if not any(turn.role == "user" for turn in turns[:-1]):
-        raise Unusable("no_question", column)
-    answer = check_answer(turns[-1:], column)[0]
-    return Conversation(check_prompt(turns[:-1], column), answer.content, tools, answer.tool_calls)
+    *asked, answer = check_answer(turns, column)
+    return Conversation(check_prompt(asked, column), answer.content, tools, answer.tool_calls)

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from studio.data.checks import CheckOptions
 from studio.data.formats import convert, mapping_notes, mapping_problems, recognise
 from studio.data.mapping import Mapping
 from studio.data.problems import RowProblem
 from studio.data.records import Conversation, Preference, PromptOnly, Rated, Record, as_conversation
+from studio.data.scan import scan
 from studio.data.sources import read_source
 from studio.data.suggestions import suggest_templates
 from studio.data.tables import Row, Table, build_table, write_table
@@ -173,9 +175,21 @@ def test_passages_of_a_document_are_plain_text(shared: Path, tmp_path: Path, nam
     """As the passages of a document are kept: `text`, and where it is from."""
     text = (shared / "data" / name).read_text(encoding="utf-8")
     passages = [text[i : i + 2000] for i in range(0, len(text), 2000)]
-    rows = [Row(i, {"text": passage, "source": name}) for i, passage in enumerate(passages, 1)]
+    rows = [
+        Row(i, {"text": passage, "source": name, "part": i, "start": i * 2000}) for i, passage in enumerate(passages, 1)
+    ]
     write_table(build_table(rows)[0], tmp_path / "t.parquet")
     mapping = recognise(Table(tmp_path / "t.parquet").columns, rows[:200])
     assert mapping is not None
     assert (mapping.layout, mapping.dataset_type) == ("text", "language_modeling")
     assert converted(rows, mapping)[1] == []
+
+
+@pytest.mark.parametrize("name", ["kto_en_demo.json", "jcommonsenseqa_valid.json"])
+def test_checks_read_every_column_a_row_needs(shared: Path, tmp_path: Path, name: str) -> None:
+    table, found = opened(shared, tmp_path, name)
+    offered = suggest_templates(table.columns, found[:200])
+    mapping = recognise(table.columns, found[:200]) or offered[0].mapping
+    scanned = scan(table, mapping, CheckOptions(near=False), workers=1)
+    assert not {"finding.unusable", "finding.blank", "finding.wrong_type"} & set(scanned.keys)
+    assert scanned.features.num_rows == len(found)

@@ -46,3 +46,14 @@ def test_reading(tmp_path: Path) -> None:
     source = read_source(path, tmp_path / "t.parquet", max_bytes=10**6)
     assert [row.values["context"] for row in Table(tmp_path / "t.parquet").read()] == ["C", "C", "D", "F"]
     assert [note.key for note in source.notes] == ["notice.data.squad"]
+
+
+def test_reading_a_file_too_large_to_hold(tmp_path: Path) -> None:
+    path = tmp_path / "train.json"
+    article = {"paragraphs": [{"context": "C" * 1_000_000, "qas": [QA, {**QA, "id": "2"}]}]}
+    path.write_text(json.dumps({"data": [article] * 66}), encoding="utf-8")
+    source = read_source(path, tmp_path / "t.parquet", max_bytes=10**8)
+    assert (source.rows, source.left_out) == (132, ())
+    assert {"key": "notice.data.squad", "articles": 66} in [{"key": n.key, **n.values} for n in source.notes]
+    first = next(Table(tmp_path / "t.parquet").read())
+    assert first.values["question"] == "Q"

@@ -82,6 +82,17 @@ def test_columns_of_a_template() -> None:
     assert parse_template("{{}}") == ("{}",)
 
 
+def test_all_columns_a_mapping_needs() -> None:
+    names = ["label", "choice0", "choice1", "choices", "x.y", "question", "other"]
+    mapping = Mapping(prompt="question", answer_template="{choice{label}}")
+    assert mapping.needed(names) == ("label", "choice0", "choice1", "choices", "question")
+    assert mapping.columns == ("question", "label")
+    assert Mapping(prompt="question", answer_template="{x.{y}}").needed(names) == ("x.y", "question")
+    assert Mapping(turns="other", label="label").needed(names) == ("label", "other")
+    assert Mapping(prompt="question", ranked="other", ranks="label").needed(names) == ("label", "question", "other")
+    assert Mapping(text="other").needed(names) == ("other",)
+
+
 def test_rows_through_templates() -> None:
     mapping = Mapping(
         system_template="Answer {label}.",
