@@ -28,7 +28,7 @@ from studio.data.records import Conversation, Passage, Preference, Record, recor
 GRAMS = 40
 WIDE, NARROW = 8, 4
 # Up to how many rows may share an n-gram for all pairs of them to be looked at: more where there are few rows.
-RARE, RARE_OF_FEW, FEW = 8, 32, 20_000
+RARE: Mapping[float, int] = {5_000: 64, 20_000: 32, float("inf"): 8}
 SHARED = 4
 # Of the words that differ: share of characters that they have in common (misspelt ones have half and more, exchanged
 # ones less), and share that is known on both sides from as many rows as this.
@@ -114,7 +114,7 @@ def pairs_of(grams: np.ndarray) -> np.ndarray:
     places = (grams & np.uint64(0xFFFFFFFF)).astype(np.uint32)
     starts = np.flatnonzero(np.r_[True, hashes[1:] != hashes[:-1]]) if len(hashes) else np.zeros(0, np.int64)
     sizes = np.diff(np.r_[starts, len(hashes)])
-    most = RARE_OF_FEW if len(grams) <= FEW * GRAMS else RARE
+    most = next(most for rows, most in RARE.items() if len(grams) <= rows * GRAMS)
     owners = np.repeat(sizes, sizes)
     rare = owners <= most
     found, weights = [], []

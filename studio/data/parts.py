@@ -173,9 +173,9 @@ def _turns(view: View) -> int:
 
 
 def _last_question(view: View) -> str:
-    if isinstance(view.record, RowProblem | Passage) or not view.record.prompt:
+    if isinstance(view.record, RowProblem | Passage):
         return ""
-    return view.record.prompt[-1].content
+    return next((turn.content for turn in reversed(view.record.prompt) if turn.role == "user"), "")
 
 
 def _json_kind(answer: str) -> int:
