@@ -15,15 +15,18 @@ from pydantic import TypeAdapter
 from studio.backend.engine import load_engine
 from studio.data.checks import CheckOptions, Finding
 from studio.data.cleaning import FIXES, CleanReport, CleanSpec, CleanStep, Fix, RowChange, clean
-from studio.data.formats import Mapping, convert, mapping_problems, recognise, turn_keys
+from studio.data.formats import Mapping, convert, mapping_notes, mapping_problems, recognise, to_conversation
 from studio.data.histogram import Histogram, histogram
+from studio.data.layouts import Seen
 from studio.data.problems import RowProblem
 from studio.data.records import Conversation, Message, Record, as_conversation
 from studio.data.samples import SampleCard, list_samples
 from studio.data.scan import scan
 from studio.data.sources import LeftOut, read_source
 from studio.data.splits import Split, SplitSpec, split
+from studio.data.suggestions import Suggestion, suggest_templates
 from studio.data.tables import Cells, Column, Note, Row, Table, write_table
+from studio.data.templates import check_template, render_template
 from studio.data.tokens import Lengths, LossOn, Span, TemplateRefusal, lengths, view
 from studio.errors import DataError, InputError
 from studio.runs.store import Store, VersionRecord, disk_full, is_disk_full, new_id
@@ -159,8 +162,10 @@ class Datasets:
             if source.left_out:
                 _write_text(folder / "left_out.json", _LEFT_OUT.dump_json(source.left_out).decode())
             table = Table(folder / "table.parquet")
-            mapping = recognise(table.columns, table.page(0, _RECOGNISED_ROWS))
-            body = _Body(source.kind, source.encoding, mapping, source.notes, None, None, sample, SplitSpec())
+            first = table.page(0, _RECOGNISED_ROWS)
+            mapping = recognise(table.columns, first)
+            told = mapping_notes(mapping, first) if mapping else ()
+            body = _Body(source.kind, source.encoding, mapping, source.notes, None, None, sample, SplitSpec(), told)
             return self._record(version, table, body, dataset=None, name=shown, parent=None)
 
     @contextmanager
@@ -203,7 +208,8 @@ class Datasets:
         """Say by hand which column is what. The rows stay as they are."""
         found = self.version(version)
         mapping_problems(mapping, found.columns)
-        self._store.set_version_body(version, mapping=mapping.model_dump(mode="json"))
+        notes = mapping_notes(mapping, self.page(version, 0, _RECOGNISED_ROWS))
+        self._store.set_version_body(version, mapping=mapping.model_dump(mode="json"), mapping_notes=_notes_json(notes))
         return self.version(version)
 
     def table(self, version: str) -> Table:
@@ -226,13 +232,26 @@ class Datasets:
         path = self._store.version_folder(self._store.version(version).id) / "left_out.json"
         return _LEFT_OUT.validate_json(path.read_bytes()) if path.is_file() else ()
 
+    def suggestions(self, version: str) -> tuple[Suggestion, ...]:
+        """Templates to begin with where the layout alone does not say how to read the rows."""
+        return suggest_templates(self.version(version).columns, self.page(version, 0, _RECOGNISED_ROWS))
+
+    def preview_template(self, version: str, template: str, rows: int = 3) -> tuple[str, ...]:
+        """What a template makes of the first rows. Raises DataError that names the field at fault."""
+        check_template(template, (column.name for column in self.version(version).columns))
+        return tuple(render_template(template, row) for row in self.page(version, 0, rows))
+
     def turns_mapping(self, version: str, column: str) -> Mapping:
-        """The mapping of a column of turns, its keys found by looking. Raises DataError when it holds no turns."""
-        keys = turn_keys(column, self.page(version, 0, _RECOGNISED_ROWS))
-        if keys is None:
-            types = {c.name: c.type for c in self.version(version).columns}
+        """The mapping of a column of turns, its keys and the tools beside it found by looking.
+
+        Raises DataError when it holds no turns.
+        """
+        columns = self.version(version).columns
+        found = Seen(columns, self.page(version, 0, _RECOGNISED_ROWS)).turn_mapping(column)
+        if found is None:
+            types = {c.name: c.type for c in columns}
             raise DataError("error.mapping.not_turns", column=column, type=types.get(column, "?"))
-        return Mapping(layout="turns", turns=column, role_key=keys[0], content_key=keys[1])
+        return found
 
     # What the model sees
 
@@ -251,7 +270,9 @@ class Datasets:
     def conversations(self, version: str, mapping: Mapping | None) -> tuple[list[tuple[int, Conversation]], int]:
         """The rows that supervised fine-tuning learns from, as conversations, and how many it cannot learn from."""
         everything = self._records(version, self._mapping(version, mapping))
-        good = [(i, c) for i, record in everything if (c := _learned(record))]
+        good = [
+            (i, c) for i, record in everything if not isinstance(record, RowProblem) and (c := as_conversation(record))
+        ]
         return good, len(everything) - len(good)
 
     def _mapping(self, version: str, mapping: Mapping | None = None) -> Mapping:
@@ -283,12 +304,12 @@ class Datasets:
         found = self.table(version).find([row])
         if row not in found:
             raise InputError("error.dataset.no_row", row=row, data=self.version(version).name)
-        conversation = convert(found[row], self._mapping(version))
-        if isinstance(conversation, RowProblem):
-            return RowView((), 0, 0, 0, 0, False, conversation)
+        record = convert(found[row], self._mapping(version))
+        if isinstance(record, RowProblem):
+            return RowView((), 0, 0, 0, 0, False, record)
         tokenizer = self.tokenizer(model).tokenizer
         try:
-            example, spans = view(conversation, tokenizer, max_length, loss_on)
+            example, spans = view(record, tokenizer, max_length, loss_on)
         except TemplateRefusal as error:
             return RowView((), 0, 0, 0, 0, False, None, error)
         return RowView(
@@ -336,7 +357,8 @@ class Datasets:
                 return parent
             _write_text(folder / "changes.json", _CHANGES.dump_json(report.changes).decode())
             short = report.model_copy(update={"changes": ()})
-            body = _Body(parent.kind, parent.encoding, mapping, (), recipe, short, None, parent.split)
+            told = mapping_notes(mapping, self.page(parent.id, 0, _RECOGNISED_ROWS))
+            body = _Body(parent.kind, parent.encoding, mapping, (), recipe, short, None, parent.split, told)
             table = Table(folder / "table.parquet")
             return self._record(new, table, body, dataset=parent.dataset, name=parent.name, parent=parent.id)
 
@@ -383,18 +405,28 @@ class Datasets:
     # Split
 
     def _split(self, version: str, mapping: Mapping, spec: SplitSpec) -> Split:
-        return split(self.conversations(version, mapping)[0], spec)
+        rows = self.conversations(version, mapping)[0]
+        return split(rows, spec, strata=self._strata(version, rows, spec.stratify))
+
+    def _strata(self, version: str, rows: Sequence[tuple[int, Conversation]], column: str | None) -> list[Any] | None:
+        if column is None:
+            return None
+        known = [c.name for c in self.version(version).columns]
+        if column not in known:
+            raise DataError("error.split.unknown_column", column=column, known=", ".join(known))
+        values = {row.id: row.values.get(column) for row in self._rows(version)}
+        return [values[row_id] for row_id, _ in rows]
 
     def split(self, version: str, spec: SplitSpec, mapping: Mapping | None = None) -> Split:
-        """Ids of the rows on both sides; rows that are no conversations are on none."""
+        """Ids of the rows on each side; rows that are no conversations are on none."""
         return self._splits(version, self._mapping(version, mapping), spec)
 
     def validation_rows(self, version: str, spec: SplitSpec, offset: int = 0, limit: int = 20) -> tuple[SplitRow, ...]:
         """Rows kept out of training, to be looked at: the last question and its answer."""
-        ids = self.split(version, spec).validation[offset : offset + limit]
+        ids = self.split(version, spec).validation[offset : offset + limit].tolist()
         mapping = self._mapping(version)
         rows = self.table(version).find(ids)
-        found = [(row_id, _learned(convert(rows[row_id], mapping))) for row_id in ids]
+        found = [(row_id, to_conversation(rows[row_id], mapping)) for row_id in ids]
         return tuple(SplitRow(i, c.prompt[-1].text, c.last.text) for i, c in found if c)
 
     def set_split(self, version: str, spec: SplitSpec) -> Version:
@@ -410,15 +442,15 @@ class Datasets:
     def examples(
         self, version: str, spec: SplitSpec, limit: int, mapping: Mapping | None = None
     ) -> tuple[tuple[tuple[Message, ...], str], ...]:
-        """Prompts of the validation split with their expected answers (of the training split if there is none)."""
+        """Prompts of the validation split with their expected answers (of the training split if there is none).
+
+        Those that need tools are left out: a chat with the model has none.
+        """
         parts = self.split(version, spec, mapping)
-        by_id = dict(self.conversations(version, mapping)[0])
-        chosen = [by_id[i] for i in (parts.validation or parts.train)[:limit]]
+        by_id = {i: c for i, c in self.conversations(version, mapping)[0] if not c.tools}
+        validation, train = ([by_id[i] for i in ids.tolist() if i in by_id] for ids in (parts.validation, parts.train))
+        chosen = (validation or train)[:limit]
         return tuple((tuple(c.prompt), c.last.text) for c in chosen)
-
-
-def _learned(record: Record | RowProblem) -> Conversation | None:
-    return None if isinstance(record, RowProblem) else as_conversation(record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,12 +465,17 @@ class _Body:
     report: CleanReport | None
     sample: str | None
     split: SplitSpec
+    mapping_notes: tuple[Note, ...]
 
     def to_json(self) -> dict[str, Any]:
         parts = {"mapping": self.mapping, "recipe": self.recipe, "report": self.report, "split": self.split}
         dumped = {name: part.model_dump(mode="json") if part else None for name, part in parts.items()}
-        notes = [{"key": note.key, "values": dict(note.values)} for note in self.notes]
-        return {"kind": self.kind, "encoding": self.encoding, "notes": notes, "sample": self.sample, **dumped}
+        notes = {"notes": _notes_json(self.notes), "mapping_notes": _notes_json(self.mapping_notes)}
+        return {"kind": self.kind, "encoding": self.encoding, "sample": self.sample, **notes, **dumped}
+
+
+def _notes_json(notes: Sequence[Note]) -> list[dict[str, Any]]:
+    return [{"key": note.key, "values": dict(note.values)} for note in notes]
 
 
 def _version(record: VersionRecord) -> Version:
@@ -456,7 +493,7 @@ def _version(record: VersionRecord) -> Version:
         kind=body["kind"],
         encoding=body["encoding"],
         mapping=Mapping.model_validate(body["mapping"]) if body["mapping"] else None,
-        notes=tuple(Note(item["key"], item["values"]) for item in body["notes"]),
+        notes=tuple(Note(item["key"], item["values"]) for item in (*body["notes"], *body.get("mapping_notes", ()))),
         recipe=CleanSpec.model_validate(body["recipe"]) if body["recipe"] else None,
         report=CleanReport.model_validate(body["report"]) if body["report"] else None,
         sample=body["sample"],

@@ -13,6 +13,7 @@ from unicodedata import category
 import numpy as np
 
 from studio.data.broken import MENDABLE_HINT, UNREADABLE_HINT, is_mendable, is_unreadable
+from studio.data.call_schemas import bad_calls
 from studio.data.cells import row_texts
 from studio.data.cleaning import BLANK, FIXES, UNUSABLE, Fix
 from studio.data.duplicates import exact_duplicates, plain
@@ -47,7 +48,6 @@ from studio.data.sensitive import (
 )
 from studio.data.tables import Row
 from studio.data.tokens import Lengths
-from studio.data.tool_calls import bad_calls
 from studio.data.views import View
 from studio.messages import translate
 
@@ -195,12 +195,12 @@ ROW_CHECKS: tuple[RowCheck, ...] = (
 
 # Rows that cannot be used: finding -> the kinds of problem it tells, and its fix.
 PROBLEMS: Mapping[str, tuple[tuple[ProblemKind, ...], str]] = {
-    "blank": ((*BLANK, "blank_text"), "drop_blank"),
+    "unusable": (UNUSABLE, "drop_unusable"),
+    "blank": (BLANK, "drop_blank"),
     "wrong_type": (("wrong_type",), "to_text"),
     "ends_without_answer": (("ends_without_answer",), "trim_turns"),
     "unknown_role": (("unknown_role",), "drop_unusable"),
     "broken_tool_calls": (("bad_tools", "bad_tool_call"), "drop_bad_tool_calls"),
-    "unusable": (UNUSABLE, "drop_unusable"),
 }
 PROBLEM_OF: Mapping[ProblemKind, str] = {
     **dict.fromkeys(get_args(ProblemKind), "unusable"),

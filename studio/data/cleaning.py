@@ -25,8 +25,11 @@ Fix = Literal[
     "drop_unreadable", "drop_duplicates", "drop_lost", "drop_too_long", "drop_refused",
 ]  # fmt: skip
 FIXES: tuple[Fix, ...] = get_args(Fix)
-BLANK: tuple[ProblemKind, ...] = ("blank_prompt", "blank_answer")
-UNUSABLE: tuple[ProblemKind, ...] = ("not_turns", "bad_turns", "no_answer", "no_question")
+BLANK: tuple[ProblemKind, ...] = ("blank_prompt", "blank_answer", "blank_text")
+UNUSABLE: tuple[ProblemKind, ...] = (
+    "not_turns", "bad_turns", "no_answer", "no_question", "bad_label", "bad_tools", "bad_tool_call", "bad_transcript",
+    "no_common_prompt", "bad_ranking", "no_field",
+)  # fmt: skip
 # Which rows these drop depends on a model's tokenizer: they are named by whoever has measured them.
 BY_LENGTH: tuple[Fix, ...] = ("drop_lost", "drop_too_long", "drop_refused")
 

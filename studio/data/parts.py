@@ -109,7 +109,7 @@ def _rows(
     ids: Sequence[int], stored: Mapping[str, pa.Array], types: Mapping[str, str], mapping: ColumnMapping
 ) -> Iterator[Row]:
     """Rows with the mapped columns only."""
-    names = [name for name in mapping.columns if name in stored]
+    names = mapping.needed(stored)
     columns = [_values(stored[name], types[name]) for name in names]
     for row_id, values in zip(ids, zip(*columns, strict=True) if columns else [()] * len(ids), strict=True):
         yield Row(row_id, dict(zip(names, values, strict=True)))

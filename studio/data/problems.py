@@ -46,5 +46,7 @@ class Unusable(Exception):
 
 def type_name(value: Any) -> str:
     """What a cell holds, in the words of `Column.type`."""
+    if value is None:
+        return "empty"
     names = {bool: "boolean", int: "integer", float: "number", list: "list", dict: "object", str: "text"}
     return names[type(value)]

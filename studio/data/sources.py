@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from studio.data.encodings import Decoded, decode
+from studio.data.squad import flatten_squad, is_squad
 from studio.data.tables import Note, Row, build_table
 from studio.errors import DataError
 
@@ -282,6 +283,9 @@ def _read_json(text: str, read: _Read) -> None:
 
 def _list_of(value: dict[str, Any], read: _Read) -> list[Any]:
     """The list of rows inside an object: its only list of objects, or its columns if all are equally long lists."""
+    if is_squad(value):
+        read.note("notice.data.squad", articles=len(value["data"]))
+        return flatten_squad(value)
     lists = {k: v for k, v in value.items() if isinstance(v, list)}
     of_rows = [k for k, v in lists.items() if v and all(isinstance(item, dict) for item in v)]
     if len(of_rows) == 1 and len(lists) == 1 and of_rows[0] not in ("messages", "conversations"):

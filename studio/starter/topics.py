@@ -390,7 +390,9 @@ def _things() -> list[Topic]:
         ]
         three_en = f"{pairs[0][0].capitalize()}, {pairs[1][0]} and {pairs[2][0]} are {plural}."
         three_ja = f"{pairs[0][1]}、{pairs[1][1]}、{pairs[2][1]}は{name_ja}です。"
-        lists.append({"pl": plural, "cj": name_ja, "ten": three_en, "tja": three_ja, "ken": pairs[1][0], "kja": pairs[1][1]})
+        lists.append(
+            {"pl": plural, "cj": name_ja, "ten": three_en, "tja": three_ja, "ken": pairs[1][0], "kja": pairs[1][1]}
+        )
     coloured = _facts(w.COLOURED, "t tj col")
     for fact in coloured:
         fact["colj"] = w.COLOURS[fact["col"]]

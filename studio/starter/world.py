@@ -212,7 +212,7 @@ def story(rng: random.Random, language: Language, animal: list[str] | None = Non
         middle = (
             f"One day {name} lost {food} on the way home. A friend helped to look for it.",
             f"One day it rained all day long. {name} stayed in {home} and slept.",
-            f"One day {name} found a {colour} {good}. \"What is this?\" asked {name}.",
+            f'One day {name} found a {colour} {good}. "What is this?" asked {name}.',
             f"One day {name} met a new friend. They played until the evening.",
         )
         end = (

@@ -15,7 +15,12 @@ from studio.ui.markup import Sentence, act_button, badge, headline, plain, short
 
 Language = Literal["en", "ja"]
 PAGE_ROWS = 10
+# Those chosen by hand, and all that a mapping can name.
 ROLES = ("prompt", "answer", "input", "system", "turns")
+ALL_ROLES = (
+    *ROLES, "history", "tools", "chosen", "rejected", "ranked", "ranks", "label", "text", "accepted_calls",
+    "system_template", "prompt_template", "answer_template",
+)  # fmt: skip
 _SHOWN_LEFT_OUT = 50
 _SHOWN_TURNS = 3
 _SPECIAL = re.compile(r"\s*<[^\s<>]{1,40}>\s*|\s*\[/?[A-Z]{2,12}\]\s*")
@@ -109,7 +114,7 @@ def _mapped_columns(mapping: Mapping | None, t: Sentence) -> str:
     """Which column is what, in one line."""
     if mapping is None:
         return f'<p class="d-todo d-mapped">{shown(t("ui.data.mapping.needed"))}</p>'
-    pairs = [(role, getattr(mapping, role)) for role in ROLES]
+    pairs = [(role, getattr(mapping, role)) for role in ALL_ROLES]
     parts = [f"{shown(t(f'ui.data.role.{role}'))} ← <b>{shown(shorten(name, 60))}</b>" for role, name in pairs if name]
     return f'<p class="s-muted d-mapped">{" &nbsp;·&nbsp; ".join(parts)}</p>'
 
@@ -129,7 +134,7 @@ def rows_table(
     """One page of rows; a row is a button. `talks`: the turns of each row; `total`: how many rows the search found."""
     if not rows:
         return f'<div class="d-table"><p class="s-muted s-empty">{shown(t("ui.data.table.none"))}</p></div>'
-    roles = {getattr(version.mapping, role): role for role in ROLES} if version.mapping else {}
+    roles = {getattr(version.mapping, role): role for role in ALL_ROLES} if version.mapping else {}
     heads = "".join(
         f'<th scope="col">{shown(shorten(column.name, 40)) or "&nbsp;"}<small>{shown(t(f"ui.data.type.{column.type}"))}'
         f"</small>{badge(t(f'ui.data.role.{roles[column.name]}'), 'accent') if column.name in roles else ''}</th>"
