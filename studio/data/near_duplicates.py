@@ -27,15 +27,16 @@ from studio.data.records import Conversation, Passage, Preference, Record, recor
 
 GRAMS = 40
 WIDE, NARROW = 8, 4
-# Up to how many rows may share an n-gram for all pairs of them to be looked at: more where there are few rows.
-RARE: Mapping[float, int] = {5_000: 64, 20_000: 32, float("inf"): 8}
-SHARED = 4
+# Rows of a table -> (up to how many rows may share an n-gram for all pairs of them to be looked at, how many n-grams a
+# pair must share): where there are few rows, all can be compared that are alike at all.
+CARE: Mapping[float, tuple[int, int]] = {5_000: (64, 3), 20_000: (32, 3), float("inf"): (8, 4)}
 # Of the words that differ: share of characters that they have in common (misspelt ones have half and more, exchanged
-# ones less), and share that is known on both sides from as many rows as this.
-LIKENESS = 0.5
-KNOWN_SHARE = 0.7
+# ones less; a third is enough where one side is known and the other is not), and share that is known from this many
+# rows: words known on both sides are exchanged.
+LIKENESS, MISSPELT = 0.5, 0.33
+KNOWN_SHARE, UNKNOWN_SHARE = 0.7, 0.3
 KNOWN_ROWS = 3
-TRIES = 10
+TRIES = 15
 _MOST = 4_000
 _TOKEN = re.compile(
     r"[\u4e00-\u9fff\u3400-\u4dbf々]+|[\u3041-\u309f]+|[\u30a0-\u30ff]+|[^\W\u3041-\u30ff\u3400-\u9fff_]+"
@@ -114,7 +115,7 @@ def pairs_of(grams: np.ndarray) -> np.ndarray:
     places = (grams & np.uint64(0xFFFFFFFF)).astype(np.uint32)
     starts = np.flatnonzero(np.r_[True, hashes[1:] != hashes[:-1]]) if len(hashes) else np.zeros(0, np.int64)
     sizes = np.diff(np.r_[starts, len(hashes)])
-    most = next(most for rows, most in RARE.items() if len(grams) <= rows * GRAMS)
+    most, least = next(care for rows, care in CARE.items() if len(grams) <= rows * GRAMS)
     owners = np.repeat(sizes, sizes)
     rare = owners <= most
     found, weights = [], []
@@ -126,7 +127,7 @@ def pairs_of(grams: np.ndarray) -> np.ndarray:
         found.append((places[at].astype(np.uint64) << np.uint64(32)) | places[at + lag].astype(np.uint64))
         weights.append(1.0 / owners[at])
     pairs, place, counts = np.unique(np.concatenate(found), return_inverse=True, return_counts=True)
-    often = counts >= SHARED
+    often = counts >= least
     weight = np.bincount(place, weights=np.concatenate(weights))[often]
     pairs = pairs[often][np.argsort(-weight, kind="stable")]
     return np.stack([pairs >> np.uint64(32), pairs & np.uint64(0xFFFFFFFF)], axis=1).astype(np.int64)
@@ -174,15 +175,20 @@ class Comparison:
         return common_characters(first, second) >= self._threshold * longer
 
     def _exchanged(self, left: list[int], right: list[int]) -> bool:
-        """Whether words stand in the place of others: other numbers, words without likeness, or words that are known
+        """Whether words stand in the place of others: mostly numbers, words without likeness, or words that are known
         from other rows on both sides.
         """
         one, other = "".join([self._words[w] for w in left]), "".join([self._words[w] for w in right])
-        if one.isdigit() and other.isdigit():
+        if self._mostly_numbers(left) and self._mostly_numbers(right):
             return True
-        if min(self._share_known(left, len(one)), self._share_known(right, len(other))) >= KNOWN_SHARE:
+        less, more = sorted((self._share_known(left, len(one)), self._share_known(right, len(other))))
+        if less >= KNOWN_SHARE:
             return True
-        return common_characters(one, other) < LIKENESS * max(len(one), len(other))
+        wanted = MISSPELT if less < UNKNOWN_SHARE and more >= KNOWN_SHARE else LIKENESS
+        return common_characters(one, other) < wanted * max(len(one), len(other))
+
+    def _mostly_numbers(self, words: list[int]) -> bool:
+        return 2 * sum(self._words[w].isdigit() for w in words) >= len(words)
 
     def _share_known(self, words: list[int], characters: int) -> float:
         return sum(len(self._words[w]) for w in words if self._known[w]) / characters

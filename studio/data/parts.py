@@ -140,7 +140,8 @@ def check_rows(
     """
     views = [view_of(row, mapping) for row in rows]
     ids = np.fromiter((view.id for view in views), np.int64, len(views))
-    others = {name: item for name, item in (stored or {}).items() if name not in mapping.columns}
+    read = set(mapping.needed(stored or {}))
+    others = {name: item for name, item in (stored or {}).items() if name not in read}
     source = (stored or {}).get("source")
     return Part(
         ids=ids,
@@ -150,7 +151,7 @@ def check_rows(
         turns=np.fromiter((_turns(view) for view in views), np.int32, len(views)),
         record_hash=np.fromiter((record_hash(view.record) for view in views), np.uint64, len(views)),
         prompt_hash=np.fromiter((prompt_hash(view.record) for view in views), np.uint64, len(views)),
-        answer_hash=np.fromiter((text_hash(view.answer) for view in views), np.uint64, len(views)),
+        answer_hash=np.fromiter((text_hash(view.answer.strip()) for view in views), np.uint64, len(views)),
         other_chars=np.fromiter((len(view.other) for view in views), np.int64, len(views)),
         prompt_language=languages_of([_last_question(view) for view in views]),
         answer_language=languages_of([view.answer for view in views]),

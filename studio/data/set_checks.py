@@ -137,10 +137,10 @@ def length_outlier(whole: Whole) -> Iterator[Found]:
 
 def robust_z(values: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """Distances of those asked from the median of the values in standard deviations, these from the median absolute
-    deviation; never less than a quarter, so that data of one length has no outliers by a letter.
+    deviation; never less than 0.4, so that data of one length has no outliers by a few letters.
     """
     middle = np.median(values)
-    spread = max(1.4826 * float(np.median(np.abs(values - middle))), 0.25)
+    spread = max(1.4826 * float(np.median(np.abs(values - middle))), 0.4)
     return (asked - middle) / spread
 
 
