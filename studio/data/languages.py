@@ -34,7 +34,7 @@ _FEW = 6
 _FEW_HAN = 12
 _WORDS = {
     "en": "the and of to is that it for with you this are have from what how can not they was on be your i as at my"
-    " his her she he we if will would there their which do does when where who or but by an in please",
+    " a his her she he we if will would there their which do does when where who or but by an in please",
     "de": "der die das und ist ich nicht ein eine einen zu mit sie den von auf für es wie sich auch dem des im werden"
     " wir sind war aus bei nach wird kann haben hat oder aber wenn ihr ihre mein was wer bitte",
     "fr": "le la les et est je des une un que pas pour dans vous qui sur il elle au avec ce cette sont par plus nous"
@@ -112,5 +112,5 @@ def _latin(sample: str) -> int:
     best = max(scores, key=lambda language: scores[language])
     second = max(score for language, score in scores.items() if language != best)
     # Of a few words, one is enough; of many (code, names, another language) it is not.
-    enough = scores[best] >= max(2, 0.1 * len(words)) or (best == "en" and scores[best] and len(words) <= 6)
+    enough = scores[best] >= max(2, 0.07 * len(words)) or (best == "en" and scores[best] and len(words) <= 6)
     return LANGUAGES.index(best) if enough and scores[best] > second else 0

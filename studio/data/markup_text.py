@@ -92,7 +92,7 @@ def escape_special_tokens(text: str) -> str:
 
 _PHRASES = (
     r"\bas an? (?:ai|artificial intelligence)(?: language)?(?: model| assistant|,)|\bas a (?:large )?language model\b"
-    r"|\bi(?:'|’)?(?:m| am) (?:just |only |merely )?an? (?:ai|artificial intelligence)(?: language model| model)"
+    r"|\bi(?:'|’)?(?:m| am) (?:(?:just|only|merely) an? (?:ai|artificial intelligence)\b|an? ai (?:language )?model\b)"
     r"|\bmy knowledge (?:cutoff|cut-off)\b|\blorem ipsum\b|\bas of my last (?:knowledge )?update\b"
     r"|ai(?:の)?(?:言語)?モデル(?:として|なので|である|ですので|のため)|(?:大規模)?言語モデルとして|私はaiの?(?:言語モデル|アシスタント)?(?:なので|ですので|であり)"
     r"|aiアシスタントとして|作为(?:一个|一名)?(?:ai|人工智能)(?:语言)?(?:模型|助手)"

@@ -1,8 +1,9 @@
 """Rows that nearly repeat each other, in any language, without splitting into words.
 
-Finding: every row keeps some 40 of its character n-grams (8 letters; 4 characters of Chinese, Japanese and Korean,
-which say as much), those whose hash is smallest for its length, so that a copy keeps the same ones. Rows that share
-four of them are looked at: all pairs that share a rare n-gram, and neighbours among those that share a common one.
+Finding: every row keeps some 40 of its character n-grams (8 or 12 letters; half as many characters of Chinese, Japanese
+and Korean, which say as much), those whose hash is smallest for its length, so that a copy keeps the same ones. Rows
+that share a few of them are looked at: all pairs that share a rare n-gram, and neighbours among those that share a
+common one.
 MinHash with bands (Broder 1997; datasketch, rensa) takes two hundred hash values of a row and more to find copies with
 one character in seven changed, for then a quarter of the 5-grams is left in common; a sample of longer n-grams takes
 one hash of each, and rare ones lead to the copy at once.
@@ -19,29 +20,49 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
 from studio.data.problems import RowProblem
 from studio.data.records import Conversation, Passage, Preference, Record, record_sides
 
-GRAMS = 40
-WIDE, NARROW = 8, 4
-# Up to how many rows may share an n-gram for all pairs of them to be looked at: more where there are few rows.
-RARE, RARE_OF_FEW, FEW = 8, 32, 20_000
-SHARED = 4
 # Of the words that differ: share of characters that they have in common (misspelt ones have half and more, exchanged
-# ones less), and share that is known on both sides from as many rows as this.
-LIKENESS = 0.5
-KNOWN_SHARE = 0.7
+# ones less; a third is enough where one side is known and the other is not), and share that is known from this many
+# rows: words known on both sides are exchanged.
+LIKENESS, MISSPELT = 0.5, 0.33
+KNOWN_SHARE, UNKNOWN_SHARE = 0.7, 0.3
 KNOWN_ROWS = 3
-TRIES = 10
+TRIES = 15
 _MOST = 4_000
 _TOKEN = re.compile(
     r"[\u4e00-\u9fff\u3400-\u4dbf々]+|[\u3041-\u309f]+|[\u30a0-\u30ff]+|[^\W\u3041-\u30ff\u3400-\u9fff_]+"
 )
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 _SPREAD = np.uint64(0xD6E8FEB86659FD93)
+
+
+class Care(NamedTuple):
+    """How closely a table of some size is looked through.
+
+    `wide`, `narrow`: letters of an n-gram, and of one of Chinese, Japanese or Korean. `grams`: how many a row keeps.
+    `most`: in how many rows an n-gram may be for all pairs of them to be looked at; `least`: how many a pair shares.
+    """
+
+    wide: int
+    narrow: int
+    grams: int
+    most: int
+    least: int
+
+
+def care_for(rows: int) -> Care:
+    """Where there are few rows, all are compared that are alike at all; where many, only what is rare tells."""
+    if rows <= 5_000:
+        return Care(8, 4, 40, 62, 3)
+    if rows <= 20_000:
+        return Care(8, 4, 40, 32, 3)
+    return Care(12, 6, 56, 8, 3) if rows <= 500_000 else Care(12, 6, 40, 8, 3)
 
 
 def near_text(record: Record | RowProblem) -> str:
@@ -73,7 +94,7 @@ def _tables() -> tuple[np.ndarray, np.ndarray]:
     return letters, narrow
 
 
-def grams_of(texts: Sequence[str]) -> np.ndarray:
+def grams_of(texts: Sequence[str], care: Care) -> np.ndarray:
     """The n-grams each text keeps: (hash of 32 bits, place of the text) in one number of 64 bits."""
     if not texts:
         return np.zeros(0, np.uint64)
@@ -83,53 +104,64 @@ def grams_of(texts: Sequence[str]) -> np.ndarray:
     known = np.minimum(codes, 0xFFFF)
     kept = letters[known] | (codes > 0xFFFF)
     codes, owner, known = codes[kept], owner[kept], known[kept]
-    if len(codes) < NARROW:
+    if len(codes) <= care.wide:
         return np.zeros(0, np.uint64)
     with np.errstate(over="ignore"):
         one = (codes.astype(np.uint64) + np.uint64(1)) * _SPREAD
-        two = _joined(one, 1, 1)
-        four = _joined(two, 2, 2)
-        eight = _joined(four, 4, 4)
-        short = narrow[known[: len(four)]] & (owner[: len(four)] == owner[NARROW - 1 :])
-        long = ~narrow[known[: len(eight)]] & (owner[: len(eight)] == owner[WIDE - 1 :])
-        short, long = np.flatnonzero(short), np.flatnonzero(long)
-        mixed = np.concatenate([four[short], eight[long]]) * _ODD
+        two = _joined(one, one, 1)
+        four = _joined(two, two, 2)
+        narrow_grams = four if care.narrow == 4 else _joined(four, two, 4)
+        wide_grams = _joined(four, four, 4)
+        if care.wide == 12:
+            wide_grams = _joined(wide_grams, four, 8)
+        same = owner[: len(narrow_grams)] == owner[care.narrow - 1 :]
+        short = np.flatnonzero(narrow[known[: len(narrow_grams)]] & same)
+        same = owner[: len(wide_grams)] == owner[care.wide - 1 :]
+        long = np.flatnonzero(~narrow[known[: len(wide_grams)]] & same)
+        mixed = np.concatenate([narrow_grams[short], wide_grams[long]]) * _ODD
         hashes = (mixed ^ (mixed >> np.uint64(29))) * _SPREAD >> np.uint64(32)
     places = np.concatenate([owner[short], owner[long]])
     counts = np.bincount(places, minlength=len(texts))
-    limit = np.minimum(GRAMS / np.maximum(counts, 1), 1.0) * 2.0**32
+    limit = np.minimum(care.grams / np.maximum(counts, 1), 1.0) * 2.0**32
     chosen = hashes < limit[places]
     return (hashes[chosen] << np.uint64(32)) | places[chosen].astype(np.uint64)
 
 
-def _joined(grams: np.ndarray, shift: int, power: int) -> np.ndarray:
-    """Hashes of n-grams twice as long."""
-    return grams[:-shift] * (_ODD ** np.uint64(power)) + grams[shift:]
+def _joined(first: np.ndarray, then: np.ndarray, length: int) -> np.ndarray:
+    """Hashes of longer n-grams: those of `length` characters, each followed by what comes behind it."""
+    behind = then[length:]
+    return first[: len(behind)] * (_ODD ** np.uint64(length)) + behind
 
 
-def pairs_of(grams: np.ndarray) -> np.ndarray:
+def pairs_of(grams: np.ndarray, care: Care) -> np.ndarray:
     """Pairs of places (n, 2) to be looked at; first those that share most of what few rows have."""
-    grams = np.unique(grams)
-    hashes = grams >> np.uint64(32)
-    places = (grams & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+    grams = np.sort(grams)
+    grams = grams[np.r_[True, grams[1:] != grams[:-1]]] if len(grams) else grams
+    most = care.most
+    hashes = (grams >> np.uint64(32)).astype(np.uint32)
+    places = grams & np.uint64(0xFFFFFFFF)
     starts = np.flatnonzero(np.r_[True, hashes[1:] != hashes[:-1]]) if len(hashes) else np.zeros(0, np.int64)
     sizes = np.diff(np.r_[starts, len(hashes)])
-    most = RARE_OF_FEW if len(grams) <= FEW * GRAMS else RARE
-    owners = np.repeat(sizes, sizes)
-    rare = owners <= most
-    found, weights = [], []
+    owners = np.repeat(np.minimum(sizes, most + 1), sizes).astype(np.uint64)
+    left = np.repeat(starts + sizes, sizes) - np.arange(len(hashes))  # rows of the same n-gram from here on
+    reach = np.where(owners <= most, left, np.minimum(left, 2))
+    found = []
+    at = np.arange(len(hashes))
     for lag in range(1, most):
-        shared = hashes[lag:] == hashes[:-lag]
-        if lag > 1:
-            shared &= rare[lag:]
-        at = np.flatnonzero(shared)
-        found.append((places[at].astype(np.uint64) << np.uint64(32)) | places[at + lag].astype(np.uint64))
-        weights.append(1.0 / owners[at])
-    pairs, place, counts = np.unique(np.concatenate(found), return_inverse=True, return_counts=True)
-    often = counts >= SHARED
-    weight = np.bincount(place, weights=np.concatenate(weights))[often]
-    pairs = pairs[often][np.argsort(-weight, kind="stable")]
-    return np.stack([pairs >> np.uint64(32), pairs & np.uint64(0xFFFFFFFF)], axis=1).astype(np.int64)
+        at = at[reach[at] > lag]
+        if not len(at):
+            break
+        # One number of 64 bits holds both places (up to 2^29 rows) and in how many rows the n-gram is.
+        found.append((places[at] << np.uint64(35)) | (places[at + lag] << np.uint64(6)) | np.minimum(owners[at], 63))
+    keys = np.sort(np.concatenate([np.zeros(0, np.uint64), *found]))
+    pairs = keys >> np.uint64(6)
+    starts = np.flatnonzero(np.r_[True, pairs[1:] != pairs[:-1]]) if len(pairs) else np.zeros(0, np.int64)
+    often = np.diff(np.r_[starts, len(pairs)]) >= care.least
+    if not often.any():
+        return np.zeros((0, 2), np.int64)
+    weights = np.add.reduceat(1.0 / (keys & np.uint64(63)), starts)[often]
+    pairs = pairs[starts[often]][np.argsort(-weights, kind="stable")]
+    return np.stack([pairs >> np.uint64(29), pairs & np.uint64((1 << 29) - 1)], axis=1).astype(np.int64)
 
 
 # Telling
@@ -174,15 +206,20 @@ class Comparison:
         return common_characters(first, second) >= self._threshold * longer
 
     def _exchanged(self, left: list[int], right: list[int]) -> bool:
-        """Whether words stand in the place of others: other numbers, words without likeness, or words that are known
+        """Whether words stand in the place of others: mostly numbers, words without likeness, or words that are known
         from other rows on both sides.
         """
         one, other = "".join([self._words[w] for w in left]), "".join([self._words[w] for w in right])
-        if one.isdigit() and other.isdigit():
+        if self._mostly_numbers(left) and self._mostly_numbers(right):
             return True
-        if min(self._share_known(left, len(one)), self._share_known(right, len(other))) >= KNOWN_SHARE:
+        less, more = sorted((self._share_known(left, len(one)), self._share_known(right, len(other))))
+        if less >= KNOWN_SHARE:
             return True
-        return common_characters(one, other) < LIKENESS * max(len(one), len(other))
+        wanted = MISSPELT if less < UNKNOWN_SHARE and more >= KNOWN_SHARE else LIKENESS
+        return common_characters(one, other) < wanted * max(len(one), len(other))
+
+    def _mostly_numbers(self, words: list[int]) -> bool:
+        return 2 * sum(self._words[w].isdigit() for w in words) >= len(words)
 
     def _share_known(self, words: list[int], characters: int) -> float:
         return sum(len(self._words[w]) for w in words if self._known[w]) / characters

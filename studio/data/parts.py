@@ -18,7 +18,7 @@ from studio.data.formats import Mapping as ColumnMapping
 from studio.data.formats import convert
 from studio.data.languages import languages_of
 from studio.data.markup_text import ending
-from studio.data.near_duplicates import grams_of, near_text
+from studio.data.near_duplicates import Care, care_for, grams_of, near_text
 from studio.data.problems import RowProblem
 from studio.data.records import Passage, Rated, record_sides
 from studio.data.tables import Row, Table
@@ -71,6 +71,7 @@ class Job:
         """Check the rows of one row group, batch by batch."""
         table = Table(self.path)
         types = {column.name: column.type for column in table.columns}
+        care = care_for(table.rows) if self.options.compares else None
         parts = []
         with pq.ParquetFile(self.path) as file:
             for batch in file.iter_batches(batch_size=BATCH, row_groups=[group]):
@@ -78,7 +79,7 @@ class Job:
                 stored = dict(zip(types, batch.columns[1:], strict=True))
                 rows = list(_rows(ids, stored, types, self.mapping))
                 others = {name: (types[name], cells) for name, cells in stored.items()}
-                parts.append(check_rows(rows, self.mapping, self.options, others))
+                parts.append(check_rows(rows, self.mapping, self.options, others, care))
         return parts
 
 
@@ -134,13 +135,15 @@ def check_rows(
     mapping: ColumnMapping,
     options: CheckOptions,
     stored: Mapping[str, tuple[str, pa.Array]] | None = None,
+    care: Care | None = None,
 ) -> Part:
     """Check rows, of which the mapped columns are enough. `stored`: type and cells of all columns as they are kept;
-    without them nothing is told of the columns that are not mapped.
+    without them nothing is told of the columns that are not mapped. `care`: how near duplicates are to be looked for.
     """
     views = [view_of(row, mapping) for row in rows]
     ids = np.fromiter((view.id for view in views), np.int64, len(views))
-    others = {name: item for name, item in (stored or {}).items() if name not in mapping.columns}
+    read = set(mapping.needed(stored or {}))
+    others = {name: item for name, item in (stored or {}).items() if name not in read}
     source = (stored or {}).get("source")
     return Part(
         ids=ids,
@@ -150,7 +153,7 @@ def check_rows(
         turns=np.fromiter((_turns(view) for view in views), np.int32, len(views)),
         record_hash=np.fromiter((record_hash(view.record) for view in views), np.uint64, len(views)),
         prompt_hash=np.fromiter((prompt_hash(view.record) for view in views), np.uint64, len(views)),
-        answer_hash=np.fromiter((text_hash(view.answer) for view in views), np.uint64, len(views)),
+        answer_hash=np.fromiter((text_hash(view.answer.strip()) for view in views), np.uint64, len(views)),
         other_chars=np.fromiter((len(view.other) for view in views), np.int64, len(views)),
         prompt_language=languages_of([_last_question(view) for view in views]),
         answer_language=languages_of([view.answer for view in views]),
@@ -164,7 +167,7 @@ def check_rows(
         kinds={name: cell_kinds(cells, kind) for name, (kind, cells) in others.items()}
         if options.wants("odd_values")
         else {},
-        grams=grams_of([near_text(view.record) for view in views]) if options.compares else grams_of([]),
+        grams=grams_of([near_text(view.record) for view in views], care) if care else np.zeros(0, np.uint64),
     )
 
 
@@ -173,9 +176,9 @@ def _turns(view: View) -> int:
 
 
 def _last_question(view: View) -> str:
-    if isinstance(view.record, RowProblem | Passage) or not view.record.prompt:
+    if isinstance(view.record, RowProblem | Passage):
         return ""
-    return view.record.prompt[-1].content
+    return next((turn.content for turn in reversed(view.record.prompt) if turn.role == "user"), "")
 
 
 def _json_kind(answer: str) -> int:

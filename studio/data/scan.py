@@ -20,7 +20,7 @@ from studio.data.checks import PROBLEMS, ROW_CHECKS, CheckOptions, Finding, Foun
 from studio.data.duplicates import first_copies
 from studio.data.formats import Mapping as ColumnMapping
 from studio.data.languages import LANGUAGES
-from studio.data.near_duplicates import Clusters, join_near, pairs_of
+from studio.data.near_duplicates import Clusters, care_for, join_near, pairs_of
 from studio.data.parts import Job, Part, check_rows, near_texts, note
 from studio.data.scan_workers import spread
 from studio.data.set_checks import SET_CHECKS, Whole
@@ -172,7 +172,7 @@ def _clusters(
         starts = np.cumsum([0, *(len(part.ids) for part in parts)])[:-1].astype(np.uint64)
         grams = np.concatenate([part.grams + start for part, start in zip(parts, starts, strict=True)])
         place = grams & np.uint64(0xFFFFFFFF)
-        pairs = pairs_of(grams[first[place] == place])  # exact copies need no second look
+        pairs = pairs_of(grams[first[place] == place], care_for(len(ids)))  # exact copies need no second look
         texts = near_texts(table, mapping, np.unique(pairs), stop)
         join_near(clusters, _watched(pairs, progress, stop), texts, options.near_threshold)
     roots = clusters.roots()[first]

@@ -117,7 +117,7 @@ def _is_card(digits: str) -> bool:
         or (length == 15 and two in (34, 37))
         or (length == 14 and (two in (36, 38) or 3000 <= four <= 3059))
     )
-    return known and len(set(digits)) > 2 and luhn.is_valid(digits)
+    return known and len(set(digits)) > 1 and luhn.is_valid(digits)
 
 
 def _card_places(text: str) -> Iterator[tuple[int, int]]:
@@ -136,7 +136,7 @@ def mask_cards(text: str) -> str:
     return _masked_at(text, _card_places(text), CARD_MASK)
 
 
-_MY_NUMBER = re.compile(rf"(?<![\d{_DASH}.,])\d{{4}}([ {_DASH}]?)\d{{4}}\1\d{{4}}(?![\d{_DASH}]|[ .,]\d)")
+_MY_NUMBER = re.compile(rf"(?<![\d{_DASH}.,])(?<!\d )\d{{4}}([ {_DASH}]?)\d{{4}}\1\d{{4}}(?![\d{_DASH}]|[ .,]\d)")
 _MY_NUMBER_NAMED = re.compile(r"マイナンバー|個人番号|my ?number|individual number", re.IGNORECASE)
 _SSN = re.compile(r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])")
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")

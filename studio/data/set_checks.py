@@ -116,27 +116,32 @@ def unbalanced_length(whole: Whole) -> Iterator[Found]:
     if not (rows := np.flatnonzero(whole.answered)).size:
         return
     ratio = np.log(whole.prompt_chars[rows] / whole.answer_chars[rows])
-    far = (robust_z(ratio) > 5) & (ratio > np.log(20)) & (whole.prompt_chars[rows] > 200)
+    far = (robust_z(ratio, ratio) > 5) & (ratio > np.log(20)) & (whole.prompt_chars[rows] > 200)
     yield Found("unbalanced_length", whole.ids[rows[far]], "warning", "drop_unbalanced_length")
 
 
 def length_outlier(whole: Whole) -> Iterator[Found]:
-    """Rows far longer or shorter than the others: robust z-score of the logarithm of their characters above 6."""
-    rows = np.flatnonzero(whole.usable)
-    if len(rows) < FEW_ROWS:
-        return
-    chars = whole.prompt_chars[rows] + whole.answer_chars[rows]
-    far = np.abs(robust_z(np.log(np.maximum(chars, 1)))) > 6
-    yield Found("length_outlier", whole.ids[rows[far]], "info", "drop_length_outliers")
+    """Rows far longer or shorter than the others of their language (Japanese says as much with fewer characters):
+    robust z-score of the logarithm of their characters above 6.
+    """
+    language = np.where(whole.answer_language > 0, whole.answer_language, whole.prompt_language)
+    chars = np.log(np.maximum(whole.prompt_chars + whole.answer_chars, 1))
+    far = np.zeros(len(chars), bool)
+    for one in np.unique(language):
+        rows = np.flatnonzero(whole.usable & (language == one))
+        others = rows if len(rows) >= FEW_ROWS else np.flatnonzero(whole.usable)
+        if len(others) >= FEW_ROWS:
+            far[rows] = np.abs(robust_z(chars[others], chars[rows])) > 6
+    yield Found("length_outlier", whole.ids[far], "info", "drop_length_outliers")
 
 
-def robust_z(values: np.ndarray) -> np.ndarray:
-    """Distances from the median in standard deviations, these from the median absolute deviation; never less than a
-    quarter, so that data of one length has no outliers by a letter.
+def robust_z(values: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Distances of those asked from the median of the values in standard deviations, these from the median absolute
+    deviation; never less than 0.4, so that data of one length has no outliers by a few letters.
     """
     middle = np.median(values)
-    spread = max(1.4826 * float(np.median(np.abs(values - middle))), 0.25)
-    return (values - middle) / spread
+    spread = max(1.4826 * float(np.median(np.abs(values - middle))), 0.4)
+    return (asked - middle) / spread
 
 
 def cut_off(whole: Whole) -> Iterator[Found]:
