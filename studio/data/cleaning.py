@@ -10,14 +10,17 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from studio.data.cells import holds, row_texts
 from studio.data.changes import ChangeWriter, RowChange
 from studio.data.checks import PROBLEMS, ROW_CHECKS, CheckOptions
 from studio.data.formats import Mapping, convert
@@ -38,7 +41,7 @@ from studio.data.recipe import (
     TextTest,
 )
 from studio.data.records import as_conversation
-from studio.data.row_steps import RowStep, changed_columns, row_step
+from studio.data.row_steps import RowStep, Viewed, changed_columns, hinted_steps, row_step
 from studio.data.scan import SMALL, Scan, scan
 from studio.data.scan_workers import spread
 from studio.data.set_checks import SET_CHECKS
@@ -419,19 +422,25 @@ class CleanJob:
 
     def parts(self, group: int) -> Iterator[CleanedPart]:
         """The same bit by bit."""
-        steps: list[tuple[int, Fix, RowStep]] = [
-            (number, step.fix, run) for number, step in self.steps if (run := row_step(step, self.mapping))
+        viewed = Viewed(self.mapping)
+        steps = [
+            _Running(number, step.fix, run, hint)
+            for number, step in self.steps
+            for run, hint in hinted_steps(step, self.mapping, viewed)
         ]
-        part = CleanedPart([], [])
-        for number, row in enumerate(self._opened(group, part.changes), 1):
-            after = _taken_through(row, steps, part.changes)
-            if after is not None:
-                part.rows.append(after)
-            if number % _PART_ROWS == 0:
-                yield CleanedPart(part.rows.copy(), part.changes.copy())
-                part.rows.clear()
-                part.changes.clear()
-        yield part
+        changes: list[RowChange] = []
+        rows = self._opened(group, changes)
+        while batch := list(islice(rows, _PART_ROWS)):
+            texts = pa.array(["\n".join(row_texts(row, self.mapping)) for row in batch], pa.large_string())
+            hinted = [holds(texts, step.hint).tolist() if step.hint else None for step in steps]
+            kept = [
+                after
+                for place, row in enumerate(batch)
+                if (after := _taken_through(row, steps, [h is None or h[place] for h in hinted], changes)) is not None
+            ]
+            yield CleanedPart(kept, changes.copy())
+            changes.clear()
+        yield CleanedPart([], changes)
 
     def _opened(self, group: int, changes: list[RowChange]) -> Iterator[Row]:
         """Rows of the group after the opening step."""
@@ -451,14 +460,29 @@ class CleanJob:
             yield row
 
 
-def _taken_through(row: Row, steps: Sequence[tuple[int, Fix, RowStep]], changes: list[RowChange]) -> Row | None:
-    for number, fix, run in steps:
-        after = run(row)
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A step, or a part of one, as it is done to rows."""
+
+    number: int
+    fix: Fix
+    run: RowStep
+    hint: str | None
+
+
+def _taken_through(row: Row, steps: Sequence[_Running], hinted: Sequence[bool], changes: list[RowChange]) -> Row | None:
+    """The row after all steps, None when one drops it. What is not hinted at is passed by while the row is as it was
+    when the hints were looked for."""
+    begin = row
+    for step, hint in zip(steps, hinted, strict=True):
+        if not hint and row is begin:
+            continue
+        after = step.run(row)
         if after is None:
-            changes.append(RowChange(row.id, number, fix, "dropped"))
+            changes.append(RowChange(row.id, step.number, step.fix, "dropped"))
             return None
         if after is not row:
-            changes.append(RowChange(row.id, number, fix, "changed", changed_columns(row, after)))
+            changes.append(RowChange(row.id, step.number, step.fix, "changed", changed_columns(row, after)))
             row = after
     return row
 

@@ -66,8 +66,9 @@ def row_step(step: Step, mapping: ColumnMapping) -> RowStep | None:
             change = _TEXTS[fix]
             return _changing(mapping.columns, lambda value, _: with_texts(value, change))
         case PlainStep(fix=fix) if fix in ROW_FIXES:
-            found = finding_test(names_of(fix))
-            return lambda row: None if found(view_of(row, mapping)) else row
+            tests = [test for test, _ in _tests_of(fix)]
+            viewed = Viewed(mapping)
+            return lambda row: None if any(test(viewed(row)) for test in tests) else row
         case ReplaceStep():
             replace = replacer(step)
             columns = mapping.columns if step.columns is None else step.columns
@@ -106,24 +107,44 @@ def _changing(columns: tuple[str, ...], change: Callable[[Any, str], Any]) -> Ro
     )
 
 
-def names_of(fix: Fix) -> frozenset[str]:
-    """The findings that a fix takes away, of those that one row alone decides."""
-    return frozenset(
-        {check.name for check in ROW_CHECKS if check.fix == fix}
-        | {name for name, (_, known) in PROBLEMS.items() if known == fix}
-    )
+class Viewed:
+    """The view of a row, made once for steps that look at it one after another."""
+
+    def __init__(self, mapping: ColumnMapping) -> None:
+        self._mapping = mapping
+        self._row: Row | None = None
+        self._view: View | None = None
+
+    def __call__(self, row: Row) -> View:
+        if self._view is None or row is not self._row:
+            self._row, self._view = row, view_of(row, self._mapping)
+        return self._view
 
 
-def finding_test(names: frozenset[str]) -> Callable[[View], bool]:
-    """Whether a row has one of these findings, which one row alone decides."""
-    checks = [check.test for check in ROW_CHECKS if check.name in names]
+def hinted_steps(step: Step, mapping: ColumnMapping, viewed: Viewed) -> list[tuple[RowStep, str | None]]:
+    """The step as functions of a row, to be done in order. With each an RE2 pattern that the texts of every row hold
+    to which it does something: rows without it are passed by, which makes rare faults cheap to look for."""
+    if isinstance(step, PlainStep) and step.fix in ROW_FIXES:
+        return [(_dropping(test, viewed), hint) for test, hint in _tests_of(step.fix)]
+    run = row_step(step, mapping)
+    hints = [check.hint for check in ROW_CHECKS if check.fix == step.fix]
+    hint = hints[0] if step.fix in _TEXTS and len(hints) == 1 else None
+    return [(run, hint)] if run else []
 
-    def found(row: View) -> bool:
-        if isinstance(row.record, RowProblem) and PROBLEM_OF[row.record.kind] in names:
-            return True
-        return any(test(row) for test in checks)
 
-    return found
+def _dropping(test: Callable[[View], bool], viewed: Viewed) -> RowStep:
+    return lambda row: None if test(viewed(row)) else row
+
+
+def _tests_of(fix: Fix) -> list[tuple[Callable[[View], bool], str | None]]:
+    """What makes the fix drop a row, each with its hint."""
+    problems = frozenset(name for name, (_, known) in PROBLEMS.items() if known == fix)
+
+    def unusable(row: View) -> bool:
+        return isinstance(row.record, RowProblem) and PROBLEM_OF[row.record.kind] in problems
+
+    checks = [(check.test, check.hint) for check in ROW_CHECKS if check.fix == fix]
+    return [(unusable, None), *checks] if problems else checks
 
 
 def _test(where: TextTest | LengthTest | LanguageTest, mapping: ColumnMapping) -> Callable[[Row], bool]:

@@ -5,15 +5,18 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from studio.data.cells import holds, row_texts
 from studio.data.changes import RowChange, changed_rows, count_changed_rows, read_changes
 from studio.data.checks import CheckOptions
 from studio.data.cleaning import CleanReport, Surroundings, clean
 from studio.data.formats import Mapping
-from studio.data.recipe import FIXES, LENGTH_FIXES, CleanSpec, Step, make_step
+from studio.data.recipe import FIXES, LENGTH_FIXES, ROW_FIXES, TEXT_FIXES, CleanSpec, Step, make_step
+from studio.data.row_steps import Viewed, hinted_steps
 from studio.data.scan import scan
 from studio.data.tables import Row, Table, build_table, write_table
 from studio.errors import DataError, Stopped
@@ -366,3 +369,15 @@ def test_length_needs_a_model(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         cleaned(table, PAIR, recipe("drop_lost"), "none", Surroundings())
     assert caught.value.key == "error.clean.no_tokenizer"
+
+
+@given(st.lists(st.sampled_from([p for p in PIECES if isinstance(p, str)]) | st.text(max_size=20), max_size=3))
+@settings(max_examples=150, deadline=None)
+def test_a_row_that_is_passed_by_has_nothing_to_change(pieces: list[str]) -> None:
+    """A step does nothing to rows without its hint."""
+    row = Row(1, {"q": " ".join(pieces[:1]), "a": "".join(pieces[1:])})
+    texts = pa.array(["\n".join(row_texts(row, PAIR))], pa.large_string())
+    for fix in (*TEXT_FIXES, *ROW_FIXES):
+        for run, hint in hinted_steps(make_step(fix), PAIR, Viewed(PAIR)):
+            if hint and not holds(texts, hint)[0]:
+                assert run(row) is row, fix
