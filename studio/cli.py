@@ -118,7 +118,7 @@ def chat(options: argparse.Namespace) -> Outcome:
     """`studio chat RUN --prompt TEXT`: the base model's answer and the tuned one's."""
     with _studio(options, read_only=True) as studio:
         from studio.backend.compare import CompareRequest
-        from studio.data.formats import Message
+        from studio.data.records import Message
 
         turns = (Message("user", options.prompt),)
         request = CompareRequest(

@@ -5,6 +5,7 @@
     |   |-- DataError       a file, a row, a column
     |   |-- SpecError       a setting
     |   `-- ModelError      a model or tokenizer that was named
+    |-- Stopped             the user asked to stop
     `-- FaultError          the world is in the way (exit code 1)
         |-- WorkspaceError  the folder or its database
         |-- ResourceError   disk, memory
@@ -55,6 +56,10 @@ class SpecError(InputError):
 
 class ModelError(InputError):
     """A model or tokenizer that cannot be used."""
+
+
+class Stopped(StudioError):
+    """What was under way was stopped because the user asked for it; nothing was changed."""
 
 
 class FaultError(StudioError):

@@ -21,7 +21,9 @@ RANKS = {
 SIDEWAYS = {"settings", "errors", "messages", "ui", "cli", "command_line", "__main__"}
 # What page and command line may take from below the backend: plain values.
 VALUES = {
-    "studio.data.formats", "studio.data.histogram", "studio.data.sources", "studio.data.checks",
+    "studio.data.explore", "studio.data.formats", "studio.data.records", "studio.data.problems",
+    "studio.data.templates", "studio.data.suggestions", "studio.data.histogram", "studio.data.sources",
+    "studio.data.checks",
     "studio.data.cleaning", "studio.data.samples", "studio.data.splits",
     "studio.data.tables", "studio.data.tokens", "studio.runs.spec", "studio.runs.presets", "studio.runs.events",
     "studio.runs.store.RunRecord",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
-from studio.data.formats import Message
+from studio.data.records import Message
 from studio.errors import InputError, ModelError, ResourceError
 from studio.runs.events import Checkpoint, RunState, Started
 from studio.runs.spec import ModelSpec

@@ -15,21 +15,17 @@ from pydantic import TypeAdapter
 from studio.backend.engine import load_engine
 from studio.data.checks import Finding, find
 from studio.data.cleaning import FIXES, CleanReport, CleanSpec, CleanStep, Fix, RowChange, clean
-from studio.data.formats import (
-    Conversation,
-    Mapping,
-    Message,
-    RowProblem,
-    convert,
-    mapping_problems,
-    recognise,
-    turn_keys,
-)
+from studio.data.formats import Mapping, convert, mapping_notes, mapping_problems, recognise, to_conversation
 from studio.data.histogram import Histogram, histogram
+from studio.data.layouts import Seen
+from studio.data.problems import RowProblem
+from studio.data.records import Conversation, Message, Preference, Rated, Record, as_conversation
 from studio.data.samples import SampleCard, list_samples
 from studio.data.sources import LeftOut, read_source
 from studio.data.splits import Split, SplitSpec, split
+from studio.data.suggestions import Suggestion, suggest_templates
 from studio.data.tables import Cells, Column, Note, Row, Table
+from studio.data.templates import check_template, render_template
 from studio.data.tokens import Lengths, LossOn, Span, TemplateRefusal, lengths, view
 from studio.errors import DataError, InputError
 from studio.runs.store import Store, VersionRecord, disk_full, is_disk_full, new_id
@@ -79,7 +75,7 @@ class RowView:
 
     `prompt_tokens` and `answer_tokens` are of the whole row, `total_tokens` of what is left after cutting, and
     `trained_tokens` of those that carry loss. `problem`: why the row is no conversation; then there is nothing else.
-    `refused`: why the model's template does not take it.
+    `refused`: why the model's template does not take it. `rejected`: of a preference, how the worse answer differs.
     """
 
     spans: tuple[Span, ...]
@@ -90,6 +86,7 @@ class RowView:
     truncated: bool
     problem: RowProblem | None
     refused: DataError | None = None
+    rejected: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +118,7 @@ class Datasets:
         self._lock = threading.RLock()
         self.tokenizer = lru_cache(maxsize=8)(self._tokenizer)
         self._rows = lru_cache(maxsize=2)(self._read_rows)
-        self._conversations = lru_cache(maxsize=3)(self._read_conversations)
+        self._records = lru_cache(maxsize=3)(self._read_records)
         self._lengths = lru_cache(maxsize=16)(self._measure)
         self._findings = lru_cache(maxsize=32)(self._find)
         self._splits = lru_cache(maxsize=8)(self._split)
@@ -170,8 +167,10 @@ class Datasets:
             if source.left_out:
                 _write_text(folder / "left_out.json", _LEFT_OUT.dump_json(source.left_out).decode())
             table = Table(folder / "table.parquet")
-            mapping = recognise(table.columns, table.page(0, _RECOGNISED_ROWS))
-            body = _Body(source.kind, source.encoding, mapping, source.notes, None, None, sample, SplitSpec())
+            first = table.page(0, _RECOGNISED_ROWS)
+            mapping = recognise(table.columns, first)
+            told = mapping_notes(mapping, first) if mapping else ()
+            body = _Body(source.kind, source.encoding, mapping, source.notes, None, None, sample, SplitSpec(), told)
             return self._record(version, table, body, dataset=None, name=shown, parent=None)
 
     @contextmanager
@@ -214,7 +213,8 @@ class Datasets:
         """Say by hand which column is what. The rows stay as they are."""
         found = self.version(version)
         mapping_problems(mapping, found.columns)
-        self._store.set_version_body(version, mapping=mapping.model_dump(mode="json"))
+        notes = mapping_notes(mapping, self.page(version, 0, _RECOGNISED_ROWS))
+        self._store.set_version_body(version, mapping=mapping.model_dump(mode="json"), mapping_notes=_notes_json(notes))
         return self.version(version)
 
     def table(self, version: str) -> Table:
@@ -237,13 +237,26 @@ class Datasets:
         path = self._store.version_folder(self._store.version(version).id) / "left_out.json"
         return _LEFT_OUT.validate_json(path.read_bytes()) if path.is_file() else ()
 
+    def suggestions(self, version: str) -> tuple[Suggestion, ...]:
+        """Templates to begin with where the layout alone does not say how to read the rows."""
+        return suggest_templates(self.version(version).columns, self.page(version, 0, _RECOGNISED_ROWS))
+
+    def preview_template(self, version: str, template: str, rows: int = 3) -> tuple[str, ...]:
+        """What a template makes of the first rows. Raises DataError that names the field at fault."""
+        check_template(template, (column.name for column in self.version(version).columns))
+        return tuple(render_template(template, row) for row in self.page(version, 0, rows))
+
     def turns_mapping(self, version: str, column: str) -> Mapping:
-        """The mapping of a column of turns, its keys found by looking. Raises DataError when it holds no turns."""
-        keys = turn_keys(column, self.page(version, 0, _RECOGNISED_ROWS))
-        if keys is None:
-            types = {c.name: c.type for c in self.version(version).columns}
+        """The mapping of a column of turns, its keys and the tools beside it found by looking.
+
+        Raises DataError when it holds no turns.
+        """
+        columns = self.version(version).columns
+        found = Seen(columns, self.page(version, 0, _RECOGNISED_ROWS)).turn_mapping(column)
+        if found is None:
+            types = {c.name: c.type for c in columns}
             raise DataError("error.mapping.not_turns", column=column, type=types.get(column, "?"))
-        return Mapping(layout="turns", turns=column, role_key=keys[0], content_key=keys[1])
+        return found
 
     # What the model sees
 
@@ -256,13 +269,15 @@ class Datasets:
     def _read_rows(self, version: str) -> tuple[Row, ...]:
         return tuple(self.table(version).read())
 
-    def _read_conversations(self, version: str, mapping: Mapping) -> tuple[tuple[int, Conversation | RowProblem], ...]:
+    def _read_records(self, version: str, mapping: Mapping) -> tuple[tuple[int, Record | RowProblem], ...]:
         return tuple((row.id, convert(row, mapping)) for row in self._rows(version))
 
     def conversations(self, version: str, mapping: Mapping | None) -> tuple[list[tuple[int, Conversation]], int]:
-        """The rows that can be read as conversations, and how many cannot."""
-        everything = self._conversations(version, self._mapping(version, mapping))
-        good = [(i, c) for i, c in everything if isinstance(c, Conversation)]
+        """The rows that supervised fine-tuning learns from, as conversations, and how many it cannot learn from."""
+        everything = self._records(version, self._mapping(version, mapping))
+        good = [
+            (i, c) for i, record in everything if not isinstance(record, RowProblem) and (c := as_conversation(record))
+        ]
         return good, len(everything) - len(good)
 
     def _mapping(self, version: str, mapping: Mapping | None = None) -> Mapping:
@@ -294,12 +309,13 @@ class Datasets:
         found = self.table(version).find([row])
         if row not in found:
             raise InputError("error.dataset.no_row", row=row, data=self.version(version).name)
-        conversation = convert(found[row], self._mapping(version))
-        if isinstance(conversation, RowProblem):
-            return RowView((), 0, 0, 0, 0, False, conversation)
+        record = convert(found[row], self._mapping(version))
+        if isinstance(record, RowProblem):
+            return RowView((), 0, 0, 0, 0, False, record)
         tokenizer = self.tokenizer(model).tokenizer
         try:
-            example, spans = view(conversation, tokenizer, max_length, loss_on)
+            example, spans = view(record, tokenizer, max_length, loss_on)
+            rejected = _rejected(record, spans, tokenizer, max_length)
         except TemplateRefusal as error:
             return RowView((), 0, 0, 0, 0, False, None, error)
         return RowView(
@@ -310,13 +326,14 @@ class Datasets:
             trained_tokens=example.trained_tokens,
             truncated=example.truncated,
             problem=None,
+            rejected=rejected,
         )
 
     # Findings and fixes
 
     def _find(self, version: str, mapping: Mapping, model: str | None, max_length: int) -> tuple[Finding, ...]:
         measured = self._lengths(version, mapping, model, max_length, "answer") if model else ()
-        converted = self._conversations(version, mapping)
+        converted = self._records(version, mapping)
         return find(self._rows(version), mapping, converted, measured, max_length)
 
     def findings(self, version: str, model: str | None = "starter", max_length: int = 256) -> tuple[Finding, ...]:
@@ -347,7 +364,8 @@ class Datasets:
                 return parent
             _write_text(folder / "changes.json", _CHANGES.dump_json(report.changes).decode())
             short = report.model_copy(update={"changes": ()})
-            body = _Body(parent.kind, parent.encoding, mapping, (), recipe, short, None, parent.split)
+            told = mapping_notes(mapping, self.page(parent.id, 0, _RECOGNISED_ROWS))
+            body = _Body(parent.kind, parent.encoding, mapping, (), recipe, short, None, parent.split, told)
             table = Table(folder / "table.parquet")
             return self._record(new, table, body, dataset=parent.dataset, name=parent.name, parent=parent.id)
 
@@ -394,19 +412,29 @@ class Datasets:
     # Split
 
     def _split(self, version: str, mapping: Mapping, spec: SplitSpec) -> Split:
-        return split(self.conversations(version, mapping)[0], spec)
+        rows = self.conversations(version, mapping)[0]
+        return split(rows, spec, strata=self._strata(version, rows, spec.stratify))
+
+    def _strata(self, version: str, rows: Sequence[tuple[int, Conversation]], column: str | None) -> list[Any] | None:
+        if column is None:
+            return None
+        known = [c.name for c in self.version(version).columns]
+        if column not in known:
+            raise DataError("error.split.unknown_column", column=column, known=", ".join(known))
+        values = {row.id: row.values.get(column) for row in self._rows(version)}
+        return [values[row_id] for row_id, _ in rows]
 
     def split(self, version: str, spec: SplitSpec, mapping: Mapping | None = None) -> Split:
-        """Ids of the rows on both sides; rows that are no conversations are on none."""
+        """Ids of the rows on each side; rows that are no conversations are on none."""
         return self._splits(version, self._mapping(version, mapping), spec)
 
     def validation_rows(self, version: str, spec: SplitSpec, offset: int = 0, limit: int = 20) -> tuple[SplitRow, ...]:
         """Rows kept out of training, to be looked at: the last question and its answer."""
-        ids = self.split(version, spec).validation[offset : offset + limit]
+        ids = self.split(version, spec).validation[offset : offset + limit].tolist()
         mapping = self._mapping(version)
         rows = self.table(version).find(ids)
-        found = [(row_id, convert(rows[row_id], mapping)) for row_id in ids]
-        return tuple(SplitRow(i, c.prompt[-1].content, c.answer) for i, c in found if isinstance(c, Conversation))
+        found = [(row_id, to_conversation(rows[row_id], mapping)) for row_id in ids]
+        return tuple(SplitRow(i, c.prompt[-1].text, c.last.text) for i, c in found if c)
 
     def set_split(self, version: str, spec: SplitSpec) -> Version:
         """Remember how this version is to be split: new runs begin with it."""
@@ -421,11 +449,26 @@ class Datasets:
     def examples(
         self, version: str, spec: SplitSpec, limit: int, mapping: Mapping | None = None
     ) -> tuple[tuple[tuple[Message, ...], str], ...]:
-        """Prompts of the validation split with their expected answers (of the training split if there is none)."""
+        """Prompts of the validation split with their expected answers (of the training split if there is none).
+
+        Those that need tools are left out: a chat with the model has none.
+        """
         parts = self.split(version, spec, mapping)
-        by_id = dict(self.conversations(version, mapping)[0])
-        chosen = [by_id[i] for i in (parts.validation or parts.train)[:limit]]
-        return tuple((tuple(c.prompt), c.answer) for c in chosen)
+        by_id = {i: c for i, c in self.conversations(version, mapping)[0] if not c.tools}
+        validation, train = ([by_id[i] for i in ids.tolist() if i in by_id] for ids in (parts.validation, parts.train))
+        chosen = (validation or train)[:limit]
+        return tuple((tuple(c.prompt), c.last.text) for c in chosen)
+
+
+def _rejected(record: Record, chosen: tuple[Span, ...], tokenizer: Any, max_length: int) -> tuple[Span, ...]:
+    """The worse answer of a preference, from where it leaves the better one; none of it is learned."""
+    if not isinstance(record, Preference):
+        return ()
+    worse = Rated(record.prompt, record.rejected, False, record.tools)
+    _, spans = view(worse, tokenizer, max_length)
+    pairs = zip(spans, chosen, strict=False)
+    same = next((i for i, (a, b) in enumerate(pairs) if a.text != b.text), min(len(spans), len(chosen)))
+    return spans[same:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,12 +483,17 @@ class _Body:
     report: CleanReport | None
     sample: str | None
     split: SplitSpec
+    mapping_notes: tuple[Note, ...]
 
     def to_json(self) -> dict[str, Any]:
         parts = {"mapping": self.mapping, "recipe": self.recipe, "report": self.report, "split": self.split}
         dumped = {name: part.model_dump(mode="json") if part else None for name, part in parts.items()}
-        notes = [{"key": note.key, "values": dict(note.values)} for note in self.notes]
-        return {"kind": self.kind, "encoding": self.encoding, "notes": notes, "sample": self.sample, **dumped}
+        notes = {"notes": _notes_json(self.notes), "mapping_notes": _notes_json(self.mapping_notes)}
+        return {"kind": self.kind, "encoding": self.encoding, "sample": self.sample, **notes, **dumped}
+
+
+def _notes_json(notes: Sequence[Note]) -> list[dict[str, Any]]:
+    return [{"key": note.key, "values": dict(note.values)} for note in notes]
 
 
 def _version(record: VersionRecord) -> Version:
@@ -463,7 +511,7 @@ def _version(record: VersionRecord) -> Version:
         kind=body["kind"],
         encoding=body["encoding"],
         mapping=Mapping.model_validate(body["mapping"]) if body["mapping"] else None,
-        notes=tuple(Note(item["key"], item["values"]) for item in body["notes"]),
+        notes=tuple(Note(item["key"], item["values"]) for item in (*body["notes"], *body.get("mapping_notes", ()))),
         recipe=CleanSpec.model_validate(body["recipe"]) if body["recipe"] else None,
         report=CleanReport.model_validate(body["report"]) if body["report"] else None,
         sample=body["sample"],

@@ -273,6 +273,7 @@ class Runner:
             history=known.checkpoints,
             append=lambda *events: self._record(run, *events),
             started=known.started,
+            parts=self._datasets.split(spec.data.version, spec.data.split, spec.data.mapping),
         )
         with ONE_TRAINER:  # a probe that measures a plan ends within seconds
             return train(job, self._stop)

@@ -69,7 +69,8 @@ class Studio:
         from studio.training.estimate import estimate
 
         rows, skipped = self.datasets.conversations(spec.data.version, spec.data.mapping)
-        return estimate(spec, self.settings, rows, skipped)
+        parts = self.datasets.split(spec.data.version, spec.data.split, spec.data.mapping)
+        return estimate(spec, self.settings, rows, skipped, parts)
 
     def close(self) -> None:
         """Leave the worker, give the models' memory back, and let another studio in."""

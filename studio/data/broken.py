@@ -3,7 +3,7 @@
 import re
 
 import ftfy
-from ftfy.badness import is_bad
+from ftfy.badness import BADNESS_RE, is_bad
 from ftfy.chardata import UTF8_DETECTOR_RE
 
 # Tabs and line ends are text; other control characters, and those that are no characters at all, are not.
@@ -35,6 +35,28 @@ _MENDING = ftfy.TextFixerConfig(
 
 # What mojibake is made of: Latin, Greek and Cyrillic letters, typographic signs. Most text has none and is passed by.
 _SUSPECT = re.compile("[\x1b\x80-\u04ff\u1e00-\u1eff\u2010-\u203a\u20ac\u2116\u2122]")
+
+
+def _for_re2(pattern: re.Pattern[str]) -> str:
+    """A verbose pattern of ftfy's as RE2 reads it, which passes over a text some fifty times as fast; it finds all
+    that the pattern finds, and a little more (there is no looking behind).
+    """
+    text = re.sub(r"^\s*#.*$", "", pattern.pattern, flags=re.MULTILINE)
+    parts = re.findall(r"\[(?:\\.|[^\]\\])*\]|\\.|\s+|.", text, re.DOTALL)
+    bare = "".join(part for part in parts if not part.isspace())
+    return re.sub(r"^\(\?<!\[(?:\\.|[^\]\\])*\]\)", "", bare).replace(r"\s", r"[\s\p{Z}]").replace(r"\w", ".")
+
+
+# For RE2: every text that can be mended, or is lost, holds one of these.
+MENDABLE_HINT = "|".join(
+    (
+        r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x{9f}\x{fffe}\x{ffff}]",
+        r"[縺繧繝][^\x00-\x7f]{1,2}[縺繧繝]",
+        _for_re2(BADNESS_RE),
+        _for_re2(UTF8_DETECTOR_RE),
+    )
+)
+UNREADABLE_HINT = rf"{MENDABLE_HINT}|\x{{fffd}}"
 
 
 def mend(text: str) -> str:

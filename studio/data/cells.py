@@ -1,7 +1,11 @@
-"""The texts inside a cell, however deep they are nested."""
+"""The texts inside a cell, however deep they are nested; and what kind of thing stored cells are."""
 
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from studio.data.formats import Mapping
 from studio.data.tables import Row
@@ -35,3 +39,30 @@ def with_texts(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, dict):
         return {key: with_texts(item, change) for key, item in value.items()}
     return value
+
+
+KINDS = ("empty", "text", "number", "list", "object", "boolean")
+_NUMBER = r"[+-]?(?:\p{Nd}+(?:[.,]\p{Nd}+)*|\.\p{Nd}+)(?:[eE][+-]?\p{Nd}+)?%?"
+_IN_TEXT = (("empty", r"^$"), ("number", rf"^[\s\p{{Z}}]*(?:{_NUMBER})[\s\p{{Z}}]*$"))
+_IN_JSON = (
+    ("empty", '^""$'),
+    ("number", rf'^(?:"[\s\p{{Z}}]*(?:{_NUMBER})[\s\p{{Z}}]*"|{_NUMBER}|NaN|-?Infinity)$'),
+    ("list", r"^\["),
+    ("object", r"^\{"),
+    ("boolean", r"^(?:true|false)$"),
+)
+
+
+def cell_kinds(array: pa.Array, column_type: str) -> np.ndarray:
+    """What each cell of a stored column is, as its place in KINDS; a number written as text is a number."""
+    kinds = np.full(len(array), KINDS.index("text"), np.uint8)
+    for kind, pattern in _IN_TEXT if column_type in ("text", "empty") else _IN_JSON:
+        kinds[holds(array, pattern)] = KINDS.index(kind)
+    kinds[array.is_null().to_numpy(zero_copy_only=False)] = KINDS.index("empty")
+    return kinds
+
+
+def holds(texts: pa.Array, pattern: str) -> np.ndarray:
+    """In which texts the RE2 pattern is found; a missing text holds nothing."""
+    found = pc.call_function("match_substring_regex", [texts], pc.MatchSubstringOptions(pattern))
+    return found.fill_null(False).to_numpy(zero_copy_only=False)

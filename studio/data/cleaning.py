@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from studio.data.broken import is_unreadable, mend
 from studio.data.cells import row_texts, with_texts
 from studio.data.duplicates import exact_duplicates
-from studio.data.formats import Conversation, Mapping, ProblemKind, RowProblem, convert, trim_turns
+from studio.data.formats import Mapping, convert, trim_turns
+from studio.data.problems import ProblemKind, RowProblem
 from studio.data.sensitive import mask_emails, mask_secrets
 from studio.data.tables import Row, Table, build_table, write_table
 from studio.errors import DataError
@@ -24,8 +25,11 @@ Fix = Literal[
     "drop_unreadable", "drop_duplicates", "drop_lost", "drop_too_long", "drop_refused",
 ]  # fmt: skip
 FIXES: tuple[Fix, ...] = get_args(Fix)
-BLANK: tuple[ProblemKind, ...] = ("blank_prompt", "blank_answer")
-UNUSABLE: tuple[ProblemKind, ...] = ("not_turns", "bad_turns", "no_answer", "no_question")
+BLANK: tuple[ProblemKind, ...] = ("blank_prompt", "blank_answer", "blank_text")
+UNUSABLE: tuple[ProblemKind, ...] = (
+    "not_turns", "bad_turns", "no_answer", "no_question", "bad_label", "bad_tools", "bad_tool_call", "bad_transcript",
+    "no_common_prompt", "bad_ranking", "no_field",
+)  # fmt: skip
 # Which rows these drop depends on a model's tokenizer: they are named by whoever has measured them.
 BY_LENGTH: tuple[Fix, ...] = ("drop_lost", "drop_too_long", "drop_refused")
 
@@ -124,7 +128,7 @@ def _apply(step: CleanStep, rows: list[Row], mapping: Mapping) -> tuple[list[Row
             return _drop(step, rows, [r.id for r in rows if any(map(is_unreadable, row_texts(r, mapping)))])
         case "drop_duplicates":
             converted = [(row.id, convert(row, mapping)) for row in rows]
-            return _drop(step, rows, exact_duplicates((i, c) for i, c in converted if isinstance(c, Conversation)))
+            return _drop(step, rows, exact_duplicates((i, c) for i, c in converted if not isinstance(c, RowProblem)))
         case "repair_text":
             return _change(step, rows, mapping, lambda value, _: with_texts(value, mend))
         case "mask_secrets":

@@ -1,315 +1,283 @@
-"""Recognise a layout, and turn rows into conversations through a mapping of columns.
+"""Recognise a layout, and turn rows into training records through a mapping of columns.
 
-Known layouts: Alpaca (instruction, input, output), OpenAI messages, ShareGPT, prompt/completion (TRL's names),
-question/answer; any other list of speaker-and-text turns; any two text columns mapped by hand.
+Known layouts: Alpaca (instruction, input, output, history), OpenAI messages with tools, ShareGPT, prompt/completion
+(TRL's names), question/answers with or without a context (SQuAD), preference pairs as text, as messages or as
+transcripts (HH-RLHF), ranked lists of answers, answers with thumbs up or down (KTO), plain text, prompts alone; any
+other list of speaker-and-text turns; any columns mapped by hand or put together by templates.
 """
 
-import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel
-
-from studio.data.tables import Column, Row
-from studio.errors import DataError
-
-Layout = Literal["messages", "sharegpt", "turns", "alpaca", "prompt_completion", "question_answer", "columns"]
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One turn. `role`: system, user or assistant."""
-
-    role: str
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class Conversation:
-    """What is asked, and the answer to learn. `prompt` holds all turns before the last answer."""
-
-    prompt: tuple[Message, ...]
-    answer: str
-
-    @property
-    def messages(self) -> tuple[Message, ...]:
-        return (*self.prompt, Message("assistant", self.answer))
-
-
-ProblemKind = Literal[
-    "blank_prompt", "blank_answer", "wrong_type", "not_turns", "bad_turns", "unknown_role",
-    "ends_without_answer", "no_answer", "no_question",
-]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class RowProblem:
-    """Why a row is no conversation. `key` names the sentence, `values` fill it."""
-
-    row: int
-    kind: ProblemKind
-    column: str
-    detail: str = ""
-
-    @property
-    def key(self) -> str:
-        return f"error.row.{self.kind}"
-
-    @property
-    def values(self) -> dict[str, object]:
-        return {"row": self.row, "column": self.column, "detail": self.detail}
-
-    def message(self, language: str = "en") -> str:
-        """The sentence in `language`."""
-        return DataError(self.key, **self.values).message(language)
-
-
-class Mapping(BaseModel, frozen=True, extra="forbid"):
-    """Which column is what. Either `turns` (a list of turns), or `prompt` and `answer`.
-
-    `input` is appended to the prompt on a new line, `system` becomes the system message. Within a turn, `role_key`
-    names the speaker and `content_key` the text.
-    """
-
-    layout: Layout = "columns"
-    prompt: str | None = None
-    input: str | None = None
-    answer: str | None = None
-    system: str | None = None
-    turns: str | None = None
-    role_key: str = "role"
-    content_key: str = "content"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that are read, in the order the model sees them."""
-        named = (self.system, self.turns) if self.turns else (self.system, self.prompt, self.input, self.answer)
-        return tuple(name for name in named if name)
-
-
-_ROLES = {
-    "system": ("system", "developer"),
-    "user": ("user", "human", "prompter", "customer", "client", "question", "ユーザー", "ユーザ", "人間", "客"),
-    "assistant": (
-        "assistant", "gpt", "chatgpt", "agent", "bot", "ai", "model", "chatbot", "answer", "アシスタント",
-        "エージェント",
-    ),
-}  # fmt: skip
-_ROLE_OF = {alias: role for role, aliases in _ROLES.items() for alias in aliases}
-_ROLE_KEYS = ("role", "from", "name", "speaker", "author")
-_CONTENT_KEYS = ("content", "value", "text", "message", "utterance")
-_TURN_COLUMNS = ("messages", "conversations", "conversation", "utterances", "turns", "dialogue", "dialog", "chat")
-
-# (layout, prompt names, answer names, input names); the first pair that is there is taken.
-_PAIRS: tuple[tuple[Layout, tuple[str, ...], tuple[str, ...], tuple[str, ...]], ...] = (
-    ("alpaca", ("instruction", "指示"), ("output", "response", "出力", "応答"), ("input", "入力", "context")),
-    ("prompt_completion", ("prompt", "プロンプト"), ("completion", "response", "output", "answer", "応答"), ("input",)),
-    (
-        "question_answer",
-        ("question", "query", "q", "質問", "問い", "問題"),
-        ("answer", "response", "a", "回答", "答え", "解答", "答"),
-        ("context", "input", "文脈"),
-    ),
-    (
-        "columns",
-        ("input", "source", "user", "text", "入力"),
-        ("output", "target", "assistant", "label_text", "出力"),
-        (),
-    ),
+from studio.data.labels import read_label
+from studio.data.layouts import PROMPTS, TEXTS, TURN_COLUMNS, Seen
+from studio.data.mapping import Mapping
+from studio.data.problems import RowProblem, Unusable, type_name
+from studio.data.ranking import RANK_KEYS, SCORE_KEYS, best_and_worst
+from studio.data.records import (
+    Conversation,
+    Message,
+    Passage,
+    Preference,
+    PromptOnly,
+    Rated,
+    Record,
+    Tool,
+    as_conversation,
 )
-_SYSTEM_NAMES = ("system", "system_prompt", "システム")
+from studio.data.tables import Column, Note, Row
+from studio.data.templates import NoValue, check_template, fill_template, template_columns
+from studio.data.tool_calls import accepted_calls, read_tools
+from studio.data.transcripts import read_transcript
+from studio.data.turns import (
+    cell_turn_keys,
+    check_answer,
+    check_prompt,
+    is_answer,
+    is_answer_list,
+    is_blank,
+    make_conversation,
+    read_side,
+    read_text,
+    read_turns,
+)
+from studio.errors import DataError
 
 
 def recognise(columns: Sequence[Column], rows: Sequence[Row]) -> Mapping | None:
     """The layout of the first rows; None when it is none of those known, and columns must be mapped by hand."""
-    names = {column.name.strip().casefold(): column.name for column in columns}
-    system = next((names[n] for n in _SYSTEM_NAMES if n in names and _is_text(columns, names[n])), None)
-    for name in _TURN_COLUMNS:
-        if name in names and (found := _turn_mapping(names[name], rows, system)):
-            return found
-    for layout, prompts, answers, inputs in _PAIRS:
-        prompt = next((names[n] for n in prompts if n in names), None)
-        answer = next((names[n] for n in answers if n in names), None)
-        if prompt and answer and _readable(prompt, rows) and _readable(answer, rows):
-            extra = next((names[n] for n in inputs if n in names and _is_text(columns, names[n])), None)
-            return Mapping(layout=layout, prompt=prompt, answer=answer, input=extra, system=system)
-    found = [m for column in columns if (m := _turn_mapping(column.name, rows, system))]
-    return found[0] if len(found) == 1 else None
+    seen = Seen(columns, rows)
+    return (
+        seen.preference()
+        or seen.ranked()
+        or seen.turns(TURN_COLUMNS)
+        or seen.pair()
+        or seen.alone("prompt_only", PROMPTS)
+        or seen.only_turns()
+        or seen.alone("text", TEXTS)
+    )
 
 
-def _is_text(columns: Sequence[Column], name: str) -> bool:
-    return any(column.name == name and column.type in ("text", "empty") for column in columns)
-
-
-def _readable(name: str, rows: Sequence[Row]) -> bool:
-    """Whether most cells of the column are text, or turns as TRL writes them in conversational prompts."""
-    cells = [row.values.get(name) for row in rows]
-    present = [cell for cell in cells if cell is not None]
-    good = sum(isinstance(cell, str) or _turn_keys(cell) == ("role", "content") for cell in present)
-    return bool(present) and good * 2 > len(present)
-
-
-def turn_keys(name: str, rows: Sequence[Row]) -> tuple[str, str] | None:
-    """(speaker key, text key) of a column of turns; None when it holds none."""
-    present = [cell for row in rows if (cell := row.values.get(name)) is not None]
-    found = [keys for cell in present if (keys := _turn_keys(cell))]
-    return max(set(found), key=found.count) if found and len(found) * 2 > len(present) else None
-
-
-def _turn_mapping(name: str, rows: Sequence[Row], system: str | None) -> Mapping | None:
-    keys = turn_keys(name, rows)
-    if keys is None:
-        return None
-    layouts: dict[tuple[str, str], Layout] = {("role", "content"): "messages", ("from", "value"): "sharegpt"}
-    return Mapping(layout=layouts.get(keys, "turns"), turns=name, role_key=keys[0], content_key=keys[1], system=system)
-
-
-def _turn_keys(cell: Any) -> tuple[str, str] | None:
-    if not isinstance(cell, list) or not cell or not all(isinstance(turn, dict) for turn in cell):
-        return None
-    role = next((k for k in _ROLE_KEYS if all(k in turn for turn in cell)), None)
-    content = next((k for k in _CONTENT_KEYS if all(k in turn for turn in cell) and k != role), None)
-    return (role, content) if role and content else None
+# Checking a mapping
 
 
 def mapping_problems(mapping: Mapping, columns: Sequence[Column]) -> None:
     """Raises DataError when the mapping does not fit the columns."""
     types = {column.name: column.type for column in columns}
-    for name in mapping.columns:
+    known = ", ".join(types)
+    beside = [name for name in (mapping.label, None if _within(mapping, types) else mapping.ranks) if name]
+    for name in (*mapping.named, *beside):
         if name not in types:
-            raise DataError("error.mapping.unknown_column", column=name, known=", ".join(types))
-    if mapping.turns:
-        if types[mapping.turns] not in ("list", "mixed"):
-            raise DataError("error.mapping.not_turns", column=mapping.turns, type=types[mapping.turns])
-    elif not mapping.prompt or not mapping.answer:
-        raise DataError("error.mapping.incomplete", known=", ".join(types))
-    if len(set(mapping.columns)) < len(mapping.columns):
-        twice = next(name for name in mapping.columns if mapping.columns.count(name) > 1)
+            raise DataError("error.mapping.unknown_column", column=name, known=known)
+    for template in mapping.templates:
+        check_template(template, types)
+    if mapping.turns and types[mapping.turns] not in (("text",) if mapping.transcript else ("list", "mixed")):
+        raise DataError("error.mapping.not_turns", column=mapping.turns, type=types[mapping.turns])
+    if bool(mapping.chosen) != bool(mapping.rejected):
+        raise DataError("error.mapping.one_side", known=known)
+    asked = mapping.prompt or mapping.prompt_template
+    answered = mapping.answer or mapping.answer_template or mapping.accepted_calls or mapping.layout == "prompt_only"
+    if not (mapping.text or mapping.chosen or mapping.turns or (asked and (answered or mapping.ranked))):
+        raise DataError("error.mapping.incomplete", known=known)
+    named = (*mapping.named, *beside)
+    if len(set(named)) < len(named):
+        twice = next(name for name in named if named.count(name) > 1)
         raise DataError("error.mapping.twice", column=twice)
 
 
-class _Unusable(Exception):
-    """Leaves `convert` from within; never seen outside."""
-
-    def __init__(self, kind: ProblemKind, column: str, detail: str = "") -> None:
-        super().__init__(kind)
-        self.kind: ProblemKind = kind
-        self.column = column
-        self.detail = detail
+def _within(mapping: Mapping, types: dict[str, str]) -> bool:
+    """Whether the ranks are numbers within the answers, not a column beside them."""
+    return mapping.ranks not in types and mapping.ranks in (*RANK_KEYS, *SCORE_KEYS)
 
 
-def convert(row: Row, mapping: Mapping) -> Conversation | RowProblem:
-    """The row as a conversation. Nothing is repaired here: a number where text is expected is a problem."""
+def mapping_notes(mapping: Mapping, rows: Sequence[Row]) -> tuple[Note, ...]:
+    """What is to be told about how rows are read: what is chosen, and what supervised fine-tuning makes of it."""
+    notes = []
+    if mapping.ranked:
+        notes.append(
+            Note(f"notice.mapping.ranked.{mapping.best}", {"column": mapping.ranked, "ranks": mapping.ranks or ""})
+        )
+    answer = mapping.answer
+    if answer and not mapping.answer_template and any(_has_several(row.values.get(answer)) for row in rows):
+        notes.append(Note("notice.mapping.first_answer", {"column": answer}))
+    if mapping.dataset_type in ("preference", "unpaired_preference", "prompt_only", "language_modeling"):
+        notes.append(Note(f"notice.mapping.{mapping.dataset_type}", {}))
+    return tuple(notes)
+
+
+def _has_several(cell: Any) -> bool:
+    cell = cell.get("text") if isinstance(cell, dict) else cell
+    return is_answer_list(cell) and not cell_turn_keys(cell) and len(cell) > 1
+
+
+# Converting
+
+
+def convert(row: Row, mapping: Mapping) -> Record | RowProblem:
+    """The row as a training record. Nothing is repaired here: a number where text is expected is a problem."""
     try:
-        turns = list(_system(row, mapping))
-        if mapping.turns:
-            turns += _turns(row.values.get(mapping.turns), mapping.turns, mapping.role_key, mapping.content_key)
-            return _conversation(turns, mapping.turns)
-        if mapping.prompt is None or mapping.answer is None:
-            raise DataError("error.mapping.incomplete", known=", ".join(row.values))
-        turns += _prompt(row, mapping.prompt, mapping.input)
-        turns += _side(row.values.get(mapping.answer), mapping.answer, "assistant")
-        return _conversation(turns, mapping.answer)
-    except _Unusable as problem:
+        return _record(row, mapping)
+    except Unusable as problem:
         return RowProblem(row.id, problem.kind, problem.column, problem.detail)
 
 
-def is_blank(text: str | None) -> bool:
-    """No character that shows: spaces of any width, zero-width marks and control characters do not."""
-    return text is None or not text.strip() or all(unicodedata.category(c) in _INVISIBLE for c in text)
+def to_conversation(row: Row, mapping: Mapping) -> Conversation | None:
+    """What supervised fine-tuning learns of a row; None where it learns nothing."""
+    record = convert(row, mapping)
+    return None if isinstance(record, RowProblem) else as_conversation(record)
 
 
-_INVISIBLE = {"Zs", "Zl", "Zp", "Cc", "Cf"}
+def _record(row: Row, mapping: Mapping) -> Record:
+    kind = mapping.dataset_type
+    if kind == "language_modeling":
+        return _passage(row, mapping)
+    tools = read_tools(row.values.get(mapping.tools), mapping.tools) if mapping.tools else ()
+    system = list(_system(row, mapping)) if mapping.system or mapping.system_template else []
+    if kind == "preference":
+        return _preference(row, mapping, system, tools)
+    if mapping.turns:
+        made = make_conversation([*system, *_talk(row, mapping, mapping.turns)], mapping.turns, tools)
+    elif kind == "prompt_only":
+        if mapping.layout != "prompt_only" or not (mapping.prompt or mapping.prompt_template):
+            raise DataError("error.mapping.incomplete", known=", ".join(row.values))
+        return PromptOnly(check_prompt([*system, *_prompt(row, mapping)], mapping.prompt or ""), tools)
+    else:
+        turns = [*system, *_prompt(row, mapping), *_answer(row, mapping)]
+        made = make_conversation(turns, mapping.answer or mapping.accepted_calls or mapping.prompt or "", tools)
+    return _rated(row, mapping, made) if mapping.label else made
 
 
-def _system(row: Row, mapping: Mapping) -> Iterator[Message]:
-    if mapping.system:
-        text = _text(row.values.get(mapping.system), mapping.system)
-        if not is_blank(text):
-            yield Message("system", text)
-
-
-def _prompt(row: Row, prompt: str, extra: str | None) -> list[Message]:
-    cell = row.values.get(prompt)
-    if isinstance(cell, list) or not extra:
-        return _side(cell, prompt, "user")
-    parts = [_text(cell, prompt), _text(row.values.get(extra), extra)]
-    return _side("\n".join(part for part in parts if not is_blank(part)), prompt, "user")
-
-
-def _side(cell: Any, column: str, role: str) -> list[Message]:
-    """A prompt or an answer: text, or a list of messages (TRL's conversational form)."""
-    if isinstance(cell, list) and _turn_keys(cell):
-        return _turns(cell, column, "role", "content")
-    text = _text(cell, column)
+def _passage(row: Row, mapping: Mapping) -> Passage:
+    column = mapping.text or ""
+    text = read_text(row.values.get(column), column)
     if is_blank(text):
-        raise _Unusable("blank_prompt" if role == "user" else "blank_answer", column)
-    return [Message(role, text)]
+        raise Unusable("blank_text", column)
+    return Passage(text)
 
 
-def _text(cell: Any, column: str) -> str:
-    if cell is None:
-        return ""
-    if not isinstance(cell, str):
-        raise _Unusable("wrong_type", column, type_name(cell))
-    return cell
+def _rated(row: Row, mapping: Mapping, made: Conversation) -> Rated:
+    column = mapping.label or ""
+    cell = row.values.get(column)
+    label = read_label(cell)
+    if label is None:
+        raise Unusable("bad_label", column, type_name(cell) if isinstance(cell, list | dict) else str(cell)[:60])
+    return Rated(made.prompt, (made.last,), label, made.tools)
 
 
-def type_name(value: Any) -> str:
-    """What a cell holds, in the words of `Column.type`."""
-    names = {bool: "boolean", int: "integer", float: "number", list: "list", dict: "object", str: "text"}
-    return names[type(value)]
+def _preference(row: Row, mapping: Mapping, system: list[Message], tools: tuple[Tool, ...]) -> Preference:
+    if mapping.ranked:
+        column = mapping.ranked
+        beside = row.values.get(mapping.ranks) if mapping.ranks else None
+        good, bad = best_and_worst(row.values.get(column), beside, mapping.ranks, mapping.best, column)
+        sides = [(good, column), (bad, column)]
+    else:
+        if not mapping.chosen or not mapping.rejected:
+            raise DataError("error.mapping.one_side", known=", ".join(row.values))
+        sides = [(row.values.get(name), name) for name in (mapping.chosen, mapping.rejected)]
+    read = [_preferred(cell, column, mapping) for cell, column in sides]
+    column = mapping.chosen or mapping.ranked or ""
+    if all(turns[0].role != "assistant" for turns in read):
+        prompt, answers = _common(read, sides[1][1])
+        prompt = [*system, *prompt] if prompt[0].role != "system" else prompt
+    elif mapping.turns:
+        prompt, answers = [*system, *_talk(row, mapping, mapping.turns)], read
+    elif mapping.prompt or mapping.prompt_template:
+        prompt, answers = [*system, *_prompt(row, mapping)], read
+    else:
+        raise Unusable("no_question", column)
+    chosen, rejected = (check_answer(turns, name) for turns, (_, name) in zip(answers, sides, strict=True))
+    return Preference(check_prompt(prompt, column), chosen, rejected, tools)
 
 
-def _turns(cell: Any, column: str, role_key: str, content_key: str) -> list[Message]:
-    if cell is None or cell == []:
-        raise _Unusable("blank_prompt", column)
-    if not isinstance(cell, list):
-        raise _Unusable("not_turns", column, type_name(cell))
-    turns = []
-    for number, turn in enumerate(cell, 1):
-        if not isinstance(turn, dict) or not isinstance(turn.get(role_key), str) or turn.get("tool_calls"):
-            raise _Unusable("bad_turns", column, str(number))
-        role = _ROLE_OF.get(turn[role_key].strip().casefold())
-        if role is None:
-            raise _Unusable("unknown_role", column, turn[role_key][:60])
-        content = _content(turn.get(content_key), column, number)
-        if role != "system" or not is_blank(content):  # an empty system field says that there is none
-            turns.append(Message(role, content))
+def _preferred(cell: Any, column: str, mapping: Mapping) -> list[Message]:
+    if mapping.transcript and isinstance(cell, str):
+        return read_transcript(cell, column)
+    turns = read_side(cell, column, "assistant")
+    if not turns:
+        raise Unusable("blank_answer", column)
     return turns
 
 
-def _content(content: Any, column: str, number: int) -> str:
-    if isinstance(content, list):  # OpenAI's content parts
-        if not all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in content):
-            raise _Unusable("bad_turns", column, str(number))
-        return "".join(part["text"] for part in content)
-    return _text(content, column)
+def _common(sides: Sequence[list[Message]], column: str) -> tuple[list[Message], list[list[Message]]]:
+    """The turns that both sides begin with, and what is left of each: at least its last turn."""
+    first, second = sides
+    longest = min(len(first), len(second)) - 1
+    same = next((i for i in range(longest) if first[i] != second[i]), longest)
+    if not any(turn.role == "user" for turn in first[:same]):
+        raise Unusable("no_common_prompt", column)
+    return first[:same], [first[same:], second[same:]]
 
 
-def _conversation(turns: Sequence[Message], column: str) -> Conversation:
-    if not any(turn.role == "assistant" for turn in turns):
-        raise _Unusable("no_answer", column)
-    if turns[-1].role != "assistant":
-        raise _Unusable("ends_without_answer", column, turns[-1].role)
-    prompt, answer = tuple(turns[:-1]), turns[-1].content
-    if not any(turn.role == "user" for turn in prompt):
-        raise _Unusable("no_question", column)
-    if is_blank(answer):
-        raise _Unusable("blank_answer", column)
-    if any(is_blank(turn.content) for turn in prompt):
-        raise _Unusable("blank_prompt", column)
-    return Conversation(prompt, answer)
+def _system(row: Row, mapping: Mapping) -> Iterator[Message]:
+    if mapping.system_template:
+        text = _filled(row, mapping.system_template)
+    else:
+        text = read_text(row.values.get(mapping.system), mapping.system) if mapping.system else None
+    if text is not None and not is_blank(text):
+        yield Message("system", text)
+
+
+def _talk(row: Row, mapping: Mapping, column: str) -> list[Message]:
+    cell = row.values.get(column)
+    if mapping.transcript and isinstance(cell, str):
+        return read_transcript(cell, column)
+    return read_turns(cell, column, mapping.role_key, mapping.content_key)
+
+
+def _prompt(row: Row, mapping: Mapping) -> list[Message]:
+    earlier = _history(row.values.get(mapping.history), mapping.history) if mapping.history else []
+    if mapping.prompt_template:
+        text = _filled(row, mapping.prompt_template)
+        if text is None or is_blank(text):
+            raise Unusable("blank_prompt", ", ".join(template_columns(mapping.prompt_template)))
+        return [*earlier, Message("user", text)]
+    column = mapping.prompt or ""
+    cell = row.values.get(column)
+    if mapping.transcript and isinstance(cell, str):
+        return [*earlier, *read_transcript(cell, column)]
+    if isinstance(cell, list) or not mapping.input:
+        return [*earlier, *read_side(cell, column, "user")]
+    parts = [read_text(cell, column), read_text(row.values.get(mapping.input), mapping.input)]
+    return [*earlier, *read_side("\n".join(part for part in parts if not is_blank(part)), column, "user")]
+
+
+def _history(cell: Any, column: str) -> Iterator[Message]:
+    """Alpaca's earlier turns: a list of (question, answer)."""
+    pairs: Any = [] if cell is None else cell
+    if not isinstance(pairs, list):
+        raise Unusable("not_turns", column, type_name(cell))
+    for number, pair in enumerate(pairs, 1):
+        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+            raise Unusable("bad_turns", column, str(number))
+        yield Message("user", pair[0])
+        yield Message("assistant", pair[1])
+
+
+def _answer(row: Row, mapping: Mapping) -> list[Message]:
+    if mapping.answer_template:
+        text = _filled(row, mapping.answer_template)
+        if text is None or is_blank(text):
+            raise Unusable("blank_answer", ", ".join(template_columns(mapping.answer_template)))
+        return [Message("assistant", text)]
+    if mapping.accepted_calls:
+        return [
+            Message("assistant", "", accepted_calls(row.values.get(mapping.accepted_calls), mapping.accepted_calls))
+        ]
+    if mapping.answer is None:
+        raise DataError("error.mapping.incomplete", known=", ".join(row.values))
+    return read_side(row.values.get(mapping.answer), mapping.answer, "assistant")
+
+
+def _filled(row: Row, template: str) -> str | None:
+    try:
+        return fill_template(template, row.values)
+    except NoValue as missing:
+        raise Unusable("no_field", ", ".join(missing.field.columns), missing.field.source) from None
 
 
 def trim_turns(cell: Any, mapping: Mapping) -> Any:
     """A list of turns without those behind its last answer; without any answer it stays as it is."""
     if not isinstance(cell, list):
         return cell
-    roles = [turn.get(mapping.role_key) if isinstance(turn, dict) else None for turn in cell]
-    answers = [
-        i for i, role in enumerate(roles)
-        if isinstance(role, str) and _ROLE_OF.get(role.strip().casefold()) == "assistant"
-    ]  # fmt: skip
+    answers = [i for i, turn in enumerate(cell) if isinstance(turn, dict) and is_answer(turn.get(mapping.role_key))]
     return cell[: answers[-1] + 1] if answers else cell

@@ -10,6 +10,7 @@ import orjson
 
 from studio.data.encodings import TextFile
 from studio.data.reading import MAX_DEPTH, MAX_ROW_BYTES, Reading, is_too_deep
+from studio.data.squad import flatten_squad, is_squad
 from studio.errors import DataError
 
 # Up to here a JSON file is read at once, above it row by row.
@@ -192,6 +193,9 @@ def _keep_item(item: Any, number: int, size: int, reading: Reading) -> None:
 
 def _list_of(value: dict[str, Any], reading: Reading) -> list[Any]:
     """The list of rows inside an object: its only list of objects, or its columns if all are equally long lists."""
+    if is_squad(value):
+        reading.note("notice.data.squad", articles=len(value["data"]))
+        return flatten_squad(value)
     lists = {k: v for k, v in value.items() if isinstance(v, list)}
     of_rows = [k for k, v in lists.items() if v and all(isinstance(item, dict) for item in v)]
     key = _key_of_rows(list(lists), of_rows)
@@ -223,8 +227,17 @@ def _read_long_list(text: TextFile, reading: Reading) -> None:
         while scanner.key() != key:
             scanner.skip_value()
             scanner.expect(",")
+    articles = 0
     for number, (item, size) in enumerate(scanner.items(), 1):
-        _keep_item(item, number, size, reading)
+        if key == "data" and is_squad([item]):
+            articles += 1
+            questions = flatten_squad([item])
+            for question in questions:
+                _keep_item(question, number, max(200, size // len(questions)), reading)
+        else:
+            _keep_item(item, number, size, reading)
+    if articles:
+        reading.note("notice.data.squad", articles=articles)
     if key is None:
         scanner.end()
     reading.flush()

@@ -1,18 +1,30 @@
-"""Conversation + tokenizer -> token ids and loss mask, and the same as coloured text.
+"""Record + tokenizer -> token ids and loss mask, and the same as coloured text.
 
 The prompt is tokenised exactly as a chat would (the template with its generation prompt), the answer after it on
 its own, so that what the model learns to continue is what it will be given. With `loss_on="answer"` all answers of
-the conversation carry loss, each with its end-of-turn token; the last answer is the one counted as the answer.
+the conversation carry loss, each with its end-of-turn token, and tool calls are answers too; the last answer is the
+one counted as the answer.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from jinja2 import TemplateError
 
-from studio.data.formats import Conversation, Message
+from studio.data.records import (
+    Conversation,
+    Message,
+    Passage,
+    PromptOnly,
+    Rated,
+    Record,
+    Tool,
+    ToolCall,
+    as_conversation,
+)
 from studio.errors import DataError
 
 if TYPE_CHECKING:
@@ -83,11 +95,13 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class _Rendered:
-    """`earlier` are the character ranges of the answers within the prompt."""
+    """`earlier` are the character ranges of the answers within the prompt. Without `learned` nothing carries loss,
+    and without an answer no end token follows."""
 
     prompt: str
     answer: str
-    earlier: tuple[tuple[int, int], ...]
+    earlier: tuple[tuple[int, int], ...] = ()
+    learned: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,17 +161,17 @@ def lengths(
 
 
 def view(
-    conversation: Conversation,
+    record: Record,
     tokenizer: "PreTrainedTokenizerBase",
     max_length: int,
     loss_on: LossOn = "answer",
 ) -> tuple[Example, tuple[Span, ...]]:
     """The row as the trainer reads it, and as text token by token; tokens that share a character are one span.
 
-    Joined, the spans are the rendered text (of the part that is cut only the beginning), and an end token where the
-    template writes none.
+    Of a preference it is the chosen side; of an answer with thumbs down nothing carries loss. Joined, the spans are
+    the rendered text (of the part that is cut only the beginning), and an end token where the template writes none.
     """
-    rendered = _render(conversation, tokenizer)
+    rendered = _render_record(record, tokenizer)
     encoded = _encode([rendered], tokenizer, loss_on, offsets=True)[0]
     return _example(encoded, max_length), _spans(rendered, encoded, tokenizer, max_length)
 
@@ -191,36 +205,111 @@ def _spans(rendered: _Rendered, encoded: _Encoded, tokenizer: Any, max_length: i
 # Rendering
 
 
-def prompt_text(messages: Sequence[Message], tokenizer: "PreTrainedTokenizerBase") -> str:
+def prompt_text(messages: Sequence[Message], tokenizer: "PreTrainedTokenizerBase", tools: Sequence[Tool] = ()) -> str:
     """What a chat gives the model to go on from."""
-    return _apply(messages, tokenizer, generation=True)
+    return _apply(messages, tokenizer, tools, generation=True)
 
 
-def _apply(messages: Sequence[Message], tokenizer: Any, *, generation: bool) -> str:
-    turns = [{"role": m.role, "content": m.content} for m in messages]
+def _apply(messages: Sequence[Message], tokenizer: Any, tools: Sequence[Tool], *, generation: bool) -> str:
+    turns = [_turn(message) for message in messages]
+    given = {"tools": [dict(tool) for tool in tools]} if tools else {}
     try:
-        return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=generation)
+        return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=generation, **given)
     except TemplateError as error:
         raise TemplateRefusal("error.data.template", reason=error.message or type(error).__name__) from None
 
 
+def _turn(message: Message) -> dict[str, Any]:
+    """The turn as chat templates read it (https://huggingface.co/docs/transformers/chat_extras)."""
+    turn: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        calls = [
+            {"type": "function", "function": {"name": c.name, "arguments": c.arguments}} for c in message.tool_calls
+        ]
+        ids = [{"id": call.id} if call.id else {} for call in message.tool_calls]
+        turn["tool_calls"] = [{**call, **named} for call, named in zip(calls, ids, strict=True)]
+    if message.name:
+        turn["name"] = message.name
+    if message.call_id:
+        turn["tool_call_id"] = message.call_id
+    return turn
+
+
+def _render_record(record: Record, tokenizer: Any) -> _Rendered:
+    match record:
+        case Passage(text):
+            return _Rendered("", text)
+        case PromptOnly(prompt, tools):
+            _check_template(tokenizer, prompt, tools)
+            return _Rendered(_apply(prompt, tokenizer, tools, generation=True), "", learned=False)
+        case Rated(prompt, completion, False, tools):
+            shown = _render_record(Rated(prompt, completion, True, tools), tokenizer)
+            return _Rendered(shown.prompt, shown.answer, shown.earlier, learned=False)
+    conversation = as_conversation(record)
+    assert conversation is not None
+    return _render(conversation, tokenizer)
+
+
 def _render(conversation: Conversation, tokenizer: Any) -> _Rendered:
-    if not tokenizer.chat_template:
-        raise DataError("error.data.no_template")
-    prompt = _apply(conversation.prompt, tokenizer, generation=True)
-    whole = _apply(conversation.messages, tokenizer, generation=False)
+    tools = conversation.tools
+    _check_template(tokenizer, conversation.messages, tools)
+    prompt = _apply(conversation.prompt, tokenizer, tools, generation=True)
+    whole = _apply(conversation.messages, tokenizer, tools, generation=False)
     # Where the template writes an answer otherwise than it asks for one, a chat would go on from the prompt.
     begins = whole.startswith(prompt)
+    if conversation.calls and not begins:
+        raise TemplateRefusal("error.data.template_tools", reason="tool_calls")
     answer = _without_tail(whole[len(prompt) :], tokenizer) if begins else conversation.answer
     earlier = []
     for number, turn in enumerate(conversation.prompt):
         if turn.role == "assistant":
-            before = _apply(conversation.prompt[:number], tokenizer, generation=True) if number else ""
-            after = _without_tail(_apply(conversation.prompt[: number + 1], tokenizer, generation=False), tokenizer)
+            past = conversation.prompt[: number + 1]
+            before = _apply(past[:-1], tokenizer, tools, generation=True) if number else ""
+            after = _without_tail(_apply(past, tokenizer, tools, generation=False), tokenizer)
             # Some templates rewrite earlier turns (they leave out reasoning): those are read, not learned.
             if prompt.startswith(after) and after.startswith(before):
                 earlier.append((len(before), len(after)))
     return _Rendered(prompt, answer, tuple(earlier))
+
+
+def _check_template(tokenizer: Any, messages: Sequence[Message], tools: Sequence[Tool]) -> None:
+    """Raises DataError when there is no template, or it would leave out tools, tool calls or what tools answered."""
+    if not tokenizer.chat_template:
+        raise DataError("error.data.no_template")
+    needed = ["tools"] if tools else []
+    needed += ["tool_calls"] if any(message.tool_calls for message in messages) else []
+    needed += ["tool"] if any(message.role == "tool" for message in messages) else []
+    missing = [part for part in needed if part not in _shown_by(tokenizer, str(tokenizer.chat_template))]
+    if missing:
+        raise TemplateRefusal("error.data.template_tools", reason=", ".join(missing))
+
+
+@lru_cache(maxsize=8)
+def _shown_by(tokenizer: Any, template: str) -> frozenset[str]:
+    """Which parts of a chat with tools the template writes, found by trying; what it refuses, a row will tell."""
+    mark = "q7x"
+    call = ToolCall(mark, {}, mark * 3)  # Mistral's templates want ids of nine characters
+    asked, calls = Message("user", "?"), Message("assistant", "", (call,))
+    parts: dict[str, tuple[list[Message], list[Tool]]] = {
+        "tools": ([asked], [{"type": "function", "function": {"name": mark, "description": "", "parameters": {}}}]),
+        "tool_calls": ([asked, calls], []),
+        "tool": ([asked, Message("assistant", "!"), Message("tool", mark, name="f", call_id=call.id)], []),
+    }
+    shown = set()
+    for part, (messages, tools) in parts.items():
+        try:
+            if mark in _apply(messages, tokenizer, tools, generation=False):
+                shown.add(part)
+        except TemplateRefusal:
+            shown.add(part)
+    return frozenset(shown)
+
+
+def special_tokens_in(text: str, tokenizer: "PreTrainedTokenizerBase") -> tuple[str, ...]:
+    """Special tokens that are typed in a text. They reach the model as what they stand for, not as characters, in
+    training and in a chat alike: an end token in the middle of an answer teaches to stop there."""
+    special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    return tuple(sorted((token for token in special if token in text), key=text.index))
 
 
 def _without_tail(text: str, tokenizer: Any) -> str:
@@ -249,10 +338,12 @@ def _encode(rendered: Sequence[_Rendered], tokenizer: Any, loss_on: LossOn, *, o
     for place, item in enumerate(rendered):
         prompt_ids, answer_ids = prompts["input_ids"][place], list(answers["input_ids"][place])
         prompt_offsets = prompts["offset_mapping"][place] if offsets or inner else []
-        ends = tokenizer.eos_token_id is None or (answer_ids and answer_ids[-1] in special)
+        ends = tokenizer.eos_token_id is None or not item.answer or (answer_ids and answer_ids[-1] in special)
         if not ends:
             answer_ids.append(tokenizer.eos_token_id)
-        if loss_on == "all":
+        if not item.learned:
+            trained = [False] * (len(prompt_ids) + len(answer_ids))
+        elif loss_on == "all":
             trained = [True] * (len(prompt_ids) + len(answer_ids))
         elif item.earlier:
             trained = _within(prompt_offsets, item.earlier) + [True] * len(answer_ids)

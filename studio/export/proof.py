@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.data.formats import Message
+from studio.data.records import Message
 from studio.errors import ExportError
 from studio.export import plain
 

@@ -17,7 +17,7 @@ import torch
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from studio.data.formats import Message
+from studio.data.records import Message, Tool
 from studio.data.tokens import prompt_text
 from studio.errors import DataError, ModelError
 from studio.models.catalog import UNLIMITED_CONTEXT
@@ -209,25 +209,32 @@ def scores_equal(scores: torch.Tensor | None, dtype: torch.dtype) -> bool:
 
 
 def sample_answers(
-    model: Any, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Sequence[Message]], max_new_tokens: int
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[Message]],
+    max_new_tokens: int,
+    tools: Sequence[Sequence[Tool]] | None = None,
 ) -> list[str]:
     """The likeliest answer to each prompt, in one batch. The model's modes and all random numbers stay as they were.
 
-    Of a prompt that leaves no room for an answer only the end is read.
+    Of a prompt that leaves no room for an answer only the end is read. `tools`: those of each prompt.
     """
     if not prompts:
         return []
     room = max(1, model_context(model) - max_new_tokens)
-    ids = [render_prompt(messages, tokenizer)[-room:] for messages in prompts]
+    given = tools or [()] * len(prompts)
+    ids = [render_prompt(turns, tokenizer, own)[-room:] for turns, own in zip(prompts, given, strict=True)]
     with _evaluating(model):
         return Generation(model, tokenizer, ids, Sampling(max_new_tokens=max_new_tokens)).run()
 
 
-def render_prompt(messages: Sequence[Message], tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def render_prompt(
+    messages: Sequence[Message], tokenizer: PreTrainedTokenizerBase, tools: Sequence[Tool] = ()
+) -> list[int]:
     """Token ids that the answer follows: the very ones that training put before it. Raises ModelError when the model's
     chat template refuses these messages (a system message, for some)."""
     try:
-        text = prompt_text(messages, tokenizer)
+        text = prompt_text(messages, tokenizer, tools)
     except DataError as error:
         raise ModelError("error.model.template", reason=error.values.get("reason", error.message())) from error
     return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])  # type: ignore[arg-type]

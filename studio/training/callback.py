@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from studio.data.formats import Conversation
+from studio.data.records import Conversation
 from studio.errors import TrainingError
 from studio.models.device import memory_used_bytes
 from studio.models.generation import sample_answers
@@ -195,10 +195,11 @@ class Reporter(TrainerCallback):
 
     def _write_samples(self, step: int, model: Any) -> None:
         if self.stop.asked == "no":
-            answers = sample_answers(model, self.tokenizer, [c.prompt for c in self.prompts], self.sample_tokens)
+            prompts, tools = [c.prompt for c in self.prompts], [c.tools for c in self.prompts]
+            answers = sample_answers(model, self.tokenizer, prompts, self.sample_tokens, tools)
             shown = zip(self.prompts, answers, strict=True)
             self._samples = [
-                Sample(step=step, prompt=c.prompt[-1].content, text=text, expected=c.answer) for c, text in shown
+                Sample(step=step, prompt=c.prompt[-1].text, text=text, expected=c.last.text) for c, text in shown
             ]
         # Evaluating and sampling take time that is no training: it must not count as slow tokens.
         self._last_time = time.monotonic()
@@ -223,7 +224,7 @@ class Reporter(TrainerCallback):
 
 def sample_tokens(tokenizer: Any, prompts: Sequence[Conversation]) -> int:
     """How long the samples may grow: enough to see the answer come, little enough not to slow the run."""
-    longest = max(len(tokenizer(c.answer, add_special_tokens=False)["input_ids"]) for c in prompts)
+    longest = max(len(tokenizer(c.last.text, add_special_tokens=False)["input_ids"]) for c in prompts)
     return min(_SAMPLE_TOKENS, longest * 3 // 2 + 4)
 
 

@@ -20,8 +20,8 @@ import psutil
 import torch
 from transformers import PrinterCallback, TrainerCallback
 
-from studio.data.formats import Conversation
-from studio.data.splits import split
+from studio.data.records import Conversation
+from studio.data.splits import Split, split
 from studio.data.tokens import Example, lengths, tokenize
 from studio.errors import DataError, ResourceError
 from studio.models.catalog import find_files
@@ -74,7 +74,13 @@ class Estimate:
     fits: bool
 
 
-def estimate(spec: RunSpec, settings: Settings, rows: Sequence[tuple[int, Conversation]], skipped: int) -> Estimate:
+def estimate(
+    spec: RunSpec,
+    settings: Settings,
+    rows: Sequence[tuple[int, Conversation]],
+    skipped: int,
+    parts: Split | None = None,
+) -> Estimate:
     """Measure and count. Raises DataError when no row can be learned from, ModelError or ResourceError when the model
     cannot be loaded."""
     device = detect_device()
@@ -83,7 +89,7 @@ def estimate(spec: RunSpec, settings: Settings, rows: Sequence[tuple[int, Conver
     _check_room(identity.name, identity.parameters, device, spec.model)
     tokenizer = load_tokenizer(spec.model.source, settings).tokenizer
     longest = min(spec.data.max_length, identity.context_length)
-    counted = _count(rows, spec, tokenizer, longest)
+    counted = _count(rows, spec, tokenizer, longest, parts)
 
     by_id = dict(rows)
     usual = min(counted.train, key=lambda item: (abs(item[1] - median(n for _, n in counted.train)), item[0]))
@@ -152,20 +158,24 @@ class _Counted:
     truncated: int
 
 
-def _count(rows: Sequence[tuple[int, Conversation]], spec: RunSpec, tokenizer: Any, longest: int) -> _Counted:
+def _count(
+    rows: Sequence[tuple[int, Conversation]], spec: RunSpec, tokenizer: Any, longest: int, parts: Split | None
+) -> _Counted:
     if not rows:
         raise DataError("error.train.no_rows")
-    parts = split(rows, spec.data.split)
-    found = {item.row_id: item for item in lengths(rows, tokenizer, longest, spec.method.loss_on)}
+    parts = parts or split(rows, spec.data.split)
+    read = {*parts.train.tolist(), *parts.validation.tolist()}
+    used = [row for row in rows if row[0] in read]
+    found = {item.row_id: item for item in lengths(used, tokenizer, longest, spec.method.loss_on)}
     useful = {i for i, item in found.items() if item.refused is None and item.trained_tokens}
-    train = [i for i in parts.train if i in useful]
+    train = [i for i in parts.train.tolist() if i in useful]
     if not train:
         check_learnable(rows, spec, tokenizer, longest)
     return _Counted(
         train=[(i, min(found[i].total_tokens, longest)) for i in train],
-        validation=[min(found[i].total_tokens, longest) for i in parts.validation if i in useful],
-        train_ids=parts.train,
-        validation_ids=parts.validation,
+        validation=[min(found[i].total_tokens, longest) for i in parts.validation.tolist() if i in useful],
+        train_ids=tuple(parts.train.tolist()),
+        validation_ids=tuple(parts.validation.tolist()),
         trained_tokens=sum(found[i].trained_tokens for i in train),
         lost=len(found) - len(useful),
         truncated=sum(found[i].truncated for i in useful),
@@ -400,7 +410,7 @@ def _prober(
 
 def _sampling_seconds(model: Any, tokenizer: Any) -> float:
     """Of one more token for the sample prompts."""
-    from studio.data.formats import Message
+    from studio.data.records import Message
 
     prompts = [(Message("user", "1 2 3 4 5"),)] * SAMPLE_PROMPTS
     began = time.perf_counter()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from studio.data.formats import Conversation
+from studio.data.records import Conversation
 from studio.data.splits import Split, split
 from studio.data.tokens import Example, tokenize
 from studio.errors import DataError
@@ -28,7 +28,8 @@ class TrainingJob:
     """A run to be trained. `rows` are the conversations by row id; `skipped` rows could not be read as one.
 
     `history` holds the checkpoints already made, oldest first, of which the last whole one is resumed from;
-    `started` is the run's last beginning, if there was one.
+    `started` is the run's last beginning, if there was one. `parts`: which rows are on which side; None: what
+    `spec.data.split` makes of the rows alone, with no column and no clusters.
     """
 
     spec: RunSpec
@@ -39,6 +40,7 @@ class TrainingJob:
     history: Sequence[Checkpoint]
     append: Callable[..., None]
     started: Started | None = None
+    parts: Split | None = None
 
     def notice(self, key: str, **values: object) -> None:
         self.append(Notice(key=key, values=values))
@@ -62,7 +64,11 @@ SAMPLE_PROMPTS = 3
 
 
 def make_examples(
-    rows: Sequence[tuple[int, Conversation]], spec: RunSpec, tokenizer: "PreTrainedTokenizerBase", context: int
+    rows: Sequence[tuple[int, Conversation]],
+    spec: RunSpec,
+    tokenizer: "PreTrainedTokenizerBase",
+    context: int,
+    parts: Split | None = None,
 ) -> ExampleSet:
     """Split and tokenise. `context` is the longest sequence the model can read, in tokens.
 
@@ -72,13 +78,13 @@ def make_examples(
     if not rows:
         raise DataError("error.train.no_rows")
     by_id = dict(rows)
-    parts: Split = split(rows, spec.data.split)
+    parts = parts or split(rows, spec.data.split)
     length = min(spec.data.max_length, context)
     lost = truncated = 0
     made: list[tuple[Example, ...]] = []
     for ids in (parts.train, parts.validation):
         kept = []
-        for row_id in ids:
+        for row_id in ids.tolist():
             try:
                 example = tokenize(by_id[row_id], tokenizer, length, loss_on=spec.method.loss_on)
             except DataError:
@@ -92,7 +98,7 @@ def make_examples(
         made.append(tuple(kept))
     if not made[0]:
         check_learnable(rows, spec, tokenizer, length)
-    shown = [by_id[i] for i in (*parts.validation, *parts.train)[:SAMPLE_PROMPTS]]
+    shown = [by_id[i] for i in (*parts.validation[:SAMPLE_PROMPTS].tolist(), *parts.train.tolist())[:SAMPLE_PROMPTS]]
     return ExampleSet(made[0], made[1], tuple(shown), lost, truncated)
 
 

@@ -55,7 +55,7 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
         device = detect_device()
         loaded = load_model(spec.model.source, job.settings, device, spec.model.precision)
         _check_base(job, loaded, resumed)
-        examples = make_examples(job.rows, spec, loaded.tokenizer, loaded.identity.context_length)
+        examples = make_examples(job.rows, spec, loaded.tokenizer, loaded.identity.context_length, job.parts)
         total_steps = spec.total_steps(len(examples.train))
 
         # 2. Adapter and trainer

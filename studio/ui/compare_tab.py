@@ -9,7 +9,7 @@ from typing import Any, cast
 import gradio as gr
 
 from studio.backend.compare import CompareRequest, CompareUpdate, Contestant
-from studio.data.formats import Message
+from studio.data.records import Message
 from studio.ui.contestants import choices, find, first_of
 from studio.ui.conversation import Talk, Turn, examples_html, legend_html, talk_html
 from studio.ui.page import Page, goto, html

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from html import escape
 
 from studio.backend.compare import ColumnState, CompareUpdate, Contestant, DiffSpan, difference
-from studio.data.formats import Message
+from studio.data.records import Message
 from studio.ui.markup import shorten, shown
 
 Sentence = Callable[..., str]

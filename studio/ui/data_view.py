@@ -11,11 +11,17 @@ from studio.data.histogram import Histogram
 from studio.data.samples import SampleCard
 from studio.data.sources import LeftOut
 from studio.data.tables import Cells
+from studio.data.tokens import Span
 from studio.ui.markup import Sentence, act_button, badge, headline, plain, shorten, shown
 
 Language = Literal["en", "ja"]
 PAGE_ROWS = 10
+# Those chosen by hand, and all that a mapping can name.
 ROLES = ("prompt", "answer", "input", "system", "turns")
+ALL_ROLES = (
+    *ROLES, "history", "tools", "chosen", "rejected", "ranked", "ranks", "label", "text", "accepted_calls",
+    "system_template", "prompt_template", "answer_template",
+)  # fmt: skip
 _SHOWN_LEFT_OUT = 50
 _SHOWN_TURNS = 3
 _SPECIAL = re.compile(r"\s*<[^\s<>]{1,40}>\s*|\s*\[/?[A-Z]{2,12}\]\s*")
@@ -109,7 +115,7 @@ def _mapped_columns(mapping: Mapping | None, t: Sentence) -> str:
     """Which column is what, in one line."""
     if mapping is None:
         return f'<p class="d-todo d-mapped">{shown(t("ui.data.mapping.needed"))}</p>'
-    pairs = [(role, getattr(mapping, role)) for role in ROLES]
+    pairs = [(role, getattr(mapping, role)) for role in ALL_ROLES]
     parts = [f"{shown(t(f'ui.data.role.{role}'))} ← <b>{shown(shorten(name, 60))}</b>" for role, name in pairs if name]
     return f'<p class="s-muted d-mapped">{" &nbsp;·&nbsp; ".join(parts)}</p>'
 
@@ -129,7 +135,7 @@ def rows_table(
     """One page of rows; a row is a button. `talks`: the turns of each row; `total`: how many rows the search found."""
     if not rows:
         return f'<div class="d-table"><p class="s-muted s-empty">{shown(t("ui.data.table.none"))}</p></div>'
-    roles = {getattr(version.mapping, role): role for role in ROLES} if version.mapping else {}
+    roles = {getattr(version.mapping, role): role for role in ALL_ROLES} if version.mapping else {}
     heads = "".join(
         f'<th scope="col">{shown(shorten(column.name, 40)) or "&nbsp;"}<small>{shown(t(f"ui.data.type.{column.type}"))}'
         f"</small>{badge(t(f'ui.data.role.{roles[column.name]}'), 'accent') if column.name in roles else ''}</th>"
@@ -202,18 +208,22 @@ def row_as_seen(row: int, view: RowView, limit: int, model: str, t: Sentence) ->
         )
     )
     cut = f'<p class="d-error">{shown(t("ui.data.view.truncated", limit=limit))}</p>' if view.truncated else ""
+    worse = ""
+    if view.rejected:
+        named = shown(t("ui.data.role.rejected"))
+        worse = f'<p class="s-muted">{named}</p><div class="d-text" tabindex="0">{_spans(view.rejected)}</div>'
     return (
         f'<div class="s-card d-view">{title}<p class="s-muted">{shown(t("ui.data.view.model", model=model))}</p>'
-        f'<div class="d-text" tabindex="0">{_spans(view)}</div>{cut}'
+        f'<div class="d-text" tabindex="0">{_spans(view.spans)}</div>{cut}{worse}'
         f'<div class="d-legend"><span class="d-trained"><i></i>{shown(t("ui.data.view.trained"))}</span>'
         f"<span><i></i>{shown(t('ui.data.view.read'))}</span></div>"
         f'<div class="d-counts">{counts}</div></div>'
     )
 
 
-def _spans(view: RowView) -> str:
+def _spans(shown_spans: Sequence[Span]) -> str:
     parts = []
-    for (trained, cut), spans in groupby(view.spans, key=lambda span: (span.trained, span.cut)):
+    for (trained, cut), spans in groupby(shown_spans, key=lambda span: (span.trained, span.cut)):
         text = "".join(
             f'<span class="d-token">{shown(span.text.strip())}</span>'
             if _SPECIAL.fullmatch(span.text)

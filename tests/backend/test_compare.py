@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from studio.backend.compare import ColumnState, CompareRequest, CompareUpdate, difference
-from studio.data.formats import Message
+from studio.data.records import Message
 from studio.errors import InputError, ModelError, ResourceError
 from studio.models.folder import file_sha256
 from tests.backend.made import Made, make, save_models

@@ -324,3 +324,89 @@ def test_a_split_is_remembered_and_inherited_by_cleaned_versions(datasets: Datas
     assert first.split == SplitSpec()
     assert datasets.set_split(first.id, chosen).split == chosen
     assert datasets.fix(first.id, ["drop_blank"]).split == chosen
+
+
+ASKED = {"role": "user", "content": "何？"}
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "learned", "note"),
+    [
+        ({"prompt": "何{i}？", "chosen": "good", "rejected": "bad"}, "preference", 24, "preference"),
+        (
+            {"messages": [ASKED, {"role": "assistant", "content": "{i}"}], "label": True},
+            "unpaired_preference",
+            24,
+            "unpaired_preference",
+        ),
+        ({"text": "第{i}章 むかしむかし。"}, "language_modeling", 0, "language_modeling"),
+        ({"prompt": "何{i}？"}, "prompt_only", 0, "prompt_only"),
+        ({"prompt": "何{i}？", "output": ["good {i}", "bad"]}, "preference", 24, "ranked.first"),
+        ({"question": "何{i}？", "answers": ["これ{i}", "それ"]}, "prompt_completion", 24, "first_answer"),
+    ],
+)
+def test_every_dataset_type_can_be_looked_at(
+    datasets: Datasets, tmp_path: Path, row: dict[str, Any], kind: str, learned: int, note: str
+) -> None:
+    rows = [json.loads(json.dumps(row).replace("{i}", str(i))) for i in range(24)]
+    version = imported(datasets, tmp_path, rows)
+    assert version.mapping is not None
+    assert version.mapping.dataset_type == kind
+    assert f"notice.mapping.{note}" in [item.key for item in version.notes]
+    assert len(datasets.conversations(version.id, None)[0]) == learned
+    assert datasets.findings(version.id) is not None
+    assert sum(datasets.histogram(version.id).counts) == learned
+    assert sum(datasets.split_counts(version.id, SplitSpec())) == learned
+    assert len(datasets.validation_rows(version.id, SplitSpec())) == (2 if learned else 0)
+    assert len(datasets.examples(version.id, SplitSpec(), 2)) == (2 if learned else 0)
+    view = datasets.view_row(version.id, 1)
+    assert view.problem is None
+    assert "".join(span.text for span in view.spans)
+    assert bool(view.trained_tokens) == (kind != "prompt_only")
+    worse = "".join(span.text for span in view.rejected)
+    assert worse == ("bad<|end|>" if kind == "preference" else "")
+    assert not any(span.trained for span in view.rejected)
+    mapped = datasets.set_mapping(version.id, version.mapping)
+    assert mapped.notes == version.notes
+
+
+def test_thumbs_down_is_not_learned(datasets: Datasets, tmp_path: Path) -> None:
+    rows = [{"prompt": f"q{i}", "completion": "a", "label": i % 2 == 0} for i in range(10)]
+    version = imported(datasets, tmp_path, rows)
+    good, skipped = datasets.conversations(version.id, None)
+    assert [row for row, _ in good] == [1, 3, 5, 7, 9]
+    assert skipped == 5
+    assert datasets.view_row(version.id, 1).trained_tokens > 0
+    assert datasets.view_row(version.id, 2).trained_tokens == 0
+
+
+def test_tools_a_template_leaves_out_are_told(datasets: Datasets, tmp_path: Path) -> None:
+    tools = [{"name": "find", "parameters": {}}]
+    talk = [ASKED, {"role": "assistant", "content": "はい"}]
+    rows = [{"messages": talk, "tools": tools if i % 2 else []} for i in range(10)]
+    version = imported(datasets, tmp_path, rows)
+    assert version.mapping is not None
+    assert version.mapping.tools == "tools"
+    refused = datasets.view_row(version.id, 2).refused
+    assert refused is not None
+    assert refused.key == "error.data.template_tools"
+    assert datasets.view_row(version.id, 1).refused is None
+    found = {finding.key: finding for finding in datasets.findings(version.id)}
+    assert found["finding.refused"].count == 5
+    assert len(datasets.examples(version.id, SplitSpec(), 10)) == 5
+    assert datasets.turns_mapping(version.id, "messages").tools == "tools"
+
+
+def test_templates_are_offered_and_tried(datasets: Datasets, tmp_path: Path) -> None:
+    rows = [{"question": f"何{i}？", "choice0": "犬", "choice1": "猫", "label": i % 2} for i in range(4)]
+    version = imported(datasets, tmp_path, rows)
+    assert version.mapping is None
+    (offered,) = datasets.suggestions(version.id)
+    answer = offered.mapping.answer_template or ""
+    assert datasets.preview_template(version.id, answer) == ("犬", "猫", "犬")
+    mapped = datasets.set_mapping(version.id, offered.mapping)
+    assert mapped.mapping == offered.mapping
+    assert [conversation.answer for _, conversation in datasets.conversations(version.id, None)[0]] == ["犬", "猫"] * 2
+    with pytest.raises(DataError) as caught:
+        datasets.preview_template(version.id, "{choice}")
+    assert "choice0" in caught.value.message()

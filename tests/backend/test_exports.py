@@ -17,7 +17,7 @@ import pytest
 
 from studio.backend.compare import CompareRequest
 from studio.backend.exports import Export, Exports, file_name
-from studio.data.formats import Message
+from studio.data.records import Message
 from studio.errors import ExportError, InputError, ResourceError
 from studio.export import adapter as files
 from studio.export import proof as proofs

@@ -77,7 +77,7 @@ def test_conversations() -> None:
         [user, answer, user],
         [user],
         [answer],
-        [user, {"role": "tool", "content": "z"}],
+        [user, {"role": "narrator", "content": "z"}],
         [3],
     ]
     found = findings([{"t": turns} for turns in rows], Mapping(turns="t"))
@@ -87,7 +87,7 @@ def test_conversations() -> None:
         "unknown_role": (5,),
         "few_rows": (1,),
     }
-    assert "tool" in found["unknown_role"].message()
+    assert "narrator" in found["unknown_role"].message()
 
 
 def test_few_rows_and_odd_values() -> None:

@@ -351,7 +351,7 @@ def test_real_files(shared: Path, tmp_path: Path) -> None:
         "gsm8k_train_500.jsonl": 500,
         "instruction_ja_dev.jsonl": 324,
         "jcommonsenseqa_valid.json": 1119,
-        "jsquad_valid.json": 59,
+        "jsquad_valid.json": 4442,
         "kto_en_demo.json": 300,
         "openai_toy_chat_defects.jsonl": 5,
         "pii_small.json": 100,

@@ -5,9 +5,21 @@ from typing import Any
 
 import pytest
 
-from studio.data.formats import Conversation, Message
+from studio.data.formats import convert, recognise
 from studio.data.histogram import histogram
-from studio.data.tokens import UNTRAINED, Lengths, TemplateRefusal, lengths, prompt_text, tokenize, view
+from studio.data.records import Conversation, Message, Passage, Preference, PromptOnly, Rated, Record, ToolCall
+from studio.data.sources import read_source
+from studio.data.tables import Table
+from studio.data.tokens import (
+    UNTRAINED,
+    Lengths,
+    TemplateRefusal,
+    lengths,
+    prompt_text,
+    special_tokens_in,
+    tokenize,
+    view,
+)
 from studio.errors import DataError
 from tests.tiny import CHAT_TEMPLATE, tiny_tokenizer
 
@@ -192,3 +204,162 @@ def test_histogram() -> None:
     assert list(bars.edges) == sorted(set(bars.edges))
     assert (bars.over, bars.median, bars.longest, bars.edges[-1]) == (46, 60, 5010, 5010)
     assert sum(histogram([], 64).counts) == 0
+
+
+# Tools
+
+TOOLS = ({"type": "function", "function": {"name": "find_city", "parameters": {"type": "object", "properties": {}}}},)
+CALL = ToolCall("find_city", {"name": "東京", "n": 2})
+CALLED = Conversation(
+    (
+        Message("user", "東京は？"),
+        Message("assistant", "", (CALL, CALL)),
+        Message("tool", '{"found": true}', name="find_city"),
+        Message("tool", "[]"),
+    ),
+    "ありました。",
+    TOOLS,
+)
+CALLING = Conversation((Message("user", "東京は？"),), "探します。", TOOLS, (CALL,))
+# Writes tools, calls and results; the tests leave parts of it away.
+WITH_TOOLS = {
+    "tools": "{% for t in tools or [] %}<|system|>{{ t['function']['name'] }}<|end|>{% endfor %}",
+    "tool": "{% if m['role'] == 'tool' %}<|user|>{{ m['content'] }}<|end|>{% else %}",
+    "role": "<|{{ m['role'] }}|>{{ m['content'] }}",
+    "tool_calls": "{% for c in m.get('tool_calls', []) %}[{{ c['function'] | tojson }}]{% endfor %}",
+}
+_GENERATION = "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+
+
+def tool_template(*parts: str) -> str:
+    tools, tool, role, calls = (text if part in (*parts, "role") else "" for part, text in WITH_TOOLS.items())
+    tool = tool or "{% if m['role'] == 'tool' %}{% else %}"
+    return f"{tools}{{% for m in messages %}}{tool}{role}{calls}<|end|>{{% endif %}}{{% endfor %}}{_GENERATION}"
+
+
+@pytest.fixture(params=["tiny", "minimind"])
+def tool_tokenizer(request: pytest.FixtureRequest) -> Any:
+    if request.param == "tiny":
+        return tiny_tokenizer(chat_template=tool_template("tools", "tool", "tool_calls"))
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(request.getfixturevalue("shared") / "tokenizers" / request.param)
+
+
+@pytest.mark.parametrize("conversation", [CALLED, CALLING])
+def test_tools_reach_the_template(tool_tokenizer: Any, conversation: Conversation) -> None:
+    example = tokenize(conversation, tool_tokenizer, 10_000)
+    chat = ids_of(tool_tokenizer, prompt_text(conversation.prompt, tool_tokenizer, conversation.tools))
+    assert list(example.ids[: len(chat)]) == chat
+    told = str(tool_tokenizer.decode(list(example.ids)))
+    assert told.count("find_city") >= 1 + (2 if conversation is CALLED else 1)
+    turns = [
+        turn for turn in ({"role": m.role, "content": m.content} for m in conversation.messages) if turn["content"]
+    ]
+    assert all(turn["content"] in told for turn in turns)
+    shown, spans = view(conversation, tool_tokenizer, 10_000)
+    assert shown == example
+    assert "".join(span.text for span in spans).startswith(prompt_text(conversation.prompt, tool_tokenizer, TOOLS))
+    measured = next(lengths([(1, conversation)], tool_tokenizer, 10_000))
+    assert measured.trained_tokens == example.trained_tokens
+
+
+def test_tool_calls_are_trained_and_results_are_read(tool_tokenizer: Any) -> None:
+    for conversation in (CALLED, CALLING):
+        example = tokenize(conversation, tool_tokenizer, 10_000)
+        trained = [i for i, label in zip(example.ids, example.labels, strict=True) if label != UNTRAINED]
+        learned = str(tool_tokenizer.decode(trained))
+        assert learned.count("find_city") == sum(len(turn.tool_calls) for turn in conversation.messages)
+        assert learned.count("東京") == learned.count("find_city")
+        assert conversation.answer in learned
+        assert "found" not in learned
+        assert trained[-1] in tool_tokenizer.all_special_ids
+
+
+@pytest.mark.parametrize("missing", ["tools", "tool", "tool_calls"])
+def test_a_template_that_leaves_a_part_out_is_told(missing: str) -> None:
+    tokenizer = tiny_tokenizer(chat_template=tool_template(*({"tools", "tool", "tool_calls"} - {missing})))
+    with pytest.raises(TemplateRefusal) as caught:
+        tokenize(CALLED, tokenizer, 1000)
+    for language in ("en", "ja"):
+        assert missing in caught.value.message(language)
+    refused = [item.refused for item in lengths([(1, ONE), (2, CALLED)], tokenizer, 1000)]
+    assert refused == [None, missing]
+    with pytest.raises(TemplateRefusal):
+        view(PromptOnly(CALLED.prompt, TOOLS), tokenizer, 1000)
+
+
+def test_a_template_that_refuses_tools_is_told() -> None:
+    refusal = "{% if m['role'] == 'tool' %}{{ raise_exception('no tools here') }}{% endif %}"
+    strict = f"{{% for m in messages %}}{refusal}{{% endfor %}}"
+    tokenizer = tiny_tokenizer(chat_template=strict + tool_template("tools", "tool", "tool_calls"))
+    assert next(lengths([(1, CALLED)], tokenizer, 1000)).refused == "no tools here"
+    assert next(lengths([(1, CALLING)], tokenizer, 1000)).refused is None
+
+
+def test_the_starter_template_knows_no_tools() -> None:
+    assert next(lengths([(1, CALLED)], tiny_tokenizer(), 1000)).refused == "tools, tool_calls"
+
+
+def test_real_tool_calls_are_trained(shared: Path, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(shared / "tokenizers" / "minimind")
+    read_source(shared / "data" / "glaive_toolcall_en_demo.json", tmp_path / "t", max_bytes=10**8)
+    rows = list(Table(tmp_path / "t").read())[:60]
+    mapping = recognise(Table(tmp_path / "t").columns, rows)
+    assert mapping is not None
+    for row in rows:
+        talk = convert(row, mapping)
+        assert isinstance(talk, Conversation)
+        example = tokenize(talk, tokenizer, 100_000)
+        learned = str(tokenizer.decode([i for i in example.labels if i != UNTRAINED]))
+        assert learned.count("<tool_call>") == sum(len(turn.tool_calls) for turn in talk.messages)
+        for turn in talk.messages:
+            assert turn.role != "assistant" or turn.content.strip() in learned
+            assert all(f'"name": "{call.name}", "arguments": ' in learned for call in turn.tool_calls)
+        if talk.tools:
+            assert talk.tools[0]["function"]["name"] in str(
+                tokenizer.decode(list(example.ids[: example.prompt_tokens]))
+            )
+
+
+# Other records
+
+
+def test_passages_are_learned_whole() -> None:
+    tokenizer = tiny_tokenizer()
+    example, spans = view(Passage("むかしむかし。"), tokenizer, 1000)
+    assert tokenizer.decode(list(example.ids)) == "むかしむかし。<|end|>"
+    assert example.labels == example.ids
+    assert "".join(span.text for span in spans) == "むかしむかし。<|end|>"
+    assert view(Passage("text"), tiny_tokenizer(chat_template=None), 10)[0].trained_tokens == 4
+
+
+@pytest.mark.parametrize(
+    ("record", "text", "learned"),
+    [
+        (PromptOnly(ONE.prompt), "<|user|>空の色は？<|end|><|assistant|>", ""),
+        (Preference(ONE.prompt, (Message("assistant", "青"),), (Message("assistant", "赤"),)), None, "青<|end|>"),
+        (Rated(ONE.prompt, (Message("assistant", "青"),), True), None, "青<|end|>"),
+        (
+            Rated(ONE.prompt, (Message("assistant", "赤"),), False),
+            "<|user|>空の色は？<|end|><|assistant|>赤<|end|>",
+            "",
+        ),
+    ],
+)
+def test_the_view_of_other_records(record: Record, text: str | None, learned: str) -> None:
+    example, spans = view(record, tiny_tokenizer(), 1000)
+    shown = "".join(span.text for span in spans)
+    assert shown == (text or "<|user|>空の色は？<|end|><|assistant|>青<|end|>")
+    assert "".join(span.text for span in spans if span.trained) == learned
+    assert (example.trained_tokens == 0) == (not learned)
+    assert sum(span.tokens for span in spans) == len(example.ids)
+
+
+def test_special_tokens_typed_in_a_text_are_found(tokenizer: Any) -> None:
+    special = [t.content for t in tokenizer.added_tokens_decoder.values() if t.special]
+    first, last = special[0], special[-1]
+    assert special_tokens_in("x <| end |> <end> y", tokenizer) == ()
+    assert special_tokens_in(f"a {last} b {first} {last}", tokenizer) == tuple(dict.fromkeys((last, first)))

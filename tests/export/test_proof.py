@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from studio.data.formats import Message
+from studio.data.records import Message
 from studio.errors import ExportError
 from studio.export import plain
 from studio.export.proof import Expected, ProofAnswer, compare_outputs, prove

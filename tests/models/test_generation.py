@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from studio.data.formats import Conversation, Message
+from studio.data.records import Conversation, Message
 from studio.data.tokens import tokenize
 from studio.errors import ModelError
 from studio.models.device import Device

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from studio.data.formats import Conversation, Message
+from studio.data.records import Conversation, Message
 from studio.data.splits import SplitSpec
 from studio.runs.events import Ended, Event, RunState, Stamped
 from studio.runs.spec import DataSpec, LoraSpec, ModelSpec, RunSpec, TrainingSpec, with_changes

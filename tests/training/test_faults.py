@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from studio.data.formats import Conversation, Message
+from studio.data.records import Conversation, Message
 from studio.errors import DataError, ModelError, ResourceError, StudioError, TrainingError
 from studio.messages import LANGUAGES
 from studio.runs.events import Checkpoint, Ended, Event, Metrics

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from studio.data.formats import Message
+from studio.data.records import Message
 from studio.errors import TrainingError
 from studio.models.device import detect_device
 from studio.models.generation import sample_answers

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser
 
 from studio.backend.compare import ColumnState, CompareRequest, CompareUpdate, Contestant
 from studio.backend.studio import Studio
-from studio.data.formats import Message
+from studio.data.records import Message
 from studio.errors import ModelError
 from studio.messages import LANGUAGES, translate
 from studio.runs.events import Queued

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from studio.backend.compare import ColumnState, CompareUpdate, Contestant
-from studio.data.formats import Message
+from studio.data.records import Message
 from studio.messages import LANGUAGES, translate
 from studio.ui.conversation import Talk, Turn, examples_html, legend_html, talk_html
 from studio.ui.markup import visible

@@ -1,0 +1,72 @@
+"""Work that takes a while, done once however many ask for it, and told as it goes."""
+
+import threading
+from collections.abc import Callable, Hashable, Iterator
+
+Tell = Callable[[float], None]
+Stopping = Callable[[], bool]
+_TELL_SECONDS = 0.3
+
+
+class _Task:
+    def __init__(self, do: Callable[[Tell, Stopping], object]) -> None:
+        self._do = do
+        self._stop = threading.Event()
+        self.done = threading.Event()
+        self.share = 0.0
+        self.watchers = 0
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True, name="studio-work")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stop.is_set()
+
+    def _run(self) -> None:
+        try:
+            self._do(self._told, self._stop.is_set)
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.done.set()
+
+    def _told(self, share: float) -> None:
+        self.share = share
+
+
+class Work:
+    """Tasks under way, by key. A task nobody watches any more is stopped: a closed page costs nothing."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tasks: dict[Hashable, _Task] = {}
+
+    def follow(self, key: Hashable, do: Callable[[Tell, Stopping], object]) -> Iterator[float]:
+        """Start `do(tell, stopping)`, or join it where it is under way; yields the share done (0 to 1) until it ends.
+
+        Raises what `do` raised. Closing the iterator early stops the task, unless somebody else follows it.
+        """
+        with self._lock:
+            task = self._tasks.get(key)
+            if task is None or task.stopping:
+                task = self._tasks[key] = _Task(do)
+                task.start()
+            task.watchers += 1
+        try:
+            while not task.done.wait(_TELL_SECONDS):
+                yield task.share
+        finally:
+            with self._lock:
+                task.watchers -= 1
+                if not task.watchers:
+                    task.stop()
+                if self._tasks.get(key) is task and (task.done.is_set() or task.stopping):
+                    del self._tasks[key]
+        if task.error is not None:
+            raise task.error

@@ -1,0 +1,125 @@
+"""What a table is made of, as bars, and the rows behind any bar.
+
+Works on the features of a scan: one line per row, with the columns `id, prompt_chars, answer_chars, turns, language,
+source, label, cluster`. A bar and the filter that finds its rows come from one place, so that they always agree.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from pydantic import BaseModel
+
+By = Literal["prompt_chars", "answer_chars", "turns", "language", "source", "label", "cluster"]
+BY: tuple[By, ...] = get_args(By)
+LENGTHS: tuple[By, ...] = ("prompt_chars", "answer_chars")
+BARS = 24
+_NAMED = 12
+
+
+class RowFilter(BaseModel, frozen=True, extra="forbid"):
+    """The rows of a bar: `by` is `value`, or, for lengths, from `low` up to but without `high` (None: no end)."""
+
+    by: By
+    value: str | int | None = None
+    low: int | None = None
+    high: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """`count` rows; `label` is the value, or `low` to `high` characters; `rows` finds them, None for "all others"."""
+
+    label: str
+    count: int
+    rows: RowFilter | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Bars by one feature. `others`: how many rows are in none of them."""
+
+    by: By
+    bars: tuple[Bar, ...]
+    others: int
+
+
+def charts(features: pa.Table) -> tuple[Chart, ...]:
+    """A chart of every feature that tells something: more than one value, or duplicates."""
+    made = (chart(features, by) for by in BY)
+    return tuple(c for c in made if len(c.bars) > 1 or (c.bars and (c.by == "cluster" or c.by == "language")))
+
+
+def chart(features: pa.Table, by: By) -> Chart:
+    """Bars of one feature: equal widths for lengths, the most frequent values for the others.
+
+    The last bar of lengths takes everything above four times the 95th percentile. Clusters of one row are no bars.
+    """
+    return _lengths(features, by) if by in LENGTHS else _values(features, by)
+
+
+def _lengths(features: pa.Table, by: By) -> Chart:
+    longest, p95 = _query(features, f"SELECT max({by}), quantile_disc({by}, 0.95) FROM features")[0]
+    if longest is None:
+        return Chart(by, (), 0)
+    width = _round_up(-(-(min(longest, 4 * p95) + 1) // BARS))
+    last = min(longest, 4 * p95) // width
+    counted = dict(
+        _query(features, f"SELECT least({by} // {width}, {last}) AS bar, count(*) FROM features GROUP BY bar")
+    )
+    bars = []
+    for number in range(last + 1):
+        low, high = number * width, (number + 1) * width
+        end = None if number == last else high
+        label = f"{low:,}+" if end is None and longest >= high else f"{low:,}–{high - 1:,}"
+        bars.append(Bar(label, counted.get(number, 0), RowFilter(by=by, low=low, high=end)))
+    return Chart(by, tuple(bars), 0)
+
+
+def _round_up(width: int) -> int:
+    """To a width that people read easily: 1, 2, 5, 10, 20, 50, ..."""
+    step = 1
+    while True:
+        for factor in (1, 2, 5):
+            if width <= factor * step:
+                return factor * step
+        step *= 10
+
+
+def _values(features: pa.Table, by: By) -> Chart:
+    having = "HAVING count(*) > 1" if by == "cluster" else ""
+    order = "value" if by == "turns" else "rows DESC, value"
+    found = _query(
+        features,
+        f"SELECT {by} AS value, count(*) AS rows FROM features WHERE {by} IS NOT NULL GROUP BY value {having} "
+        f"ORDER BY {order}",
+    )
+    bars = tuple(Bar(str(value), rows, RowFilter(by=by, value=value)) for value, rows in found[:_NAMED])
+    return Chart(by, bars, sum(rows for _, rows in found[_NAMED:]))
+
+
+def select(features: pa.Table, where: RowFilter) -> np.ndarray:
+    """Ids (int64) of the rows of a filter, in the order of the table."""
+    tests: list[str] = []
+    values: list[Any] = []
+    if where.low is not None:
+        tests.append(f"{where.by} >= ?")
+        values.append(where.low)
+    if where.high is not None:
+        tests.append(f"{where.by} < ?")
+        values.append(where.high)
+    if where.value is not None:
+        tests.append(f"{where.by} = ?")
+        values.append(where.value)
+    clause = f"WHERE {' AND '.join(tests)}" if tests else ""
+    found = _query(features, f"SELECT id FROM features {clause}", values)
+    return np.sort(np.array([item[0] for item in found], np.int64))
+
+
+def _query(features: pa.Table, query: str, values: Sequence[Any] = ()) -> list[Any]:
+    with duckdb.connect(config={"autoinstall_known_extensions": False}) as connection:
+        connection.register("features", features)
+        return connection.execute(query, list(values)).fetchall()

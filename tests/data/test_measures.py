@@ -1,0 +1,54 @@
+"""At size only a sample is counted, and yet every row that is cut is named."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from studio.data.formats import Mapping
+from studio.data.measures import measure
+from studio.data.tables import Row, Table, build_table, write_table
+from studio.errors import Stopped
+from tests.tiny import tiny_tokenizer
+
+PAIRS = Mapping(prompt="q", answer="a")
+TURNS = Mapping(layout="messages", turns="messages")
+
+
+def talk(rng: random.Random, number: int) -> Row:
+    texts = ["".join(rng.choices('ab 青😀\n"\\', k=rng.choice((1, 20, 90)))) + "x" for _ in range(4)]
+    turns = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(texts)]
+    return Row(number, {"q": texts[0], "a": texts[1], "messages": turns[: rng.choice((2, 4))], "other": "z" * 500})
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Table:
+    rng = random.Random(0)
+    write_table(build_table([talk(rng, i + 1) for i in range(400)])[0], tmp_path / "t.parquet")
+    return Table(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("mapping", [PAIRS, TURNS])
+@pytest.mark.parametrize("max_length", [60, 128, 200])
+def test_the_faulty_rows_are_the_same_as_when_all_are_counted(table, mapping, max_length):
+    tokenizer = tiny_tokenizer()
+    whole = measure(table, mapping, tokenizer, max_length)
+    part = measure(table, mapping, tokenizer, max_length, sample_rows=20)
+    assert not whole.sampled
+    assert part.sampled
+    assert part.faulty == whole.faulty
+    assert len(whole.faulty) > 10
+    assert len(part.sample) == 20
+    assert set(part.sample) <= set(whole.sample)
+
+
+def test_rows_that_fit_by_their_bytes_are_not_tokenised(table):
+    told: list[float] = []
+    part = measure(table, PAIRS, tiny_tokenizer(), 5_000, sample_rows=20, progress=told.append)
+    assert part.faulty == ()
+    assert told == [1.0]
+
+
+def test_it_can_be_stopped(table):
+    with pytest.raises(Stopped):
+        measure(table, PAIRS, tiny_tokenizer(), 128, stop=lambda: True)

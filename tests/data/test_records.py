@@ -1,0 +1,59 @@
+"""What supervised fine-tuning learns of each kind of record."""
+
+import pickle
+
+import pytest
+
+from studio.data.duplicates import exact_duplicates
+from studio.data.records import (
+    Conversation,
+    Message,
+    Passage,
+    Preference,
+    PromptOnly,
+    Rated,
+    Record,
+    ToolCall,
+    as_conversation,
+    record_sides,
+)
+
+ASKED = (Message("user", "Q"),)
+GOOD, BAD = (Message("assistant", "good"),), (Message("assistant", "bad"),)
+CALL = ToolCall("find", {"what": "日本", "n": 1})
+TOOLS = ({"type": "function", "function": {"name": "find"}},)
+CALLED = (*ASKED, Message("assistant", "", (CALL,)), Message("tool", "{}", name="find"))
+
+
+@pytest.mark.parametrize(
+    ("record", "learned"),
+    [
+        (Conversation(ASKED, "A"), Conversation(ASKED, "A")),
+        (Preference(ASKED, GOOD, BAD), Conversation(ASKED, "good")),
+        (Preference(ASKED, (*GOOD, *ASKED, *BAD), BAD, TOOLS), Conversation((*ASKED, *GOOD, *ASKED), "bad", TOOLS)),
+        (Preference(ASKED, CALLED[1:2], BAD), Conversation(ASKED, "", calls=(CALL,))),
+        (Rated(ASKED, GOOD, True), Conversation(ASKED, "good")),
+        (Rated(ASKED, GOOD, False), None),
+        (PromptOnly(ASKED), None),
+        (Passage("text"), None),
+    ],
+)
+def test_what_is_learned(record: Record, learned: Conversation | None) -> None:
+    assert as_conversation(record) == learned
+    assert pickle.loads(pickle.dumps(record)) == record
+    assert hash(record) == hash(pickle.loads(pickle.dumps(record)))
+    assert all(turn.text for side in record_sides(record) for turn in side)
+
+
+def test_calls_are_part_of_what_is_said() -> None:
+    assert Conversation(ASKED, "", calls=(CALL,)).last.text == '{"name": "find", "arguments": {"what": "日本", "n": 1}}'
+    assert Message("assistant", "I look.", (CALL, CALL)).text.splitlines() == ["I look.", CALL.text, CALL.text]
+    other = ToolCall("find", {"what": "日本", "n": 2})
+    rows = [(1, Conversation(ASKED, "", calls=(CALL,))), (2, Conversation(ASKED, "", calls=(other,)))]
+    assert exact_duplicates(rows) == {}
+    assert exact_duplicates([*rows, (3, rows[0][1])]) == {3: 1}
+
+
+def test_pairs_repeat_only_with_both_sides() -> None:
+    pairs = [(1, Preference(ASKED, GOOD, BAD)), (2, Preference(ASKED, GOOD, GOOD)), (3, Preference(ASKED, GOOD, BAD))]
+    assert exact_duplicates(pairs) == {3: 1}
