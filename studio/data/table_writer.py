@@ -204,8 +204,8 @@ class TableWriter:
                     self.extend([row.id for row in some], [row.values for row in some])
                     start, size = end, 0
 
-    def extend(self, ids: Sequence[int], values: Sequence[Mapping[str, Any]]) -> None:
-        """More rows, all at once: a few megabytes. Raises TooManyColumns."""
+    def extend(self, ids: Sequence[int], values: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        """More rows, all at once: a few megabytes; the columns they have. Raises TooManyColumns."""
         shapes = dict.fromkeys(map(tuple, values))
         names = dict.fromkeys(name for keys in shapes for name in keys)
         if len(self._columns.keys() | names.keys()) > MAX_COLUMNS:
@@ -214,7 +214,7 @@ class TableWriter:
             half = len(values) // 2
             self.extend(ids[:half], values[:half])
             self.extend(ids[half:], values[half:])
-            return
+            return names
         arrays: dict[str, pa.Array] = {}
         is_json: dict[str, bool | None] = {}
         columns = zip(*(row.values() for row in values), strict=True) if len(shapes) == 1 else None
@@ -229,6 +229,7 @@ class TableWriter:
         self._waiting.append(_Batch(pa.array(ids, pa.int64()), arrays, is_json, size))
         self.rows += len(values)
         self._write_if_enough()
+        return names
 
     def _array(self, texts: Sequence[Any]) -> pa.Array:
         try:
