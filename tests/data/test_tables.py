@@ -174,15 +174,17 @@ def test_rows_come_back_whatever_they_are(rows: list[dict[str, Any]], group: int
     """However the rows fall into row groups and parts, the table is the same."""
     with tempfile.TemporaryDirectory() as made:
         once = table_of(Path(made), rows, "once.parquet")
-        with TableWriter(Path(made) / "parts.parquet") as writer:
-            for start in range(0, len(rows), group):
-                some_rows = rows[start : start + group]
-                writer.extend(range(start + 1, start + 1 + len(some_rows)), some_rows)
-                writer._write()
-        parts = Table(Path(made) / "parts.parquet")
-        assert parts.columns == once.columns
-        assert parts.fingerprint() == once.fingerprint()
-        assert list(parts.read()) == list(once.read())
+        for every in (1, 2, 99):
+            with TableWriter(Path(made) / "parts.parquet") as writer:
+                for number, start in enumerate(range(0, len(rows), group), 1):
+                    some_rows = rows[start : start + group]
+                    writer.extend(range(start + 1, start + 1 + len(some_rows)), some_rows)
+                    if number % every == 0:
+                        writer._write()
+            parts = Table(Path(made) / "parts.parquet")
+            assert parts.columns == once.columns
+            assert parts.fingerprint() == once.fingerprint()
+            assert list(parts.read()) == list(once.read())
         assert sorted(item.name for item in Path(made).iterdir()) == ["once.parquet", "parts.parquet"]
         names = [whole(name) for name in dict.fromkeys(name for row in rows for name in row)]
         assert len({column.name for column in once.columns}) == len(names)
