@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
+from operator import methodcaller
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -41,6 +42,7 @@ _TYPES: Mapping[frozenset[type], str] = {
     frozenset({dict}): "object",
 }
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_cells_of = methodcaller("values")
 Change = Callable[[Any], Any]
 
 
@@ -217,7 +219,7 @@ class TableWriter:
             return names
         arrays: dict[str, pa.Array] = {}
         is_json: dict[str, bool | None] = {}
-        columns = zip(*(row.values() for row in values), strict=True) if len(shapes) == 1 else None
+        columns = zip(*map(_cells_of, values), strict=True) if len(shapes) == 1 else None
         for name in names:
             cells = next(columns) if columns else [row.get(name) for row in values]
             kinds = set(map(type, cells)) - {type(None)}
