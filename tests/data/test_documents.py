@@ -1,6 +1,7 @@
 """Documents become passages, and nothing of them is lost."""
 
 import gzip
+import time
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,15 @@ def test_passages_end_where_sentences_do() -> None:
         assert any(item.new > item.start for item in found)
         assert min(len(item.text) for item in found[:-1]) > 200
     assert {item.text.lstrip()[0] for item in cut([ENGLISH * 100], PassageSize(500, 100))} <= set("I“")
+
+
+@pytest.mark.parametrize(
+    "text", ["." * 200_000, "!。" * 100_000, "\n" * 200_000, "\n \n" * 60_000, "x" * 200_000, "”)" * 90_000]
+)
+def test_odd_text_takes_no_longer(text: str) -> None:
+    began = time.perf_counter()
+    assert joined(list(cut([text], PassageSize(2000, 200)))) == text
+    assert time.perf_counter() - began < 3
 
 
 @pytest.mark.parametrize(("length", "overlap"), [(99, 0), (1000, 501), (1000, -1)])

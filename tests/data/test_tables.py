@@ -155,6 +155,8 @@ def test_search_in_any_case_and_script(tmp_path: Path) -> None:
     }
     assert {text: table.count(text) for text in [*asked, "ａｂ"]} == {**asked, "ａｂ": 1}
     assert table.count("\ud800") == 0
+    long = table_of(tmp_path, [{"q": "ab" * 100_000}, {"q": "b" * 5000}], "long.parquet")
+    assert [long.count(text) for text in ("AB" * 90_000, "B" * 5000, "a" * 1001, "aB" * 400)] == [1, 1, 0, 1]
     assert len(table.page(0, 3, search="a")) == 3
 
 
