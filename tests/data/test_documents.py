@@ -104,6 +104,7 @@ def test_text_and_markdown(tmp_path: Path) -> None:
         ("Hello, world.\nHow are you, friend?\n", "Text"),
         ("[Chapter 1]\nOnce upon a time", "Text"),
         ("{ is a brace", "Text"),
+        ("Hello, world", "Text"),
     ],
 )
 def test_text_that_is_a_table(tmp_path: Path, content: str, kind: str) -> None:

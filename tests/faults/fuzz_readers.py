@@ -29,6 +29,7 @@ from hypothesis import strategies as some
 from studio.data.sources import Source, read_source
 from studio.data.tables import Table
 from studio.errors import DataError
+from tests.data.compound_file import old_workbook
 from tests.data.test_documents import pdf
 from tests.data.test_excel import workbook
 
@@ -97,6 +98,7 @@ KINDS: dict[str, some.SearchStrategy[bytes]] = {
     "a.tsv": _CELLS.map(lambda rows: _csv(rows).replace(b",", b"\t")),
     "a.parquet": _ROWS.map(_parquet),
     "a.xlsx": _CELLS.map(_excel),
+    "a.xls": _CELLS.map(lambda rows: old_workbook([[_clean(c) for c in row] for row in rows] or [[""]])),
     "a.jsonl.gz": _ROWS.map(lambda rows: gzip.compress(_lines(rows))),
     "a.zip": _ROWS.map(_zip),
     "a.txt": some.text(max_size=400).map(lambda text: text.encode("utf-8", "replace")),
