@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 from pypdf import PdfWriter
 from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
@@ -29,6 +29,7 @@ def joined(cuts: list[Cut]) -> str:
     return text
 
 
+@settings(deadline=None, max_examples=100, database=None)
 @given(
     some.lists(some.text(some.sampled_from("ab. 。、\n\r\t！?」…\u3000😀"), max_size=400), max_size=6),
     some.integers(100, 160),

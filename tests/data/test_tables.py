@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from studio.data.table_writer import whole
@@ -160,6 +160,7 @@ def test_search_in_any_case_and_script(tmp_path: Path) -> None:
     assert len(table.page(0, 3, search="a")) == 3
 
 
+@settings(deadline=None, max_examples=60, database=None)
 @given(
     some.lists(
         some.dictionaries(
