@@ -13,6 +13,7 @@ import pytest
 
 from studio.backend.datasets import Datasets, Version
 from studio.data.formats import Mapping
+from studio.data.hub_data import HubDataset
 from studio.data.recipe import CleanSpec
 from studio.data.splits import SplitSpec
 from studio.errors import DataError, InputError, ResourceError, Stopped, StudioError
@@ -81,6 +82,31 @@ def test_open_look_clean_and_go_back(datasets: Datasets, tmp_path: Path) -> None
     assert [row.id for row in datasets.page(second.id, 0, 99)] == list(range(1, 31))
     assert datasets.table(first.id).rows == 32
     assert [v.id for v in datasets.versions(first.dataset)] == [first.id, second.id]
+
+
+def test_several_files_a_folder_and_pasted_text(datasets: Datasets, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a.csv").write_text("question,answer\n1,2\n")
+    (folder / "b.csv").write_text("question,answer\n3,4\n")
+    for version in (
+        datasets.import_file(folder),
+        datasets.import_files([(folder / "a.csv", "a.csv"), (folder / "b.csv", "b\n.csv")]),
+    ):
+        assert (version.rows, version.kind) == (2, "CSV")
+        assert [column.name for column in version.columns] == ["question", "answer", "source"]
+        assert version.mapping is not None
+        assert [note.key for note in version.notes] == ["notice.data.files"]
+    assert [v.name for v in datasets.versions()] == ["a.csv +1", "folder"]
+    pasted = datasets.import_text("question\tanswer\n1\t2\n", "Pasted text")
+    assert (pasted.name, pasted.rows, pasted.kind) == ("Pasted text", 1, "CSV")
+    with pytest.raises(DataError, match="Pasted text"):
+        datasets.import_text(" ", "Pasted text")
+    offline = Datasets(Settings(workspace=tmp_path / "w", offline=True), datasets._store)
+    with pytest.raises(DataError, match="owner/name"):
+        offline.import_hub(HubDataset("owner/name"))
+    assert len(datasets.versions()) == 3
+    assert {p.name for p in datasets.table(pasted.id).path.parents[1].iterdir()} == {v.id for v in datasets.versions()}
 
 
 def test_fixing_twice_makes_one_version(datasets: Datasets, tmp_path: Path) -> None:
