@@ -3,29 +3,35 @@
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Mapping as MappingOf
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from studio.backend.engine import load_engine
+from studio.data.changes import RowChange, changed_rows, count_changed_rows, read_changes
 from studio.data.checks import CheckOptions, Finding
-from studio.data.cleaning import FIXES, CleanReport, CleanSpec, CleanStep, Fix, RowChange, clean
+from studio.data.cleaning import CHANGES_FILE, TABLE_FILE, CleanReport, Surroundings, clean
 from studio.data.formats import Mapping, convert, mapping_notes, mapping_problems, recognise, to_conversation
 from studio.data.histogram import Histogram, histogram
 from studio.data.layouts import Seen
+from studio.data.mixing import MIX_MAPPING, TOOLS_MAPPING, MixSpec
 from studio.data.problems import RowProblem
-from studio.data.records import Conversation, Message, Record, as_conversation
+from studio.data.recipe import LENGTH_FIXES, CleanSpec, Fix, make_step
+from studio.data.records import Conversation, Message, Preference, Rated, Record, as_conversation
 from studio.data.samples import SampleCard, list_samples
 from studio.data.scan import scan
 from studio.data.sources import LeftOut, read_source
 from studio.data.splits import Split, SplitSpec, split
 from studio.data.suggestions import Suggestion, suggest_templates
-from studio.data.tables import Cells, Column, Note, Row, Table, write_table
+from studio.data.tables import Cells, Column, Note, Row, Table
 from studio.data.templates import check_template, render_template
 from studio.data.tokens import Lengths, LossOn, Span, TemplateRefusal, lengths, view
 from studio.errors import DataError, InputError
@@ -35,16 +41,8 @@ from studio.settings import Settings
 if TYPE_CHECKING:
     from studio.models.loading import LoadedTokenizer
 
-_CHANGES: TypeAdapter[tuple[RowChange, ...]] = TypeAdapter(tuple[RowChange, ...])
 _LEFT_OUT: TypeAdapter[tuple[LeftOut, ...]] = TypeAdapter(tuple[LeftOut, ...])
 _RECOGNISED_ROWS = 200
-_FIXES: dict[str, Fix] = {name: name for name in FIXES}
-# Which rows the fixes by length drop: the same that their findings count.
-_CHOSEN: dict[Fix, Callable[[Lengths], bool]] = {
-    "drop_lost": lambda item: item.lost,
-    "drop_too_long": lambda item: item.truncated and not item.lost,
-    "drop_refused": lambda item: item.refused is not None,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +66,7 @@ class Version:
     report: CleanReport | None
     sample: str | None
     split: SplitSpec
+    mix: MixSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ class RowView:
 
     `prompt_tokens` and `answer_tokens` are of the whole row, `total_tokens` of what is left after cutting, and
     `trained_tokens` of those that carry loss. `problem`: why the row is no conversation; then there is nothing else.
-    `refused`: why the model's template does not take it.
+    `refused`: why the model's template does not take it. `rejected`: of a preference, how the worse answer differs.
     """
 
     spans: tuple[Span, ...]
@@ -87,16 +86,18 @@ class RowView:
     truncated: bool
     problem: RowProblem | None
     refused: DataError | None = None
+    rejected: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RowDiff:
-    """A row on the way from the parent version: `after` None when it was dropped. `columns` are those changed."""
+    """A row on the way from an earlier version: `before` None when it was added, `after` None when it was dropped.
+    `columns` are those changed."""
 
     row_id: int
     fixes: tuple[Fix, ...]
     columns: tuple[str, ...]
-    before: Row
+    before: Row | None
     after: Row | None
 
 
@@ -116,6 +117,7 @@ class Datasets:
         self._settings = settings
         self._store = store
         self._lock = threading.RLock()
+        self._cleaning = threading.RLock()
         self.tokenizer = lru_cache(maxsize=8)(self._tokenizer)
         self._rows = lru_cache(maxsize=2)(self._read_rows)
         self._records = lru_cache(maxsize=3)(self._read_records)
@@ -155,10 +157,15 @@ class Datasets:
 
     def _import(self, path: Path, name: str, encoding: str | None, sample: str | None) -> Version:
         shown = " ".join(name.split())[:200] or path.name
-        source = read_source(path, encoding=encoding, name=shown, max_bytes=self._settings.max_upload_bytes)
         version = new_id()
         with self._new_folder(version) as folder:
-            write_table(source.table, folder / "table.parquet")
+            source = read_source(
+                path,
+                folder / "table.parquet",
+                encoding=encoding,
+                name=shown,
+                max_bytes=self._settings.max_upload_bytes,
+            )
             if source.left_out:
                 _write_text(folder / "left_out.json", _LEFT_OUT.dump_json(source.left_out).decode())
             table = Table(folder / "table.parquet")
@@ -310,6 +317,7 @@ class Datasets:
         tokenizer = self.tokenizer(model).tokenizer
         try:
             example, spans = view(record, tokenizer, max_length, loss_on)
+            rejected = _rejected(record, spans, tokenizer, max_length)
         except TemplateRefusal as error:
             return RowView((), 0, 0, 0, 0, False, None, error)
         return RowView(
@@ -320,6 +328,7 @@ class Datasets:
             trained_tokens=example.trained_tokens,
             truncated=example.truncated,
             problem=None,
+            rejected=rejected,
         )
 
     # Findings and fixes
@@ -334,79 +343,153 @@ class Datasets:
         return self._findings(version, self._mapping(version), model, max_length)
 
     def fix(self, version: str, fixes: Sequence[str], model: str = "starter", max_length: int = 256) -> Version:
-        """Apply fixes in order; the result is a new version with its report.
+        """Apply fixes in order, as `clean` does; those that go by length use this model's tokens."""
+        chosen = {"model": model, "max_length": max_length}
+        steps = [make_step(fix, **(chosen if fix in LENGTH_FIXES else {})) for fix in fixes]
+        return self.clean(version, CleanSpec(steps=tuple(steps)))
+
+    def clean(
+        self,
+        version: str,
+        recipe: CleanSpec,
+        progress: Callable[[float], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Version:
+        """Apply a recipe; the result is a new version with its report.
 
         Where nothing changes it is the version itself, and where the same was done before, the version made then.
-        Raises DataError when no row would be left.
+        Raises DataError when no row would be left or a step does not fit this data; Stopped when `stop` says so.
         """
         parent = self.version(version)
         mapping = self._mapping(version)
-        recipe = CleanSpec(steps=tuple(self._step(fix, version, mapping, model, max_length) for fix in fixes))
-        with self._lock:
+        with self._cleaning:
             for known in self.versions(parent.dataset):
                 if (known.parent, known.recipe, known.mapping) == (version, recipe, mapping):
                     return known
-            return self._clean(parent, mapping, recipe)
+            around = Surroundings(
+                tokenizers=lambda model: self.tokenizer(model).tokenizer,
+                earlier=[self.table(ancestor) for ancestor in self._ancestors(version)],
+                next_id=self._next_id(parent.dataset) if any(step.fix == "add_rows" for step in recipe.steps) else None,
+                fingerprint=parent.fingerprint,
+                progress=progress,
+                stop=stop,
+            )
+            return self._clean(parent, mapping, recipe, around)
 
-    def _clean(self, parent: Version, mapping: Mapping, recipe: CleanSpec) -> Version:
+    def _clean(self, parent: Version, mapping: Mapping, recipe: CleanSpec, around: Surroundings) -> Version:
         new = new_id()
         with self._new_folder(new) as folder:
-            report = clean(self.table(parent.id), mapping, recipe, folder / "table.parquet")
+            report = clean(self.table(parent.id), mapping, recipe, folder, around)
             if not report.changes:
                 shutil.rmtree(folder)
                 return parent
-            _write_text(folder / "changes.json", _CHANGES.dump_json(report.changes).decode())
-            short = report.model_copy(update={"changes": ()})
             told = mapping_notes(mapping, self.page(parent.id, 0, _RECOGNISED_ROWS))
-            body = _Body(parent.kind, parent.encoding, mapping, (), recipe, short, None, parent.split, told)
-            table = Table(folder / "table.parquet")
+            body = _Body(parent.kind, parent.encoding, mapping, (), recipe, report, None, parent.split, told)
+            table = Table(folder / TABLE_FILE)
             return self._record(new, table, body, dataset=parent.dataset, name=parent.name, parent=parent.id)
 
-    def _step(self, fix: str, version: str, mapping: Mapping, model: str, max_length: int) -> CleanStep:
-        known = _FIXES.get(fix)
-        if known is None:
-            raise InputError("error.fix.unknown", fix=fix, known=", ".join(FIXES))
-        chosen = _CHOSEN.get(known)
-        if chosen is None:
-            return CleanStep(fix=known)
-        measured = self._lengths(version, mapping, model, max_length, "answer")
-        return CleanStep(fix=known, row_ids=tuple(item.row_id for item in measured if chosen(item)))
+    def _ancestors(self, version: str) -> Iterator[str]:
+        """The versions whose rows it has, nearest first. The rows of a mixture are its own."""
+        found = self.version(version)
+        while found.parent is not None and found.mix is None:
+            yield found.parent
+            found = self.version(found.parent)
 
-    def changes(self, version: str) -> tuple[RowChange, ...]:
-        """Every row dropped or changed on the way from the parent version."""
-        path = self._store.version_folder(self._store.version(version).id) / "changes.json"
-        return _CHANGES.validate_json(path.read_bytes()) if path.is_file() else ()
+    def _next_id(self, dataset: str) -> int:
+        """A row id that no version of the data set ever had."""
+        return max(self.table(known.id).last_id for known in self._store.versions(dataset)) + 1
 
-    def changed_rows(self, version: str) -> int:
-        """How many rows were dropped or changed on the way from the parent version."""
-        return len({change.row_id for change in self.changes(version)})
+    def edit_rows(self, version: str, rows: MappingOf[int, MappingOf[str, Any]]) -> Version:
+        """New values of cells: row id -> column -> value."""
+        return self._by_hand(version, "edit_rows", {i: dict(values) for i, values in rows.items()}, rows)
 
-    def diff(self, version: str, offset: int = 0, limit: int = 20) -> tuple[RowDiff, ...]:
+    def add_rows(self, version: str, rows: Sequence[MappingOf[str, Any]]) -> Version:
+        """New rows at the end."""
+        return self._by_hand(version, "add_rows", [dict(values) for values in rows], ())
+
+    def exclude_rows(self, version: str, rows: Collection[int]) -> Version:
+        """Leave these rows out."""
+        return self._by_hand(version, "exclude_rows", sorted(rows), rows)
+
+    def restore_rows(self, version: str, rows: Collection[int]) -> Version:
+        """Bring back rows that were dropped on the way to this version."""
+        return self._by_hand(version, "restore_rows", sorted(rows), ())
+
+    def _by_hand(self, version: str, fix: str, rows: Any, needed: Collection[int]) -> Version:
+        found = self.version(version)
+        there = self.table(version).find(needed)
+        for row in needed:
+            if row not in there:
+                raise InputError("error.dataset.no_row", row=row, data=found.name)
+        return self.clean(version, CleanSpec(steps=(make_step(fix, data=found.fingerprint, rows=rows),)))
+
+    def recipe(self, version: str) -> CleanSpec:
+        """All steps from the file as it was opened to this version."""
+        chain = [version, *self._ancestors(version)][::-1]
+        recipes = [found.recipe for found in map(self.version, chain) if found.recipe]
+        return CleanSpec(steps=tuple(step for recipe in recipes for step in recipe.steps))
+
+    def changes(
+        self, version: str, offset: int = 0, limit: int | None = None, since: str | None = None
+    ) -> tuple[RowChange, ...]:
+        """Rows dropped, changed or added on the way from the parent version (from `since`, a version before it)."""
+        return read_changes(self._changes(version, since), offset, limit)
+
+    def changed_rows(self, version: str, since: str | None = None) -> int:
+        """How many rows were dropped, changed or added on the way."""
+        return count_changed_rows(self._changes(version, since))
+
+    def _changes(self, version: str, since: str | None) -> list[Path]:
+        """The files that tell what was changed after `since`, oldest first."""
+        chain = [version, *self._ancestors(version)]
+        if since is not None and since not in chain:
+            raise InputError("error.dataset.not_before", version=self.version(version).number, since=since)
+        made = chain[: chain.index(since)] if since is not None else chain[:1]
+        paths = [self._store.version_folder(name) / CHANGES_FILE for name in reversed(made)]
+        return [path for path in paths if path.is_file()]
+
+    def diff(self, version: str, offset: int = 0, limit: int = 20, since: str | None = None) -> tuple[RowDiff, ...]:
         """Those rows, before and after."""
-        record = self._store.version(version)
-        grouped: dict[int, list[RowChange]] = {}
-        for change in self.changes(version):
-            grouped.setdefault(change.row_id, []).append(change)
-        ids = sorted(grouped)[offset : offset + limit]
-        if not ids or record.parent is None:
+        found = changed_rows(self._changes(version, since), offset, limit)
+        first = since or self._store.version(version).parent
+        if not found or first is None:
             return ()
-        before, after = self.table(record.parent).find(ids), self.table(version).find(ids)
+        ids = [row.row_id for row in found]
+        before, after = self.table(first).find(ids), self.table(version).find(ids)
         return tuple(
-            RowDiff(
-                row_id=row_id,
-                fixes=tuple(dict.fromkeys(change.fix for change in grouped[row_id])),
-                columns=tuple(dict.fromkeys(name for change in grouped[row_id] for name in change.columns)),
-                before=before[row_id],
-                after=after.get(row_id),
-            )
-            for row_id in ids
+            RowDiff(row.row_id, row.fixes, row.columns, before.get(row.row_id), after.get(row.row_id)) for row in found
         )
+
+    # Mixtures
+
+    def add_mix(
+        self, spec: MixSpec, name: str, parent: Version | None, write: Callable[[Path], tuple[Note, ...]]
+    ) -> Version:
+        """Record a mixture whose `table.parquet` `write` puts into the folder it is given. With a parent it is the
+        next version of the same data set, else a data set of its own."""
+        new = new_id()
+        with self._new_folder(new) as folder:
+            notes = write(folder)
+            table = Table(folder / TABLE_FILE)
+            mapping = TOOLS_MAPPING if any(column.name == "tools" for column in table.columns) else MIX_MAPPING
+            split = parent.split if parent else SplitSpec()
+            body = _Body("", None, mapping, notes, None, None, None, split, (), spec)
+            dataset, above = (parent.dataset, parent.id) if parent else (None, None)
+            return self._record(new, table, body, dataset=dataset, name=name, parent=above)
 
     # Split
 
     def _split(self, version: str, mapping: Mapping, spec: SplitSpec) -> Split:
         rows = self.conversations(version, mapping)[0]
-        return split(rows, spec, strata=self._strata(version, rows, spec.stratify))
+        clusters = self._clusters(version, mapping, rows) if spec.group_near_duplicates else None
+        return split(rows, spec, clusters, self._strata(version, rows, spec.stratify))
+
+    def _clusters(self, version: str, mapping: Mapping, rows: Sequence[tuple[int, Conversation]]) -> NDArray[np.int64]:
+        """The cluster of near duplicates that each row is of."""
+        options = CheckOptions(only=frozenset({"near_duplicate"}))
+        features = scan(self.table(version), mapping, options).features
+        places = np.searchsorted(features["id"].to_numpy(), [row_id for row_id, _ in rows])
+        return features["cluster"].to_numpy()[places]
 
     def _strata(self, version: str, rows: Sequence[tuple[int, Conversation]], column: str | None) -> list[Any] | None:
         if column is None:
@@ -453,6 +536,17 @@ class Datasets:
         return tuple((tuple(c.prompt), c.last.text) for c in chosen)
 
 
+def _rejected(record: Record, chosen: tuple[Span, ...], tokenizer: Any, max_length: int) -> tuple[Span, ...]:
+    """The worse answer of a preference, from where it leaves the better one; none of it is learned."""
+    if not isinstance(record, Preference):
+        return ()
+    worse = Rated(record.prompt, record.rejected, False, record.tools)
+    _, spans = view(worse, tokenizer, max_length)
+    pairs = zip(spans, chosen, strict=False)
+    same = next((i for i, (a, b) in enumerate(pairs) if a.text != b.text), min(len(spans), len(chosen)))
+    return spans[same:]
+
+
 @dataclass(frozen=True, slots=True)
 class _Body:
     """What the record keeps of a version beside its numbers."""
@@ -466,9 +560,16 @@ class _Body:
     sample: str | None
     split: SplitSpec
     mapping_notes: tuple[Note, ...]
+    mix: MixSpec | None = None
 
     def to_json(self) -> dict[str, Any]:
-        parts = {"mapping": self.mapping, "recipe": self.recipe, "report": self.report, "split": self.split}
+        parts = {
+            "mapping": self.mapping,
+            "recipe": self.recipe,
+            "report": self.report,
+            "split": self.split,
+            "mix": self.mix,
+        }
         dumped = {name: part.model_dump(mode="json") if part else None for name, part in parts.items()}
         notes = {"notes": _notes_json(self.notes), "mapping_notes": _notes_json(self.mapping_notes)}
         return {"kind": self.kind, "encoding": self.encoding, "sample": self.sample, **notes, **dumped}
@@ -498,6 +599,7 @@ def _version(record: VersionRecord) -> Version:
         report=CleanReport.model_validate(body["report"]) if body["report"] else None,
         sample=body["sample"],
         split=SplitSpec.model_validate(body["split"]),
+        mix=MixSpec.model_validate(body["mix"]) if body.get("mix") else None,
     )
 
 

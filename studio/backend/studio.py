@@ -11,6 +11,7 @@ from studio.backend.compare import Comparison
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
 from studio.backend.exports import Exports
+from studio.backend.mixtures import Mixtures
 from studio.backend.runner import Runner
 from studio.models.catalog import ModelInfo, describe
 from studio.runs.presets import Preset, find_preset, list_presets
@@ -50,6 +51,7 @@ class Studio:
         self._closed = False
         self.models = Models(settings)
         self.datasets = Datasets(settings, self.store)
+        self.mixtures = Mixtures(self.datasets)
         self.compare = Comparison(settings, self.store, self.datasets)
         self.exports = Exports(settings, self.store, self.datasets, self.compare)
         self.runner = Runner(settings, self.store, self.datasets, worker=worker)

@@ -19,6 +19,13 @@ def row_texts(row: Row, mapping: Mapping) -> list[str]:
     return found
 
 
+def value_texts(value: Any) -> list[str]:
+    """Every text in one cell."""
+    found: list[str] = []
+    _gather(value, found)
+    return found
+
+
 def _gather(value: Any, found: list[str]) -> None:
     if isinstance(value, str):
         found.append(value)

@@ -11,8 +11,6 @@ from unicodedata import category
 import numpy as np
 
 from studio.data.broken import MENDABLE_HINT, UNREADABLE_HINT, is_mendable, is_unreadable
-from studio.data.call_schemas import bad_calls
-from studio.data.cleaning import BLANK, FIXES, UNUSABLE, Fix
 from studio.data.duplicates import plain
 from studio.data.markup_text import (
     BOILERPLATE_HINT,
@@ -27,6 +25,7 @@ from studio.data.markup_text import (
     is_placeholder,
 )
 from studio.data.problems import ProblemKind, RowProblem
+from studio.data.recipe import FIXES, Fix
 from studio.data.records import Messages, Passage, Preference, record_sides
 from studio.data.sensitive import (
     ADDRESS_HINT,
@@ -42,10 +41,16 @@ from studio.data.sensitive import (
     has_phone,
     has_secret,
 )
+from studio.data.tool_call_checks import bad_calls
 from studio.data.views import View
 from studio.messages import translate
 
 Severity = Literal["error", "warning", "info"]
+BLANK: tuple[ProblemKind, ...] = ("blank_prompt", "blank_answer", "blank_text")
+UNUSABLE: tuple[ProblemKind, ...] = (
+    "not_turns", "bad_turns", "no_answer", "no_question", "bad_label", "bad_transcript", "no_common_prompt",
+    "bad_ranking", "no_field",
+)  # fmt: skip
 EXAMPLES = 10
 FEW_ROWS = 20
 _FIXES: Mapping[str, Fix] = {fix: fix for fix in FIXES}

@@ -46,10 +46,10 @@ _SYSTEM_NAMES = ("system", "system_prompt", "システム")
 _HISTORIES = ("history", "履歴")
 # What stands beside a text or a prompt and says nothing to learn.
 _ABOUT = frozenset((
-    "id", "uuid", "url", "uri", "source", "file", "filename", "file_name", "path", "page", "title", "name", "date",
-    "time", "timestamp", "created", "created_at", "author", "lang", "language", "license", "licence", "subset",
-    "split", "domain", "category", "topic", "tags", "meta", "metadata", "passage_id", "doc_id", "chunk", "chunk_id",
-    "offset", "start", "end", "tokens", "token_count", "length", "n_tokens", "score", "index", "idx",
+    "id", "uuid", "url", "uri", "source", "file", "filename", "file_name", "path", "page", "part", "section", "title",
+    "name", "date", "time", "timestamp", "created", "created_at", "author", "lang", "language", "license", "licence",
+    "subset", "split", "domain", "category", "topic", "tags", "meta", "metadata", "passage_id", "doc_id", "chunk",
+    "chunk_id", "offset", "start", "end", "tokens", "token_count", "length", "n_tokens", "score", "index", "idx",
 ))  # fmt: skip
 
 

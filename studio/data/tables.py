@@ -1,41 +1,29 @@
-"""A table of rows kept as Parquet, paged and searched by DuckDB.
+"""A table of rows kept as Parquet: paged, sorted, searched and read in batches, never held as a whole.
 
 On disk the columns are called `id, c0, c1, ...`, so that any name can be shown (empty, equal but for case, emoji).
 Text columns are stored as they are, all others as JSON text, so that nested and mixed values come back unchanged.
 A row's id is its number in the source file, from 1; it stays the same through all versions.
 """
 
-import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-_META = b"studio.columns"
-_ROW_GROUP = 8_192
-# Parquet is built in; nothing is fetched.
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-}
-_TYPES: Mapping[frozenset[type], str] = {
-    frozenset(): "empty",
-    frozenset({str}): "text",
-    frozenset({bool}): "boolean",
-    frozenset({int}): "integer",
-    frozenset({float}): "number",
-    frozenset({int, float}): "number",
-    frozenset({list}): "list",
-    frozenset({dict}): "object",
-}
+from studio.data.table_order import sorted_places
+from studio.data.table_search import Places, found_places, id_places, matching_places
+from studio.data.table_writer import FINGERPRINT, META, Digest, Row, TableWriter
+
+__all__ = ["Cells", "Column", "Note", "Row", "Table", "TableWriter", "build_table", "write_table"]
+
+_BATCH_ROWS = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +32,11 @@ class Column:
 
     name: str
     type: str
+
+    @property
+    def is_json(self) -> bool:
+        """Whether its cells are kept as JSON."""
+        return self.type not in ("text", "empty")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +48,6 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One row: column name -> value (text, number, list, ... or None)."""
-
-    id: int
-    values: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class Cells:
     """One row as short texts, one per column: for a table on the page."""
 
@@ -70,49 +55,24 @@ class Cells:
     texts: tuple[str, ...]
 
 
-def build_table(rows: Sequence[Row]) -> tuple[pa.Table, int]:
-    """Rows in memory, and how many cells held half characters (lone surrogates), which became U+FFFD."""
-    names = list(dict.fromkeys(name for row in rows for name in row.values))
-    arrays: list[pa.Array] = [pa.array([row.id for row in rows], pa.int64())]
-    columns = []
-    replaced = 0
-    for name in names:
-        values = [row.values.get(name) for row in rows]
-        kinds = frozenset(map(type, values)) - {type(None)}
-        kind = _TYPES.get(kinds, "mixed")
-        columns.append([name, kind])
-        texts = values if kind in ("text", "empty") else [None if v is None else _json(v) for v in values]
-        try:
-            arrays.append(pa.array(texts, pa.large_string()))
-        except UnicodeEncodeError:
-            mended = [None if t is None else _whole(t) for t in texts]
-            replaced += sum(a != b for a, b in zip(texts, mended, strict=True))
-            arrays.append(pa.array(mended, pa.large_string()))
-    meta = {_META: json.dumps([[_whole(n), kind] for n, kind in columns], ensure_ascii=False).encode()}
-    schema = pa.schema([("id", pa.int64()), *((f"c{i}", pa.large_string()) for i in range(len(columns)))], meta)
-    return pa.table(arrays, schema=schema), replaced
+def write_table(rows: Iterable[Row], path: Path) -> None:
+    """Write rows as a table, whole or not at all."""
+    with TableWriter(path) as writer:
+        writer.add(rows)
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _whole(text: str) -> str:
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write whole or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
-        pq.write_table(table, file, row_group_size=_ROW_GROUP, compression="zstd", compression_level=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+def build_table(rows: Sequence[Row]) -> tuple[Sequence[Row], int]:
+    """What `write_table` takes; goes when nobody holds whole tables in memory any more."""
+    return rows, 0
 
 
 class Table:
-    """A table on disk. Reads what it needs; holds nothing open."""
+    """A table on disk. Reads what it needs; holds nothing open.
+
+    Where rows are chosen, `search` keeps those that hold this text in any column (case does not matter), and `ids`
+    those whose id is in the column `id` of this Parquet file. `order` is a column to sort by; None is the order of
+    the file. Numbers are sorted as numbers, all else as text by code points; empty cells come last.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -128,37 +88,59 @@ class Table:
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         meta = self._meta.metadata or {}
-        return tuple(Column(*item) for item in json.loads(meta[_META]))
+        return tuple(Column(*item) for item in json.loads(meta[META]))
 
-    def page(self, offset: int, limit: int, search: str | None = None) -> list[Row]:
-        """Rows `offset` to `offset + limit`, of those that hold `search` in any column (case does not matter)."""
-        where, values = self._where(search)
-        found = self._query(f"SELECT * FROM read_parquet(?) {where} LIMIT ? OFFSET ?", [*values, limit, offset])
-        return [self._row(item[0], item[1:]) for item in found]
+    @cached_property
+    def _starts(self) -> Places:
+        """At which row each row group begins, and the end."""
+        counts = [self._meta.row_group(i).num_rows for i in range(self._meta.num_row_groups)]
+        return np.cumsum([0, *counts])
 
-    def cells(self, offset: int, limit: int, search: str | None = None, width: int = 300) -> list[Cells]:
+    def page(
+        self,
+        offset: int,
+        limit: int,
+        search: str | None = None,
+        order: str | None = None,
+        descending: bool = False,
+        ids: Path | None = None,
+    ) -> list[Row]:
+        """Rows `offset` to `offset + limit` of those chosen."""
+        return self._rows(self._fetch(self._places(offset, limit, search, order, descending, ids)), self.columns)
+
+    def cells(
+        self,
+        offset: int,
+        limit: int,
+        search: str | None = None,
+        width: int = 300,
+        order: str | None = None,
+        descending: bool = False,
+        ids: Path | None = None,
+    ) -> list[Cells]:
         """The same page as texts of at most `width` characters: quick even where a cell holds megabytes."""
-        where, values = self._where(search)
-        shown = ", ".join(f"left(c{i}, {width + 1})" for i in range(len(self.columns)))
-        found = self._query(
-            f"SELECT id, {shown} FROM read_parquet(?) {where} LIMIT ? OFFSET ?", [*values, limit, offset]
-        )
-        return [Cells(item[0], tuple(_short(text, width) for text in item[1:])) for item in found]
+        found = self._fetch(self._places(offset, limit, search, order, descending, ids))
+        short = [_cut(column, width + 1).to_pylist() for column in found.columns[1:]]
+        texts = zip(*short, strict=True) if short else ((),) * found.num_rows
+        return [
+            Cells(row, tuple(_short(text, width) for text in item))
+            for row, item in zip(found["id"].to_pylist(), texts, strict=True)
+        ]
+
+    def count(self, search: str | None = None, ids: Path | None = None) -> int:
+        """How many rows are chosen."""
+        chosen = self._chosen(search, ids)
+        return self.rows if chosen is None else len(chosen)
 
     def find(self, ids: Iterable[int]) -> dict[int, Row]:
         """The rows of these ids, where they are in this table."""
-        found = self._query("SELECT * FROM read_parquet(?) WHERE id IN (SELECT unnest(?::BIGINT[]))", [list(ids)])
-        return {item[0]: self._row(item[0], item[1:]) for item in found}
+        found = self._fetch(found_places(self.path, self._meta, np.fromiter(ids, np.int64)))
+        return {row.id: row for row in self._rows(found, self.columns)}
 
     def position(self, row: int) -> int | None:
         """Where the row of this id stands in the table, from 0; None when it is not there."""
-        ids = pq.read_table(self.path, columns=["id"])["id"].to_pylist()
-        return ids.index(row) if row in ids else None
-
-    def count(self, search: str | None = None) -> int:
-        """How many rows hold `search`."""
-        where, values = self._where(search)
-        return self._query(f"SELECT count(*) FROM read_parquet(?) {where}", values)[0][0] if search else self.rows
+        places = found_places(self.path, self._meta, np.array([row], np.int64))
+        return int(places[0]) if len(places) else None
 
     def text_bytes(self, columns: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Ids of all rows (int64), and how many UTF-8 bytes these columns hold in each (int64), in order.
@@ -166,47 +148,120 @@ class Table:
         Nested values count as their JSON text does.
         """
         places = [i for i, column in enumerate(self.columns) if column.name in columns]
-        total = " + ".join(f"coalesce(strlen(c{i}), 0)" for i in places) or "0"
-        query = f"SELECT id, ({total})::BIGINT AS bytes FROM read_parquet(?)"
-        with duckdb.connect(config=_CONFIG) as connection:
-            found = connection.execute(query, [str(self.path)]).fetchnumpy()
-        return found["id"], found["bytes"]
+        ids, sizes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        with pq.ParquetFile(self.path, memory_map=True) as file:
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=["id", *(f"c{i}" for i in places)]):
+                total = np.zeros(len(batch), np.int64)
+                for cells in batch.columns[1:]:
+                    total += pc.call_function("binary_length", [cells]).fill_null(0).to_numpy()
+                ids.append(batch.columns[0].to_numpy())
+                sizes.append(total)
+        return np.concatenate(ids), np.concatenate(sizes)
 
     def read(self) -> Iterator[Row]:
         """Every row, in order."""
+        for batch in self.batches():
+            yield from batch
+
+    def batches(self, size: int = _BATCH_ROWS, columns: Sequence[str] | None = None) -> Iterator[list[Row]]:
+        """Every row, in order, so many at a time; `columns` are those wanted, all by default."""
+        names = [column.name for column in self.columns]
+        wanted = names if columns is None else [name for name in names if name in set(columns)]
+        stored = [f"c{names.index(name)}" for name in wanted]
+        kept = [self.columns[names.index(name)] for name in wanted]
+        with pq.ParquetFile(self.path, memory_map=True) as file:
+            for batch in file.iter_batches(batch_size=size, columns=["id", *stored]):
+                yield self._rows(pa.table(batch), kept)
+
+    @property
+    def groups(self) -> int:
+        """How many row groups the file has; each can be read on its own."""
+        return self._meta.num_row_groups
+
+    def read_group(self, group: int) -> Iterator[Row]:
+        """The rows of one row group, in order."""
+        with pq.ParquetFile(self.path, memory_map=True) as file:
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group]):
+                yield from self._rows(pa.table(batch), self.columns)
+
+    @property
+    def first_ids(self) -> list[int]:
+        """Id of the first row of every row group; ids rise through a table."""
         with pq.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(batch_size=_ROW_GROUP):
-                for item in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                    yield self._row(item[0], item[1:])
+            return [file.read_row_group(group, columns=["id"])["id"][0].as_py() for group in range(self.groups)]
+
+    @property
+    def last_id(self) -> int:
+        with pq.ParquetFile(self.path) as file:
+            return file.read_row_group(self.groups - 1, columns=["id"])["id"][-1].as_py()
 
     def fingerprint(self) -> str:
         """SHA-256 of names, types and values in order; equal data has an equal one wherever it came from."""
-        digest = hashlib.sha256(_json([[c.name, c.type] for c in self.columns]).encode())
-        with pq.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(batch_size=_ROW_GROUP, columns=[f"c{i}" for i in range(len(self.columns))]):
-                for column in batch.columns:
-                    digest.update(_json(column.to_pylist()).encode())
-        return digest.hexdigest()
+        known = (self._meta.metadata or {}).get(FINGERPRINT)
+        if known is not None:
+            return known.decode()
+        digest = Digest()
+        with pq.ParquetFile(self.path, memory_map=True) as file:
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+                digest.update(pa.table(batch))
+        return digest.hexdigest([(c.name, c.type) for c in self.columns])
 
-    def _row(self, row: int, texts: Sequence[str | None]) -> Row:
-        values = {
-            column.name: text if text is None or column.type in ("text", "empty") else json.loads(text)
-            for column, text in zip(self.columns, texts, strict=True)
-        }
-        return Row(row, values)
+    def _rows(self, found: pa.Table, columns: Sequence[Column]) -> list[Row]:
+        names = [column.name for column in columns]
+        ids = found["id"].to_pylist()
+        if not names:
+            return [Row(row, {}) for row in ids]
+        cells = [_values(found[i + 1], column) for i, column in enumerate(columns)]
+        return [
+            Row(row, dict(zip(names, item, strict=True)))
+            for row, item in zip(ids, zip(*cells, strict=True), strict=True)
+        ]
 
-    def _where(self, search: str | None) -> tuple[str, list[Any]]:
-        if not search:
-            return "", []
-        tests, values = [], []
-        for i, column in enumerate(self.columns):
-            tests.append(f"contains(lower(c{i}), lower(?))")
-            values.append(search if column.type == "text" else _json(search)[1:-1])
-        return f"WHERE {' OR '.join(tests)}", values
+    def _chosen(self, search: str | None, ids: Path | None, need: int | None = None) -> Places | None:
+        """Places in the file of the rows chosen, in order; None when all are. At least `need` of them will do."""
+        found = matching_places(self.path, self._json_columns, search, None if ids else need) if search else None
+        if ids is None:
+            return found
+        kept = id_places(self.path, ids)
+        return kept if found is None else np.intersect1d(found, kept, assume_unique=True)
 
-    def _query(self, query: str, values: Sequence[Any]) -> list[Any]:
-        with duckdb.connect(config=_CONFIG) as connection:
-            return connection.execute(query, [str(self.path), *values]).fetchall()
+    @cached_property
+    def _json_columns(self) -> tuple[bool, ...]:
+        return tuple(column.is_json for column in self.columns)
+
+    def _places(
+        self, offset: int, limit: int, search: str | None, order: str | None, descending: bool, ids: Path | None
+    ) -> Places:
+        if order is None:
+            chosen = self._chosen(search, ids, offset + limit)
+            if chosen is None:
+                return np.arange(min(offset, self.rows), min(offset + limit, self.rows))
+            return chosen[offset : offset + limit]
+        number = [column.name for column in self.columns].index(order)
+        numeric = self.columns[number].type in ("integer", "number")
+        return sorted_places(self.path, f"c{number}", numeric, descending, self._chosen(search, ids), offset, limit)
+
+    def _fetch(self, places: Places) -> pa.Table:
+        """The rows at these places, in this order."""
+        groups = np.searchsorted(self._starts, places, "right") - 1
+        wanted = np.unique(groups)
+        with pq.ParquetFile(self.path, memory_map=True) as file:
+            if not len(wanted):
+                return file.schema_arrow.empty_table()
+            parts = [file.read_row_group(group).take(places[groups == group] - self._starts[group]) for group in wanted]
+        # Taken group by group: put back into the order asked for.
+        back = np.empty(len(places), np.int64)
+        back[np.argsort(groups, kind="stable")] = np.arange(len(places))
+        return pa.concat_tables(parts).take(back)
+
+
+def _values(cells: pa.ChunkedArray, column: Column) -> list[Any]:
+    texts = cells.to_pylist()
+    return [None if text is None else json.loads(text) for text in texts] if column.is_json else texts
+
+
+def _cut(cells: pa.ChunkedArray, width: int) -> pa.ChunkedArray:
+    return pc.call_function("utf8_slice_codeunits", [cells], pc.SliceOptions(0, width))
 
 
 def _short(text: str | None, width: int) -> str:

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from studio.data.spec_files import load_yaml_mapping
 from studio.errors import SpecError
-from studio.runs.spec import STARTER, RunSpec, load_yaml_mapping, parse_spec
+from studio.runs.spec import STARTER, RunSpec, parse_spec
 
 
 class Preset(BaseModel):

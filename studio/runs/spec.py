@@ -16,9 +16,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from studio.data.formats import Mapping as ColumnMapping
+from studio.data.spec_files import load_yaml_mapping, spec_error
 from studio.data.splits import SplitSpec
 from studio.errors import SpecError
-from studio.messages import catalogue, translate
+from studio.messages import translate
 
 STARTER = "starter"
 BASIC: dict[str, Any] = {"level": "basic"}
@@ -168,19 +169,6 @@ def load_spec(text: str, name: str) -> RunSpec:
     return parse_spec(load_yaml_mapping(text, name))
 
 
-def load_yaml_mapping(text: str, name: str) -> dict[str, Any]:
-    """A YAML file that must hold a mapping. Raises SpecError with the line of a fault."""
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
-        line = mark.line + 1 if mark else 1
-        raise SpecError("error.spec.yaml", file=name, line=line) from None
-    if not isinstance(values, dict):
-        raise SpecError("error.spec.not_a_mapping", file=name)
-    return values
-
-
 def with_changes(spec: RunSpec, changes: Mapping[str, Any]) -> RunSpec:
     """`spec` with dotted paths set, such as {"training.epochs": 1}; validated whole."""
     values = spec.model_dump(mode="json")
@@ -194,30 +182,3 @@ def with_changes(spec: RunSpec, changes: Mapping[str, Any]) -> RunSpec:
             raise SpecError("error.spec.unknown", path=path, known=known)
         place[leaf] = value
     return parse_spec(values)
-
-
-def spec_error(error: ValidationError) -> SpecError:
-    """All problems of a pydantic error in one SpecError."""
-    problems = tuple(
-        (".".join(str(part) for part in item["loc"]), item["type"], item.get("ctx", {}), item["input"])
-        for item in error.errors(include_url=False)
-    )
-    return _SpecProblems("error.spec.invalid", problems=problems)
-
-
-class _SpecProblems(SpecError):
-    """Tells each problem on a line of its own, in the language asked for."""
-
-    def message(self, language: str = "en") -> str:
-        lines = [self._line(*problem, language) for problem in self.values["problems"]]  # type: ignore[attr-defined]
-        return translate(self.key, language, problems="\n".join(lines))
-
-    @staticmethod
-    def _line(path: str, kind: str, context: dict[str, Any], value: object, language: str) -> str:
-        key = f"error.spec.type.{kind}"
-        known = key if key in catalogue(language) else "error.spec.type.other"
-        shown = repr(value) if not isinstance(value, dict | BaseModel) else "..."
-        label_key = f"spec.{path}.label"
-        label = translate(label_key, language) if label_key in catalogue(language) else path or "spec"
-        limit = next((context[n] for n in ("ge", "gt", "le", "lt", "expected") if n in context), "")
-        return translate(known, language, path=path, label=label, value=shown[:80], limit=limit)

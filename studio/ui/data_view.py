@@ -11,6 +11,7 @@ from studio.data.histogram import Histogram
 from studio.data.samples import SampleCard
 from studio.data.sources import LeftOut
 from studio.data.tables import Cells
+from studio.data.tokens import Span
 from studio.ui.markup import Sentence, act_button, badge, headline, plain, shorten, shown
 
 Language = Literal["en", "ja"]
@@ -73,7 +74,7 @@ def heading(version: Version, left_out: Sequence[LeftOut], look_for: str, t: Sen
     badges = [
         badge(rows_told(version.rows, t)),
         badge(layout, "good" if version.mapping else "warn"),
-        badge(" · ".join(part for part in (version.kind, version.encoding) if part)),
+        badge(t("ui.data.mix") if version.mix else " · ".join(p for p in (version.kind, version.encoding) if p)),
     ]
     notes = "".join(f"<li>{shown(t(note.key, **note.values))}</li>" for note in version.notes)
     name = shown(shorten(version.name, 80))
@@ -106,7 +107,7 @@ def version_label(version: Version, t: Sentence) -> str:
     steps = [t(f"fix.{step.fix}") for step in version.recipe.steps] if version.recipe else []
     what = steps[0] if len(steps) == 1 else t("ui.data.version.fixes", count=len(steps))
     if not steps:
-        what = t("ui.data.version.original")
+        what = t("ui.data.mix" if version.mix else "ui.data.version.original")
     return f"v{version.number} · {rows} · {what}"
 
 
@@ -207,18 +208,22 @@ def row_as_seen(row: int, view: RowView, limit: int, model: str, t: Sentence) ->
         )
     )
     cut = f'<p class="d-error">{shown(t("ui.data.view.truncated", limit=limit))}</p>' if view.truncated else ""
+    worse = ""
+    if view.rejected:
+        named = shown(t("ui.data.role.rejected"))
+        worse = f'<p class="s-muted">{named}</p><div class="d-text" tabindex="0">{_spans(view.rejected)}</div>'
     return (
         f'<div class="s-card d-view">{title}<p class="s-muted">{shown(t("ui.data.view.model", model=model))}</p>'
-        f'<div class="d-text" tabindex="0">{_spans(view)}</div>{cut}'
+        f'<div class="d-text" tabindex="0">{_spans(view.spans)}</div>{cut}{worse}'
         f'<div class="d-legend"><span class="d-trained"><i></i>{shown(t("ui.data.view.trained"))}</span>'
         f"<span><i></i>{shown(t('ui.data.view.read'))}</span></div>"
         f'<div class="d-counts">{counts}</div></div>'
     )
 
 
-def _spans(view: RowView) -> str:
+def _spans(shown_spans: Sequence[Span]) -> str:
     parts = []
-    for (trained, cut), spans in groupby(view.spans, key=lambda span: (span.trained, span.cut)):
+    for (trained, cut), spans in groupby(shown_spans, key=lambda span: (span.trained, span.cut)):
         text = "".join(
             f'<span class="d-token">{shown(span.text.strip())}</span>'
             if _SPECIAL.fullmatch(span.text)

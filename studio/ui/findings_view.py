@@ -6,8 +6,9 @@ from difflib import SequenceMatcher
 
 from studio.backend.datasets import RowDiff, Version
 from studio.data.checks import Finding
-from studio.data.cleaning import FIXES
+from studio.data.cleaning import StepReport
 from studio.data.formats import Mapping
+from studio.data.recipe import FIXES
 from studio.data.tables import Row
 from studio.ui.markup import Sentence, act_button, badge, plain, shorten, shown
 
@@ -71,10 +72,7 @@ def version_report(version: Version, changes: Sequence[RowDiff], total: int, t: 
     """What the fixes did to the version before, and its rows. Empty for a first version. `total`: all rows changed."""
     if version.report is None or version.parent is None:
         return ""
-    lines = "".join(
-        f"<li>{shown(t('ui.data.report.step', fix=t(f'fix.{s.fix}'), dropped=s.dropped, changed=s.changed))}</li>"
-        for s in version.report.steps
-    )
+    lines = "".join(f"<li>{shown(_step_told(step, t))}</li>" for step in version.report.steps)
     before, after = version.report.rows_before, version.report.rows_after
     head = t("ui.data.report.title", number=version.number, before=before, after=after)
     back = act_button("version", t("ui.data.report.back"), version=version.parent)
@@ -93,12 +91,22 @@ def version_report(version: Version, changes: Sequence[RowDiff], total: int, t: 
     )
 
 
+def _step_told(step: StepReport, t: Sentence) -> str:
+    label = t(f"fix.{step.fix}")
+    if step.added:
+        return t("ui.data.report.step.added", fix=label, added=step.added)
+    return t("ui.data.report.step", fix=label, dropped=step.dropped, changed=step.changed)
+
+
 def _change(change: RowDiff, t: Sentence) -> str:
     gone = change.after is None
-    names = change.columns or tuple(change.before.values)
+    names = change.columns or tuple(change.before.values if change.before else ())
     cells = "".join(f"<dt>{shown(shorten(name, 40))}</dt><dd>{_before_after(change, name)}</dd>" for name in names)
     fixes = ", ".join(t(f"fix.{fix}") for fix in change.fixes)
-    action = badge(t("ui.data.report.dropped"), "bad") if gone else badge(t("ui.data.report.changed"), "good")
+    if change.before is None:
+        action = badge(t("ui.data.report.added"), "good")
+    else:
+        action = badge(t("ui.data.report.dropped"), "bad") if gone else badge(t("ui.data.report.changed"), "good")
     return (
         f'<div class="d-change"><header>{action}<span>{shown(t("ui.data.table.row"))} {change.row_id}</span>'
         f"<span>{shown(fixes)}</span></header><dl>{cells}</dl></div>"
@@ -106,7 +114,7 @@ def _change(change: RowDiff, t: Sentence) -> str:
 
 
 def _before_after(change: RowDiff, name: str) -> str:
-    before = shorten(plain(change.before.values.get(name)), _DIFF_CHARACTERS)
+    before = shorten(plain(change.before.values.get(name)), _DIFF_CHARACTERS) if change.before else ""
     if change.after is None:
         return f"<del>{shown(before)}</del>" if before.strip() else f'<span class="d-void">∅ {shown(before)}</span>'
     return word_difference(before, shorten(plain(change.after.values.get(name)), _DIFF_CHARACTERS))

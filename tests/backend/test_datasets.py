@@ -13,8 +13,9 @@ import pytest
 
 from studio.backend.datasets import Datasets, Version
 from studio.data.formats import Mapping
+from studio.data.recipe import CleanSpec
 from studio.data.splits import SplitSpec
-from studio.errors import DataError, InputError, ResourceError, StudioError
+from studio.errors import DataError, InputError, ResourceError, Stopped, StudioError
 from studio.runs.store import Store
 from studio.settings import Settings
 from tests.tiny import save_tiny, tiny_tokenizer
@@ -73,6 +74,7 @@ def test_open_look_clean_and_go_back(datasets: Datasets, tmp_path: Path) -> None
         (31, ("drop_blank",), None),
         (32, ("drop_duplicates",), None),
     ]
+    assert diff[0].before is not None
     assert diff[0].before.values["question"] == "x"
     assert datasets.changed_rows(second.id) == 2
     assert datasets.diff(second.id, 1, 1) == diff[1:]
@@ -102,7 +104,7 @@ def test_changed_cells_show_before_and_after(datasets: Datasets, tmp_path: Path)
     )
     second = datasets.fix(first.id, ["repair_text", "to_text"])
     shown = [
-        (d.row_id, d.columns, d.before.values["answer"], d.after and d.after.values["answer"])
+        (d.row_id, d.columns, d.before and d.before.values["answer"], d.after and d.after.values["answer"])
         for d in datasets.diff(second.id)
     ]
     assert shown == [(31, ("answer",), "cafÃ© 3", "café 3"), (32, ("answer",), 7, "7")]
@@ -330,6 +332,91 @@ def test_a_split_is_remembered_and_inherited_by_cleaned_versions(datasets: Datas
     assert datasets.fix(first.id, ["drop_blank"]).split == chosen
 
 
+def test_rows_edited_added_excluded_and_brought_back(datasets: Datasets, tmp_path: Path) -> None:
+    first = imported(datasets, tmp_path, [*GOOD, {"question": "x", "answer": " "}, GOOD[3]])
+    second = datasets.fix(first.id, ["drop_blank", "drop_duplicates"])
+    third = datasets.edit_rows(second.id, {2: {"answer": "by hand"}})
+    fourth = datasets.restore_rows(third.id, [32])
+    fifth = datasets.add_rows(fourth.id, [{"question": "new", "answer": "row"}])
+    sixth = datasets.exclude_rows(fifth.id, [1])
+    assert [v.rows for v in (first, second, third, fourth, fifth, sixth)] == [32, 30, 30, 31, 32, 31]
+    rows = {row.id: row.values["answer"] for row in datasets.page(sixth.id, 0, 99)}
+    assert (rows[2], rows[32], rows[33], 1 in rows, 31 in rows) == ("by hand", "answer 3", "row", False, False)
+
+    whole = datasets.diff(sixth.id, since=first.id)
+    assert [(d.row_id, d.fixes, d.before is None, d.after is None) for d in whole] == [
+        (1, ("exclude_rows",), False, True),
+        (2, ("edit_rows",), False, False),
+        (31, ("drop_blank",), False, True),
+        (32, ("drop_duplicates", "restore_rows"), False, False),
+        (33, ("add_rows",), True, False),
+    ]
+    assert datasets.diff(sixth.id, 1, 2, since=first.id) == whole[1:3]
+    assert datasets.changed_rows(sixth.id, since=first.id) == 5
+    assert [c.row_id for c in datasets.changes(sixth.id)] == [1]
+    assert [c.row_id for c in datasets.changes(sixth.id, 1, 2, since=first.id)] == [2, 31]
+    assert [step.fix for step in datasets.recipe(sixth.id).reusable().steps] == ["drop_blank", "drop_duplicates"]
+    with pytest.raises(InputError) as caught:
+        datasets.diff(first.id, since=sixth.id)
+    assert caught.value.key == "error.dataset.not_before"
+    with pytest.raises(InputError):
+        datasets.edit_rows(sixth.id, {1: {"answer": "gone"}})
+    # Undone and done otherwise: the new row does not get the number of the one that was added before.
+    other = datasets.add_rows(fourth.id, [{"question": "other", "answer": "row"}])
+    assert [row.id for row in datasets.page(other.id, 30, 9)] == [32, 34]
+
+
+def test_a_recipe_is_used_on_another_data_set(datasets: Datasets, tmp_path: Path) -> None:
+    first = imported(datasets, tmp_path, [*GOOD, {"question": "x", "answer": " "}])
+    cleaned = datasets.exclude_rows(datasets.fix(first.id, ["drop_blank"]).id, [1])
+    saved = datasets.recipe(cleaned.id).reusable().to_yaml()
+    other = imported(datasets, tmp_path, [{"question": f"q{i}", "answer": "" if i % 2 else f"a{i}"} for i in range(30)])
+    told: list[float] = []
+    again = datasets.clean(other.id, CleanSpec.from_yaml(saved, "saved.yaml"), progress=told.append)
+    assert (again.rows, again.report and again.report.rows_before, told[-1]) == (15, 30, 1)
+    with pytest.raises(DataError):
+        datasets.clean(other.id, datasets.recipe(cleaned.id))
+    with pytest.raises(Stopped):
+        datasets.clean(again.id, CleanSpec.from_yaml("steps: [mask_emails]", "r"), stop=lambda: True)
+    assert len(datasets.versions(other.dataset)) == 2
+
+
+def test_strata_and_test_rows(datasets: Datasets, tmp_path: Path) -> None:
+    rows = [{"question": f"q{i}", "answer": f"a{i}", "kind": "rare" if i % 10 == 0 else "usual"} for i in range(100)]
+    version = imported(datasets, tmp_path, rows)
+    parts = datasets.split(version.id, SplitSpec(validation_share=0.2, test_share=0.1, stratify="kind"))
+    sides = [{int(i) for i in ids} for ids in (parts.train, parts.validation, parts.test)]
+    assert [len(side) for side in sides] == [70, 20, 10]
+    assert [len({i for i in side if i % 10 == 1}) for side in sides] == [7, 2, 1]
+    with pytest.raises(DataError) as caught:
+        datasets.split(version.id, SplitSpec(stratify="nope"))
+    assert "kind" in caught.value.message("ja")
+
+
+def test_near_duplicates_stay_on_one_side(datasets: Datasets, tmp_path: Path) -> None:
+    words = ("amber", "basil", "cedar", "delta", "ember", "fjord", "grove", "heron", "iris", "juniper", "kelp", "lotus")
+    rows = []
+    for i in range(40):
+        told = " ".join(words[(i * 7 + j * (i % 5 + 1)) % 12] + str(i * j) for j in range(12))
+        rows += [
+            {"question": f"Tell me tale {i}.", "answer": told},
+            {"question": f"Tell me tale {i}!", "answer": told + "."},
+        ]
+    version = imported(datasets, tmp_path, rows)
+    alone, together = (
+        datasets.split(version.id, SplitSpec(validation_share=0.3, group_near_duplicates=group))
+        for group in (False, True)
+    )
+
+    def torn(ids: Any) -> int:
+        chosen = {int(i) for i in ids}
+        return sum((i in chosen) != (i + 1 in chosen) for i in range(1, 80, 2))
+
+    assert torn(alone.validation) > 0
+    assert torn(together.validation) == 0
+    assert len(together.validation) == 24
+
+
 ASKED = {"role": "user", "content": "何？"}
 
 
@@ -367,6 +454,9 @@ def test_every_dataset_type_can_be_looked_at(
     assert view.problem is None
     assert "".join(span.text for span in view.spans)
     assert bool(view.trained_tokens) == (kind != "prompt_only")
+    worse = "".join(span.text for span in view.rejected)
+    assert worse == ("bad<|end|>" if kind == "preference" else "")
+    assert not any(span.trained for span in view.rejected)
     mapped = datasets.set_mapping(version.id, version.mapping)
     assert mapped.notes == version.notes
 

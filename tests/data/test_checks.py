@@ -7,8 +7,8 @@ import pytest
 
 from studio.data.broken import is_mendable, is_unreadable, mend
 from studio.data.checks import CheckOptions, Finding
-from studio.data.cleaning import FIXES
 from studio.data.formats import Mapping
+from studio.data.recipe import FIXES
 from studio.data.scan import scan
 from studio.data.sensitive import has_email, has_secret, mask_emails, mask_secrets
 from studio.data.tables import Row, Table, build_table, write_table

@@ -21,9 +21,8 @@ def opened(shared: Path, folder: Path, name: str) -> tuple[Table, list[Row]]:
     path = shared / "data" / name
     if not path.is_file():
         pytest.skip(f"{name} is not among the real files")
-    source = read_source(path, max_bytes=10**8)
+    source = read_source(path, folder / "t.parquet", max_bytes=10**8)
     assert source.left_out == ()
-    write_table(source.table, folder / "t.parquet")
     table = Table(folder / "t.parquet")
     return table, list(table.read())
 
@@ -176,7 +175,9 @@ def test_passages_of_a_document_are_plain_text(shared: Path, tmp_path: Path, nam
     """As the passages of a document are kept: `text`, and where it is from."""
     text = (shared / "data" / name).read_text(encoding="utf-8")
     passages = [text[i : i + 2000] for i in range(0, len(text), 2000)]
-    rows = [Row(i, {"text": passage, "source": name}) for i, passage in enumerate(passages, 1)]
+    rows = [
+        Row(i, {"text": passage, "source": name, "part": i, "start": i * 2000}) for i, passage in enumerate(passages, 1)
+    ]
     write_table(build_table(rows)[0], tmp_path / "t.parquet")
     mapping = recognise(Table(tmp_path / "t.parquet").columns, rows[:200])
     assert mapping is not None

@@ -8,7 +8,7 @@ import pytest
 
 from studio.data.sources import read_source
 from studio.data.squad import flatten_squad, is_squad
-from studio.data.tables import Table, write_table
+from studio.data.tables import Table
 
 QA = {"id": "1", "question": "Q", "answers": [{"text": "A", "answer_start": 0}], "is_impossible": False}
 FILE = {
@@ -43,7 +43,17 @@ def test_other_files_are_none(value: Any) -> None:
 def test_reading(tmp_path: Path) -> None:
     path = tmp_path / "train.json"
     path.write_text(json.dumps(FILE), encoding="utf-8")
-    source = read_source(path, max_bytes=10**6)
-    write_table(source.table, tmp_path / "t.parquet")
+    source = read_source(path, tmp_path / "t.parquet", max_bytes=10**6)
     assert [row.values["context"] for row in Table(tmp_path / "t.parquet").read()] == ["C", "C", "D", "F"]
     assert [note.key for note in source.notes] == ["notice.data.squad"]
+
+
+def test_reading_a_file_too_large_to_hold(tmp_path: Path) -> None:
+    path = tmp_path / "train.json"
+    article = {"paragraphs": [{"context": "C" * 1_000_000, "qas": [QA, {**QA, "id": "2"}]}]}
+    path.write_text(json.dumps({"data": [article] * 66}), encoding="utf-8")
+    source = read_source(path, tmp_path / "t.parquet", max_bytes=10**8)
+    assert (source.rows, source.left_out) == (132, ())
+    assert {"key": "notice.data.squad", "articles": 66} in [{"key": n.key, **n.values} for n in source.notes]
+    first = next(Table(tmp_path / "t.parquet").read())
+    assert first.values["question"] == "Q"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from studio.data.tables import Row, Table, build_table, write_table
+from studio.data.tables import Row, Table, write_table
 
 NESTED: list[dict[str, Any]] = [
     {"text": "a", "n": 1, "mixed": "x", "turns": [{"role": "user", "content": "Straße “1”"}], "flag": True},
@@ -15,8 +15,7 @@ NESTED: list[dict[str, Any]] = [
 
 
 def table_of(folder: Path, values: list[dict[str, Any]], name: str = "t.parquet") -> Table:
-    built, _ = build_table([Row(i, item) for i, item in enumerate(values, 1)])
-    write_table(built, folder / name)
+    write_table((Row(i, item) for i, item in enumerate(values, 1)), folder / name)
     return Table(folder / name)
 
 

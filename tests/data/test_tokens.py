@@ -9,7 +9,7 @@ from studio.data.formats import convert, recognise
 from studio.data.histogram import histogram
 from studio.data.records import Conversation, Message, Passage, Preference, PromptOnly, Rated, Record, ToolCall
 from studio.data.sources import read_source
-from studio.data.tables import Table, write_table
+from studio.data.tables import Table
 from studio.data.tokens import (
     UNTRAINED,
     Lengths,
@@ -305,7 +305,7 @@ def test_real_tool_calls_are_trained(shared: Path, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(shared / "tokenizers" / "minimind")
-    write_table(read_source(shared / "data" / "glaive_toolcall_en_demo.json", max_bytes=10**8).table, tmp_path / "t")
+    read_source(shared / "data" / "glaive_toolcall_en_demo.json", tmp_path / "t", max_bytes=10**8)
     rows = list(Table(tmp_path / "t").read())[:60]
     mapping = recognise(Table(tmp_path / "t").columns, rows)
     assert mapping is not None

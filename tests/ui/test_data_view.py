@@ -1,6 +1,7 @@
 """What the Data tab shows is the data, as text: nothing of it becomes markup, nothing is lost."""
 
 import re
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -85,6 +86,7 @@ def _everything() -> dict[str, str]:
         "table": data_view.rows_table(_version(), cells, {}, 0, 1, None, _t),
         "turns": data_view.rows_table(_version(mapping=turns), cells, talk, 0, 1, None, _t),
         "row": data_view.row_as_seen(1, _view(Span(EVIL, True), Span(EVIL, False, 0, True)), 9, EVIL, _t),
+        "pair": data_view.row_as_seen(1, replace(_view(Span("x", True)), rejected=(Span(EVIL, False),)), 9, "m", _t),
         "problem": data_view.row_as_seen(1, _view(problem=RowProblem(1, "bad_turns", EVIL, EVIL)), 9, EVIL, _t),
         "findings": findings_view.findings_list([finding], {1: row}, mapping, _t),
         "trouble": findings_view.trouble(EVIL),

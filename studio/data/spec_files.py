@@ -1,0 +1,61 @@
+"""Specs read from YAML: every problem of a wrong file is told at once, each with its path."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from studio.errors import SpecError
+from studio.messages import catalogue, translate
+
+
+def load_yaml_mapping(text: str, name: str) -> dict[str, Any]:
+    """A YAML file that must hold a mapping. Raises SpecError with the line of a fault."""
+    try:
+        values = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-99-99
+        mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+        line = mark.line + 1 if mark else 1
+        raise SpecError("error.spec.yaml", file=name, line=line) from None
+    if not isinstance(values, dict):
+        raise SpecError("error.spec.not_a_mapping", file=name)
+    return values
+
+
+def spec_error(error: ValidationError, tags: Collection[str] = ()) -> SpecError:
+    """All problems of a pydantic error in one SpecError. `tags`: names of the members of tagged unions, which pydantic
+    puts into the path although no file holds them."""
+    problems = tuple(
+        (_path(item["loc"], tags), item["type"], item.get("ctx", {}), item["input"])
+        for item in error.errors(include_url=False)
+    )
+    return _SpecProblems("error.spec.invalid", problems=problems)
+
+
+def _path(places: tuple[int | str, ...], tags: Collection[str]) -> str:
+    kept = [
+        place
+        for before, place in zip((None, *places), places, strict=False)
+        if not (place in tags and (isinstance(before, int) or before in ("where", "mixing")))
+    ]
+    return ".".join(str(part) for part in kept)
+
+
+class _SpecProblems(SpecError):
+    """Tells each problem on a line of its own, in the language asked for."""
+
+    def message(self, language: str = "en") -> str:
+        lines = [self._line(*problem, language) for problem in self.values["problems"]]  # type: ignore[attr-defined]
+        return translate(self.key, language, problems="\n".join(lines))
+
+    @staticmethod
+    def _line(path: str, kind: str, context: Mapping[str, Any], value: object, language: str) -> str:
+        key = f"error.spec.type.{kind}"
+        known = key if key in catalogue(language) else "error.spec.type.other"
+        shown = context.get("tag") or (repr(value) if not isinstance(value, dict | BaseModel) else "...")
+        label_key = f"spec.{path}.label"
+        label = translate(label_key, language) if label_key in catalogue(language) else path or "spec"
+        names = ("ge", "gt", "le", "lt", "expected", "expected_tags", "reason")
+        limit = next((context[n] for n in names if n in context), "")
+        return translate(known, language, path=path, label=label, value=shown[:80], limit=limit)
