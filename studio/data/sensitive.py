@@ -8,7 +8,6 @@ thing holds one of these.
 import re
 from collections.abc import Callable, Iterator
 
-import phonenumbers
 from stdnum import iban, luhn
 from stdnum.jp import in_
 from stdnum.us import ssn
@@ -216,6 +215,8 @@ def _is_phone(text: str, shown: str, start: int) -> bool:
 
 
 def _valid(number: str, region: str | None) -> bool:
+    import phonenumbers  # a fifth of a second to import: only where something looks like a number
+
     try:
         return phonenumbers.is_valid_number(phonenumbers.parse(number, region))
     except phonenumbers.NumberParseException:
