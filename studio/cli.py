@@ -161,21 +161,20 @@ def check(options: argparse.Namespace) -> Outcome:
     with _passing_studio() as studio:
         version = _readable(studio, options.file)
         findings = studio.datasets.findings(version.id, _source(options.model), options.max_length)
+    layout = version.mapping.layout if version.mapping else ""
     notes = [translate(note.key, options.language, **note.values) for note in version.notes]
     found = [_told(item, options.language) for item in findings]
     values = {
         "file": str(options.file),
         "format": version.kind,
         "encoding": version.encoding,
-        "layout": version.mapping.layout,
+        "layout": layout,
         "columns": {column.name: column.type for column in version.columns},
         "rows": version.rows,
         "notes": notes,
         "findings": found,
     }
-    head = translate(
-        "cli.check.head", options.language, file=version.name, rows=version.rows, layout=version.mapping.layout
-    )
+    head = translate("cli.check.head", options.language, file=version.name, rows=version.rows, layout=layout)
     told = [f"- {item['message']}" for item in found] or [translate("cli.check.clean", options.language)]
     return Outcome(values, "\n".join([head, *notes, *told]))
 
@@ -243,21 +242,22 @@ def split(options: argparse.Namespace) -> Outcome:
 
 def mix(options: argparse.Namespace) -> Outcome:
     """`studio data mix SPEC.yaml --to OUT`: a mixture as a file; tasks that are held out as another beside it."""
-    if options.to is None and not options.plan:
+    to: Path | None = None if options.plan else options.to
+    if to is not None:
+        check_ending(to)
+    elif not options.plan:
         raise InputError("error.cli.required", command="studio data mix", names="--to")
-    if options.to is not None:
-        check_ending(options.to)
     spec = MixSpec.from_yaml(_text_of(options.spec), options.spec.name)
     with _passing_studio() as studio, _bar("cli.mix.about", options.language) as progress:
         spec = _with_versions(studio, spec, options.spec.parent)
         planned = studio.mixtures.plan(spec)
         written: dict[str, str] = {}
-        if not options.plan:
+        if to is not None:
             made = studio.mixtures.make(spec, progress=progress)
-            export_table(studio.datasets.table(made.version.id), options.to)
-            written["path"] = str(options.to)
+            export_table(studio.datasets.table(made.version.id), to)
+            written["path"] = str(to)
             if made.held_out is not None:
-                apart = options.to.with_name(f"{options.to.stem}.held_out{options.to.suffix}")
+                apart = to.with_name(f"{to.stem}.held_out{to.suffix}")
                 export_table(studio.datasets.table(made.held_out.id), apart)
                 written["held_out"] = str(apart)
     parts = [asdict(part) for part in planned.parts]
@@ -269,7 +269,7 @@ def mix(options: argparse.Namespace) -> Outcome:
         for part in planned.parts
     ]  # fmt: skip
     if written:
-        lines.append(translate("cli.mix.done", options.language, rows=planned.rows, path=options.to))
+        lines.append(translate("cli.mix.done", options.language, rows=planned.rows, path=to))
     return Outcome({"rows": planned.rows, "tokens": planned.tokens, "parts": parts, **written}, "\n".join(lines))
 
 
@@ -355,7 +355,11 @@ def _bar(key: str, language: str) -> Iterator[Callable[[float], None]]:
 
     form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}"
     with tqdm(total=1.0, file=sys.stderr, bar_format=form, desc=translate(key, language)) as bar:
-        yield lambda share: bar.update(share - bar.n) and None
+
+        def tell(share: float) -> None:
+            bar.update(share - bar.n)
+
+        yield tell
 
 
 def _quiet_libraries() -> None:

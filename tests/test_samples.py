@@ -13,12 +13,13 @@ import yaml
 
 from studio.data.checks import CheckOptions
 from studio.data.cleaning import clean
-from studio.data.formats import Mapping, recognise
+from studio.data.formats import Mapping, RowProblem, convert, recognise
 from studio.data.recipe import CleanSpec, make_step
+from studio.data.records import Record
 from studio.data.samples import list_samples
 from studio.data.scan import scan
 from studio.data.sources import read_source
-from studio.data.tables import Table
+from studio.data.tables import Row, Table
 from studio.starter import samples
 from studio.starter.words import CITIES_EN, CITIES_JA, GOODS, NAMES_EN, NAMES_JA
 
@@ -229,24 +230,15 @@ def test_every_planted_kind_is_told() -> None:
     assert {kind for _, _, kinds in TOLD for kind in kinds} == set(samples.PLANTED)
 
 
-KINDS = frozenset(
-    {"blank", "duplicate", "broken_text", "unreadable_text", "secret", "email", "odd_values", "wrong_type"}
-)
-
-
-def opened(name: str, folder: Path) -> tuple[Mapping, Table]:
-    """A sample as the Data tab opens it."""
+def opened(name: str, folder: Path) -> tuple[Mapping, list[Row], list[tuple[int, Record | RowProblem]]]:
+    """A sample as the Data tab opens it: layout, rows, conversations."""
     source = read_source(FOLDER / name, folder / "table.parquet", encoding=None, name=name, max_bytes=10_000_000)
     table = Table(folder / "table.parquet")
-    mapping = recognise(table.columns, table.page(0, 200))
+    rows = list(table.read())
+    mapping = recognise(table.columns, rows[:200])
     assert source.notes == ()
     assert mapping is not None
-    return mapping, table
-
-
-def found(table: Table, mapping: Mapping) -> dict[str, int]:
-    """Findings of the kinds that were planted, with their counts."""
-    return {item.key: item.count for item in scan(table, mapping, CheckOptions(only=KINDS)).findings}
+    return mapping, rows, [(row.id, convert(row, mapping)) for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -254,16 +246,17 @@ def found(table: Table, mapping: Mapping) -> dict[str, int]:
     [("support-en.jsonl", "messages"), ("support-ja.jsonl", "prompt_completion"), ("extract-json.jsonl", "alpaca")],
 )
 def test_studio_reads_clean_samples_without_a_finding(name: str, layout: str, tmp_path: Path) -> None:
-    mapping, table = opened(name, tmp_path)
+    mapping, _, _ = opened(name, tmp_path)
     assert mapping.layout == layout
-    assert found(table, mapping) == {}
+    assert scan(Table(tmp_path / "table.parquet"), mapping, CheckOptions()).findings == ()
 
 
 def test_studio_finds_what_was_planted(tmp_path: Path) -> None:
-    mapping, table = opened("dirty-support.csv", tmp_path)
+    mapping, _, _ = opened("dirty-support.csv", tmp_path)
     assert mapping.layout == "question_answer"
     planted = samples.PLANTED
-    assert found(table, mapping) == {
+    found = scan(Table(tmp_path / "table.parquet"), mapping, CheckOptions()).findings
+    assert {finding.key: finding.count for finding in found} == {
         "finding.blank": planted["empty_answers"] + planted["whitespace_answers"] + planted["empty_questions"],
         "finding.duplicate": planted["duplicate_rows"],
         "finding.broken_text": planted["mojibake_western"] + planted["mojibake_japanese"],
@@ -271,26 +264,27 @@ def test_studio_finds_what_was_planted(tmp_path: Path) -> None:
         "finding.secret": planted["secrets"],
         "finding.email": planted["email_addresses"],
         "finding.odd_values": planted["wrong_type"],
+        "finding.length_outlier": planted["too_long"],
     }
 
 
 def test_cleaning_gives_back_the_sound_rows(tmp_path: Path) -> None:
     """Every mojibake row is mended to what it was; nothing sound is lost."""
-    mapping, table = opened("dirty-support.csv", tmp_path)
+    mapping, _, _ = opened("dirty-support.csv", tmp_path)
     fixes = ("drop_blank", "mask_secrets", "mask_emails", "repair_text", "drop_unreadable", "drop_duplicates")
     long = make_step("filter", action="drop", where={"by": "length", "part": "answer", "least": 3_000})
     recipe = CleanSpec(steps=(*map(make_step, fixes), long))
     (tmp_path / "cleaned").mkdir()
-    clean(table, mapping, recipe, tmp_path / "cleaned")
-    after = Table(tmp_path / "cleaned" / "table.parquet")
-    cleaned = list(after.read())
+    clean(Table(tmp_path / "table.parquet"), mapping, recipe, tmp_path / "cleaned")
+    cleaned = list(Table(tmp_path / "cleaned" / "table.parquet").read())
     planted = samples.PLANTED
     mended = planted["mojibake_western"] + planted["mojibake_japanese"]
     masked = planted["secrets"] + planted["email_addresses"]
     assert len(cleaned) == samples.CLEAN_ROWS + mended + masked + planted["wrong_type"]
     texts = [f"{row.values['question']} {row.values['answer']}" for row in cleaned]
     assert sum(bool(re.search("[éë]", text)) for text in texts) == planted["mojibake_western"]
-    assert list(found(after, mapping)) == ["finding.odd_values"]
+    found = scan(Table(tmp_path / "cleaned" / "table.parquet"), mapping, CheckOptions()).findings
+    assert [finding.key for finding in found] == ["finding.odd_values"]
 
 
 def test_cards_are_on_the_shelf_in_order() -> None:

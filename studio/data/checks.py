@@ -11,7 +11,6 @@ from unicodedata import category
 import numpy as np
 
 from studio.data.broken import MENDABLE_HINT, UNREADABLE_HINT, is_mendable, is_unreadable
-from studio.data.call_schemas import bad_calls
 from studio.data.duplicates import plain
 from studio.data.markup_text import (
     BOILERPLATE_HINT,
@@ -27,7 +26,7 @@ from studio.data.markup_text import (
 )
 from studio.data.problems import ProblemKind, RowProblem
 from studio.data.recipe import FIXES, Fix
-from studio.data.records import Messages, Passage, Preference, record_sides
+from studio.data.records import Conversation, Messages, Passage, Preference, record_sides
 from studio.data.sensitive import (
     ADDRESS_HINT,
     CARD_HINT,
@@ -42,6 +41,7 @@ from studio.data.sensitive import (
     has_phone,
     has_secret,
 )
+from studio.data.tool_call_checks import bad_calls
 from studio.data.views import View
 from studio.messages import translate
 
@@ -109,7 +109,7 @@ class CheckOptions:
 
 class RowCheck(NamedTuple):
     """`hint` is an RE2 pattern that every text holds for which `test` is true: rows without it are passed by, which
-    makes rare faults cheap to look for.
+    makes rare faults cheap to look for. Hints of one `gate` are looked for at once.
     """
 
     name: str
@@ -117,6 +117,7 @@ class RowCheck(NamedTuple):
     fix: str
     test: Callable[[View], bool]
     hint: str | None = None
+    gate: str = ""
 
 
 def near_blank(row: View) -> bool:
@@ -141,6 +142,8 @@ def bad_roles(row: View) -> bool:
     """Turns out of order: a system turn later than first, twice the same speaker, an answer before any question."""
     if isinstance(row.record, RowProblem | Passage):
         return False
+    if isinstance(row.record, Conversation) and len(row.record.prompt) == 1:
+        return row.record.prompt[0].role != "user"
     return any(map(_out_of_order, record_sides(row.record)))
 
 
@@ -172,19 +175,26 @@ def equal_pair(row: View) -> bool:
 ROW_CHECKS: tuple[RowCheck, ...] = (
     RowCheck("near_blank", "warning", "drop_boilerplate", near_blank),
     RowCheck("secret", "warning", "mask_secrets", lambda row: has_secret(row.text), SECRET_HINT),
-    RowCheck("card", "warning", "mask_cards", lambda row: has_card(row.text), CARD_HINT),
-    RowCheck("personal_id", "warning", "mask_ids", lambda row: has_id(row.text), ID_HINT),
-    RowCheck("email", "warning", "mask_emails", lambda row: has_email(row.text), EMAIL_HINT),
-    RowCheck("phone", "warning", "mask_phones", lambda row: has_phone(row.text), PHONE_HINT),
-    RowCheck("address", "warning", "mask_addresses", lambda row: has_address(row.text), ADDRESS_HINT),
-    RowCheck("broken_text", "warning", "repair_text", lambda row: is_mendable(row.text), MENDABLE_HINT),
-    RowCheck("unreadable_text", "warning", "drop_unreadable", lambda row: is_unreadable(row.text), UNREADABLE_HINT),
-    RowCheck("control", "warning", "strip_control", lambda row: has_control(row.text), CONTROL_HINT),
-    RowCheck("html", "warning", "strip_html", lambda row: has_html(row.text), HTML_HINT),
+    RowCheck("card", "warning", "mask_cards", lambda row: has_card(row.text), CARD_HINT, "numbers"),
+    RowCheck("personal_id", "warning", "mask_ids", lambda row: has_id(row.text), ID_HINT, "numbers"),
+    RowCheck("email", "warning", "mask_emails", lambda row: has_email(row.text), EMAIL_HINT, "numbers"),
+    RowCheck("phone", "warning", "mask_phones", lambda row: has_phone(row.text), PHONE_HINT, "numbers"),
+    RowCheck("address", "warning", "mask_addresses", lambda row: has_address(row.text), ADDRESS_HINT, "numbers"),
+    RowCheck("broken_text", "warning", "repair_text", lambda row: is_mendable(row.text), MENDABLE_HINT, "broken"),
     RowCheck(
-        "special_tokens", "warning", "escape_special_tokens", lambda row: has_special_tokens(row.text), SPECIAL_HINT
+        "unreadable_text", "warning", "drop_unreadable", lambda row: is_unreadable(row.text), UNREADABLE_HINT, "broken"
     ),
-    RowCheck("boilerplate", "warning", "drop_boilerplate", boilerplate, BOILERPLATE_HINT),
+    RowCheck("control", "warning", "strip_control", lambda row: has_control(row.text), CONTROL_HINT, "marks"),
+    RowCheck("html", "warning", "strip_html", lambda row: has_html(row.text), HTML_HINT, "marks"),
+    RowCheck(
+        "special_tokens",
+        "warning",
+        "escape_special_tokens",
+        lambda row: has_special_tokens(row.text),
+        SPECIAL_HINT,
+        "marks",
+    ),
+    RowCheck("boilerplate", "warning", "drop_boilerplate", boilerplate, BOILERPLATE_HINT, "marks"),
     RowCheck("bad_roles", "warning", "drop_bad_roles", bad_roles),
     RowCheck("bad_tool_calls", "warning", "drop_bad_tool_calls", bad_tool_calls),
     RowCheck("equal_pair", "error", "drop_equal_pair", equal_pair),

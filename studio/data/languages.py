@@ -12,7 +12,7 @@ import numpy as np
 LANGUAGES = (
     "", "en", "ja", "zh", "ko", "de", "fr", "es", "it", "pt", "nl", "ru", "uk", "el", "ar", "fa", "he", "hi", "th",
 )  # fmt: skip
-_SAMPLE = 300
+_SAMPLE = 200
 _LATIN, _KANA, _HAN, _HANGUL, _CYRILLIC, _GREEK, _ARABIC, _HEBREW, _DEVANAGARI, _THAI = range(1, 11)
 _RANGES = (
     (0x41, 0x5A, _LATIN), (0x61, 0x7A, _LATIN), (0xC0, 0x24F, _LATIN), (0x1E00, 0x1EFF, _LATIN),
@@ -49,7 +49,8 @@ _WORDS = {
     " die we wij je jij u kan heeft hebben worden wordt uit mijn zo waar",
 }  # fmt: skip
 _PROFILES = {language: frozenset(words.split()) for language, words in _WORDS.items()}
-_ENGLISH = _PROFILES["en"]
+_ANY = frozenset().union(*_PROFILES.values())
+_NAMES, _EACH = tuple(_PROFILES), tuple(_PROFILES.values())
 
 
 def language_of(text: str) -> str:
@@ -104,13 +105,15 @@ def _wide(sample: str, script: int, count: np.ndarray) -> str:
 
 
 def _latin(sample: str) -> int:
-    words = set(sample.lower().split())
-    english = len(words & _ENGLISH)
-    if english >= 5:
-        return 1
-    scores = {language: len(words & profile) for language, profile in _PROFILES.items()}
-    best = max(scores, key=lambda language: scores[language])
-    second = max(score for language, score in scores.items() if language != best)
+    words = sample.lower().split()
+    known = _ANY.intersection(words)
+    if not known:
+        return 0
+    scores = [len(known & profile) for profile in _EACH]
+    best = max(scores)
+    if scores.count(best) > 1:
+        return 0
+    language = _NAMES[scores.index(best)]
     # Of a few words, one is enough; of many (code, names, another language) it is not.
-    enough = scores[best] >= max(2, 0.07 * len(words)) or (best == "en" and scores[best] and len(words) <= 6)
-    return LANGUAGES.index(best) if enough and scores[best] > second else 0
+    enough = best >= max(2, 0.06 * len(words)) or (language == "en" and len(words) <= 6)
+    return LANGUAGES.index(language) if enough else 0

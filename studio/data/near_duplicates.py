@@ -30,8 +30,8 @@ from studio.data.records import Conversation, Passage, Preference, Record, recor
 # Of the words that differ: share of characters that they have in common (misspelt ones have half and more, exchanged
 # ones less; a third is enough where one side is known and the other is not), and share that is known from this many
 # rows: words known on both sides are exchanged.
-LIKENESS, MISSPELT = 0.5, 0.33
-KNOWN_SHARE, UNKNOWN_SHARE = 0.7, 0.3
+LIKENESS, MISSPELT = 0.5, 0.36
+KNOWN_SHARE, UNKNOWN_SHARE = 0.7, 0.25
 KNOWN_ROWS = 3
 TRIES = 15
 _MOST = 4_000

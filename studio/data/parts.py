@@ -20,7 +20,7 @@ from studio.data.languages import languages_of
 from studio.data.markup_text import ending
 from studio.data.near_duplicates import Care, care_for, grams_of, near_text
 from studio.data.problems import RowProblem
-from studio.data.records import Passage, Rated, record_sides
+from studio.data.records import Conversation, Passage, Rated, record_sides
 from studio.data.tables import Row, Table
 from studio.data.views import View, view_of
 from studio.errors import Stopped
@@ -140,7 +140,8 @@ def check_rows(
     """Check rows, of which the mapped columns are enough. `stored`: type and cells of all columns as they are kept;
     without them nothing is told of the columns that are not mapped. `care`: how near duplicates are to be looked for.
     """
-    views = [view_of(row, mapping) for row in rows]
+    columns = mapping.columns
+    views = [view_of(row, mapping, columns) for row in rows]
     ids = np.fromiter((view.id for view in views), np.int64, len(views))
     read = set(mapping.needed(stored or {}))
     others = {name: item for name, item in (stored or {}).items() if name not in read}
@@ -172,13 +173,18 @@ def check_rows(
 
 
 def _turns(view: View) -> int:
+    if isinstance(view.record, Conversation):
+        return len(view.record.prompt) + 1
     return 0 if isinstance(view.record, RowProblem) else len(record_sides(view.record)[0])
 
 
 def _last_question(view: View) -> str:
     if isinstance(view.record, RowProblem | Passage):
         return ""
-    return next((turn.content for turn in reversed(view.record.prompt) if turn.role == "user"), "")
+    turns = view.record.prompt
+    if turns and turns[-1].role == "user":
+        return turns[-1].content
+    return next((turn.content for turn in reversed(turns) if turn.role == "user"), "")
 
 
 def _json_kind(answer: str) -> int:
@@ -207,12 +213,19 @@ def _splits(stored: tuple[str, pa.Array] | None, rows: int) -> np.ndarray:
 
 def _hits(views: Sequence[View], ids: np.ndarray, options: CheckOptions) -> dict[str, np.ndarray]:
     texts = pa.array([view.text for view in views], pa.large_string())
+    wanted = [check for check in ROW_CHECKS if options.wants(check.name)]
+    # Several patterns in one cost little more than one; those rows that hold any of them are looked at again.
+    maybe = {
+        gate: np.flatnonzero(holds(texts, "|".join(f"(?:{check.hint})" for check in wanted if check.gate == gate)))
+        for gate in {check.gate for check in wanted if check.gate}
+    }
     found = {}
-    for check in ROW_CHECKS:
-        if not options.wants(check.name):
-            continue
+    for check in wanted:
         places = range(len(views))
-        if check.hint is not None:
+        if check.gate:
+            some = maybe[check.gate]
+            places = some[holds(texts.take(pa.array(some)), check.hint)].tolist() if check.hint and len(some) else []
+        elif check.hint is not None:
             places = np.flatnonzero(holds(texts, check.hint)).tolist()
         hit = [place for place in places if check.test(views[place])]
         if hit:

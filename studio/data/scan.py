@@ -127,7 +127,7 @@ def scan(
     for item in found:
         ids = np.asarray(item.ids, np.int64)
         key = f"finding.{item.name}"
-        rows[key] = np.concatenate([rows[key], ids]) if key in rows else ids
+        rows[key] = np.union1d(rows[key], ids) if key in rows else ids
     made = Scan(findings_of(found, len(whole.ids)), _features(parts, whole), rows)
     if progress:
         progress(1.0)

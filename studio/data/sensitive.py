@@ -8,7 +8,6 @@ thing holds one of these.
 import re
 from collections.abc import Callable, Iterator
 
-import phonenumbers
 from stdnum import iban, luhn
 from stdnum.jp import in_
 from stdnum.us import ssn
@@ -178,28 +177,27 @@ _NOT_PHONE = re.compile(
     r"\d{4}[-./年]\d{1,2}[-./月]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-](?:19|20)?\d\d$|\d{1,3}(?:\.\d{1,3}){3}$|\d+\.\d+$"
     r"|\d{1,4}\s*[-–/]\s*\d{1,4}$|\d{3}-\d{2}-\d{4}$"
 )
+_KANA = re.compile("[\u3041-\u30ff]")
 _SUM = re.compile(r"\d \s*[-–−/] ")
 _SUM_SIGNS = ("=", "+", "*", "×", "/", "%")
 _SEPARATORS = re.compile(rf"[ .(){_DASH}（）]")
 
 
 def _phone_places(text: str) -> Iterator[tuple[int, int]]:
-    taken = [*_card_places(text), *_id_places(text)]
-    japanese = re.search("[\u3041-\u30ff]", text) is not None
+    found = []
     for match in _RUN.finditer(text):
         start, end = match.span()
         before, after = text[start - 1 : start], text[end : end + 1]
-        if (before and ((before.isalnum() and before.isascii()) or before in "#$€£¥.,_=")) or (
-            after.isalnum() and after.isascii()
-        ):
+        if before and ((before.isalnum() and before.isascii()) or before in "#$€£¥.,_="):
             continue
-        if any(start < stop and begin < end for begin, stop in taken):
-            continue
-        if _is_phone(text, match.group(), start, japanese):
-            yield start, end
+        if not (after.isalnum() and after.isascii()) and _is_phone(text, match.group(), start):
+            found.append((start, end))
+    if found:
+        taken = [*_card_places(text), *_id_places(text)]
+        yield from (place for place in found if not any(place[0] < stop and begin < place[1] for begin, stop in taken))
 
 
-def _is_phone(text: str, shown: str, start: int, japanese: bool) -> bool:
+def _is_phone(text: str, shown: str, start: int) -> bool:
     number = re.split(r"\s?(?:x|ext)", shown, flags=re.IGNORECASE)[0]
     digits = _digits(number)
     is_sum = _SUM.search(shown) or text[start + len(shown) : start + len(shown) + 4].lstrip()[:1] in _SUM_SIGNS
@@ -212,11 +210,13 @@ def _is_phone(text: str, shown: str, start: int, japanese: bool) -> bool:
     if named and (written or digits[0] == "0"):
         # Whoever says that it is a phone number need not know the numbering plan.
         return True
-    regions = ("JP",) if japanese or digits[0] == "0" else ("US",)
-    return (written or digits[:3] in ("090", "080", "070")) and any(_valid(number, region) for region in regions)
+    region = "JP" if digits[0] == "0" or _KANA.search(text) else "US"
+    return (written or digits[:3] in ("090", "080", "070")) and _valid(number, region)
 
 
 def _valid(number: str, region: str | None) -> bool:
+    import phonenumbers  # a fifth of a second to import: only where something looks like a number
+
     try:
         return phonenumbers.is_valid_number(phonenumbers.parse(number, region))
     except phonenumbers.NumberParseException:

@@ -15,7 +15,8 @@ def clusters_of(rows: list[str], threshold: float = 0.8) -> list[int]:
     care = care_for(len(rows))
     pairs = pairs_of(grams_of(folded, care), care)
     clusters = Clusters(len(rows))
-    join_near(clusters, pairs.tolist(), dict(enumerate(folded)), threshold)
+    texts_of_pairs = {place: folded[place] for place in set(pairs.ravel().tolist())}
+    join_near(clusters, pairs.tolist(), texts_of_pairs, threshold)
     return clusters.roots().tolist()
 
 

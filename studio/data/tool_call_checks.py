@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import orjson
 
 from studio.data.records import Message, Passage, Record, Tool, record_sides
+
+if TYPE_CHECKING:
+    import jsonschema
 
 # Words for types that are no JSON Schema, as function lists of other origins write them.
 _TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": None, "int": "integer", "str": "string",
@@ -47,8 +49,10 @@ def _key(parameters: Mapping[str, Any]) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _validator(parameters: bytes) -> jsonschema.Draft202012Validator | None:
+def _validator(parameters: bytes) -> "jsonschema.Draft202012Validator | None":
     """None where the schema itself is none: then nothing can be said against a call."""
+    import jsonschema
+
     schema = _plain(orjson.loads(parameters))
     if not isinstance(schema, dict):
         return None
