@@ -163,11 +163,25 @@ def test_an_error_in_another_process_is_told(tmp_path: Path) -> None:
 
 def test_dropping_outliers_settles(tmp_path: Path) -> None:
     """What is far off only when what is farther off is gone goes too, in the same step."""
-    sizes = [*range(90, 110)] * 5 + [2_000] * 3 + [40_000] * 3
-    table = table_of(tmp_path, [{"q": f"q{i}", "a": "x" * size} for i, size in enumerate(sizes)])
-    after, report, _ = cleaned(table, PAIR, recipe("drop_length_outliers", "mask_emails"))
-    assert (after.rows, report.steps[0].dropped) == (100, 6)
+    sizes = [
+        19, 25, 53, 62, 71, 87, 96, 106, 114, 141, 153, 156, 159, 161, 166, 167, 192, 266, 289, 293, 306, 327, 358, 395,
+        398, 415, 484, 503, 511, 845, 60_000, 200_000, 200_000, 500_000,
+    ]  # fmt: skip
+    table = table_of(tmp_path, [{"q": "q", "a": "x" * (size - 1)} for size in sizes])
+    first = scan(table, PAIR, CheckOptions(only=frozenset({"length_outlier"})))
+    after, report, changes = cleaned(table, PAIR, recipe("drop_length_outliers", "mask_emails"))
+    assert len(first.rows("finding.length_outlier")) == 3
+    assert (after.rows, report.steps[0].dropped, len(changes)) == (30, 4, 4)
     assert cleaned(after, PAIR, recipe("drop_length_outliers"), "again")[1].changes == 0
+
+
+def test_a_changed_row_is_looked_at_again(tmp_path: Path) -> None:
+    """What a step looks for can come about by the step before."""
+    table = table_of(tmp_path, [{"q": "where?", "a": "write to me (at) example.com"}])
+    spec = CleanSpec(steps=(make_step("replace", find=" (at) ", replace_with="@"), make_step("mask_emails")))
+    after, report, _ = cleaned(table, PAIR, spec)
+    assert next(after.read()).values["a"] == "write to [email]"
+    assert [step.changed for step in report.steps] == [1, 1]
 
 
 def test_near_duplicates_keep_one_of_each(tmp_path: Path) -> None:
