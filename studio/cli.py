@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,10 @@ from studio.backend.datasets import Version
 from studio.backend.studio import Studio
 from studio.command_line import Outcome
 from studio.data.checks import Finding
+from studio.data.export_file import check_ending, export_table
+from studio.data.mixing import MixSpec
+from studio.data.recipe import CleanSpec
+from studio.data.splits import SplitSpec
 from studio.errors import DataError, FaultError, InputError, StudioError
 from studio.messages import translate
 from studio.runs.events import Ended, RunState
@@ -153,32 +158,135 @@ def chat(options: argparse.Namespace) -> Outcome:
 
 def check(options: argparse.Namespace) -> Outcome:
     """`studio data check FILE`: its layout, its rows, and what would spoil training. Nothing is kept."""
-    with tempfile.TemporaryDirectory(prefix="studio-check-") as folder:
-        settings = read_settings(Path(folder))
-        _quiet_libraries()
-        with Studio(settings, worker=False) as studio:
-            version = studio.datasets.import_file(_existing_file(options.file))
-            if version.mapping is None:
-                columns = ", ".join(column.name for column in version.columns)
-                raise DataError("error.cli.no_layout", file=version.name, columns=columns)
-            findings = studio.datasets.findings(version.id, _source(options.model), options.max_length)
+    with _passing_studio() as studio:
+        version = _readable(studio, options.file)
+        findings = studio.datasets.findings(version.id, _source(options.model), options.max_length)
+    layout = version.mapping.layout if version.mapping else ""
     notes = [translate(note.key, options.language, **note.values) for note in version.notes]
     found = [_told(item, options.language) for item in findings]
     values = {
         "file": str(options.file),
         "format": version.kind,
         "encoding": version.encoding,
-        "layout": version.mapping.layout,
+        "layout": layout,
         "columns": {column.name: column.type for column in version.columns},
         "rows": version.rows,
         "notes": notes,
         "findings": found,
     }
-    head = translate(
-        "cli.check.head", options.language, file=version.name, rows=version.rows, layout=version.mapping.layout
-    )
+    head = translate("cli.check.head", options.language, file=version.name, rows=version.rows, layout=layout)
     told = [f"- {item['message']}" for item in found] or [translate("cli.check.clean", options.language)]
     return Outcome(values, "\n".join([head, *notes, *told]))
+
+
+def import_data(options: argparse.Namespace) -> Outcome:
+    """`studio data import FILE`: a new data set of the workspace."""
+    with _studio(options) as studio:
+        version = studio.datasets.import_file(_existing_file(options.file), encoding=options.encoding)
+    layout = version.mapping.layout if version.mapping else "-"
+    values = {"version": version.id, "name": version.name, "rows": version.rows, "layout": layout}
+    notes = [translate(note.key, options.language, **note.values) for note in version.notes]
+    done = translate(
+        "cli.import.done", options.language, file=version.name, rows=version.rows, layout=layout, version=version.id
+    )
+    return Outcome({**values, "notes": notes}, "\n".join([done, *notes]))
+
+
+def clean(options: argparse.Namespace) -> Outcome:
+    """`studio data clean FILE --recipe RECIPE.yaml --to OUT`: the cleaned rows as a file."""
+    check_ending(options.to)
+    recipe = CleanSpec.from_yaml(_text_of(options.recipe), options.recipe.name)
+    with _passing_studio() as studio, _bar("cli.clean.about", options.language) as progress:
+        version = _readable(studio, options.file)
+        cleaned = studio.datasets.clean(version.id, recipe, progress)
+        export_table(studio.datasets.table(cleaned.id), options.to)
+    report = cleaned.report if cleaned.id != version.id else None
+    steps = [] if report is None else report.steps
+    values = {
+        "file": str(options.file),
+        "path": str(options.to),
+        "rows_before": version.rows,
+        "rows_after": cleaned.rows,
+        "steps": [step.model_dump() for step in steps],
+    }
+    done = translate("cli.clean.done", options.language, before=version.rows, after=cleaned.rows, path=options.to)
+    return Outcome(values, "\n".join([*(f"- {step.message(options.language)}" for step in steps), done]))
+
+
+def split(options: argparse.Namespace) -> Outcome:
+    """`studio data split FILE --to DIR`: train, validation and test rows as files of their own."""
+    spec = SplitSpec(
+        validation_share=options.validation,
+        test_share=options.test,
+        seed=options.seed,
+        stratify=options.stratify,
+        group_near_duplicates=options.group_near_duplicates,
+    )
+    with _passing_studio() as studio:
+        version = _readable(studio, options.file)
+        parts = studio.datasets.split(version.id, spec)
+        table = studio.datasets.table(version.id)
+        counts = {}
+        for name in ("train", "validation", "test"):
+            chosen = {int(row) for row in getattr(parts, name)}
+            if chosen:
+                path = options.to / f"{name}.{options.format}"
+                export_table(table, path, (row for row in table.read() if row.id in chosen))
+            counts[name] = len(chosen)
+    left = version.rows - sum(counts.values())
+    return Outcome(
+        {"file": str(options.file), "path": str(options.to), **counts, "unusable": left},
+        translate("cli.split.done", options.language, path=options.to, **counts),
+    )
+
+
+def mix(options: argparse.Namespace) -> Outcome:
+    """`studio data mix SPEC.yaml --to OUT`: a mixture as a file; tasks that are held out as another beside it."""
+    to: Path | None = None if options.plan else options.to
+    if to is not None:
+        check_ending(to)
+    elif not options.plan:
+        raise InputError("error.cli.required", command="studio data mix", names="--to")
+    spec = MixSpec.from_yaml(_text_of(options.spec), options.spec.name)
+    with _passing_studio() as studio, _bar("cli.mix.about", options.language) as progress:
+        spec = _with_versions(studio, spec, options.spec.parent)
+        planned = studio.mixtures.plan(spec)
+        written: dict[str, str] = {}
+        if to is not None:
+            made = studio.mixtures.make(spec, progress=progress)
+            export_table(studio.datasets.table(made.version.id), to)
+            written["path"] = str(to)
+            if made.held_out is not None:
+                apart = to.with_name(f"{to.stem}.held_out{to.suffix}")
+                export_table(studio.datasets.table(made.held_out.id), apart)
+                written["held_out"] = str(apart)
+    parts = [asdict(part) for part in planned.parts]
+    lines = [
+        translate(
+            "cli.mix.part_held_out" if part.held_out else "cli.mix.part",
+            options.language, task=part.task, rows=part.rows, source=part.source, share=f"{part.share:.0%}",
+        )
+        for part in planned.parts
+    ]  # fmt: skip
+    if written:
+        lines.append(translate("cli.mix.done", options.language, rows=planned.rows, path=to))
+    return Outcome({"rows": planned.rows, "tokens": planned.tokens, "parts": parts, **written}, "\n".join(lines))
+
+
+def _with_versions(studio: Studio, spec: MixSpec, folder: Path) -> MixSpec:
+    """The spec with its files opened: versions in their place."""
+    opened: dict[str, str] = {}
+
+    def version(name: str) -> str:
+        if name not in opened:
+            opened[name] = studio.datasets.import_file(_existing_file(str(folder / Path(name).expanduser()))).id
+        return opened[name]
+
+    parts = tuple(part.model_copy(update={"data": version(part.data)}) for part in spec.parts)
+    replay = spec.replay
+    if replay is not None and replay.data != STARTER:
+        replay = replay.model_copy(update={"data": version(replay.data)})
+    return spec.model_copy(update={"parts": parts, "replay": replay})
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
@@ -188,7 +296,11 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "runs": runs,
     "export": export,
     "chat": chat,
+    "import": import_data,
     "check": check,
+    "clean": clean,
+    "split": split,
+    "mix": mix,
 }
 
 
@@ -210,6 +322,44 @@ def _studio(options: argparse.Namespace, *, read_only: bool = False, worker: boo
                 raise
             log.exception("the command failed")
             raise FaultError("error.bug", log=str(settings.workspace / "logs" / "studio.log")) from error
+
+
+@contextmanager
+def _passing_studio() -> Iterator[Studio]:
+    """A studio whose workspace is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="studio-data-") as folder:
+        _quiet_libraries()
+        with Studio(read_settings(Path(folder)), worker=False) as studio:
+            yield studio
+
+
+def _readable(studio: Studio, name: str) -> Version:
+    """A file whose columns are understood."""
+    version = studio.datasets.import_file(_existing_file(name))
+    if version.mapping is None:
+        columns = ", ".join(column.name for column in version.columns)
+        raise DataError("error.cli.no_layout", file=version.name, columns=columns)
+    return version
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return _existing_file(str(path)).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InputError("error.cli.not_text", file=str(path)) from None
+
+
+@contextmanager
+def _bar(key: str, language: str) -> Iterator[Callable[[float], None]]:
+    from tqdm import tqdm
+
+    form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}"
+    with tqdm(total=1.0, file=sys.stderr, bar_format=form, desc=translate(key, language)) as bar:
+
+        def tell(share: float) -> None:
+            bar.update(share - bar.n)
+
+        yield tell
 
 
 def _quiet_libraries() -> None:
@@ -241,11 +391,7 @@ def _source(model: str) -> str:
 
 def _make_spec(options: argparse.Namespace, studio: Studio, version: Version | None) -> RunSpec:
     if options.spec is not None:
-        try:
-            text = _existing_file(str(options.spec)).read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise InputError("error.cli.not_text", file=str(options.spec)) from None
-        spec = load_spec(text, options.spec.name)
+        spec = load_spec(_text_of(options.spec), options.spec.name)
         if options.preset:
             spec = find_preset(studio.settings.presets, options.preset).apply(spec)
     elif version is None:

@@ -96,7 +96,12 @@ def build_parser(language: str) -> CommandParser:
     _chat_options(command("chat"), say)
     data = command("data")
     data.set_defaults(action="data")
-    _check_options(command("check", _commands(data, say, required=True), action="check"), say)
+    steps = _commands(data, say, required=True)
+    _import_options(command("import", steps), say)
+    _check_options(command("check", steps), say)
+    _clean_options(command("clean", steps), say)
+    _split_options(command("split", steps), say)
+    _mix_options(command("mix", steps), say)
     return parser
 
 
@@ -150,6 +155,39 @@ def _check_options(parser: CommandParser, say: Say) -> None:
     options = parser.group
     options.add_argument("--model", default="starter", metavar="MODEL", help=say("cli.run.model"))
     options.add_argument("--max-length", type=_whole(16), default=256, metavar="N", help=say("cli.check.max_length"))
+
+
+def _import_options(parser: CommandParser, say: Say) -> None:
+    parser.words.add_argument("file", metavar="FILE", help=say("cli.check.file"))
+    parser.group.add_argument("--encoding", metavar="NAME", help=say("cli.import.encoding"))
+
+
+def _clean_options(parser: CommandParser, say: Say) -> None:
+    parser.words.add_argument("file", metavar="FILE", help=say("cli.check.file"))
+    options = parser.group
+    options.add_argument("--recipe", type=Path, required=True, metavar="RECIPE.yaml", help=say("cli.clean.recipe"))
+    options.add_argument("--to", type=Path, required=True, metavar="OUT", help=say("cli.clean.to"))
+
+
+def _split_options(parser: CommandParser, say: Say) -> None:
+    parser.words.add_argument("file", metavar="FILE", help=say("cli.check.file"))
+    options = parser.group
+    options.add_argument(
+        "--validation", type=_number(0, 0.5), default=0.1, metavar="X", help=say("cli.split.validation")
+    )
+    options.add_argument("--test", type=_number(0, 0.4), default=0.0, metavar="X", help=say("cli.split.test"))
+    options.add_argument("--seed", type=_whole(0), default=0, metavar="N", help=say("cli.split.seed"))
+    options.add_argument("--stratify", metavar="COLUMN", help=say("cli.split.stratify"))
+    options.add_argument("--group-near-duplicates", action="store_true", help=say("cli.split.group"))
+    options.add_argument("--format", choices=("jsonl", "csv", "parquet"), default="jsonl", help=say("cli.split.format"))
+    options.add_argument("--to", type=Path, required=True, metavar="DIR", help=say("cli.split.to"))
+
+
+def _mix_options(parser: CommandParser, say: Say) -> None:
+    parser.words.add_argument("spec", type=Path, metavar="SPEC.yaml", help=say("cli.mix.spec"))
+    options = parser.group
+    options.add_argument("--to", type=Path, metavar="OUT", help=say("cli.mix.to"))
+    options.add_argument("--plan", action="store_true", help=say("cli.mix.plan"))
 
 
 def _port(text: str) -> int:

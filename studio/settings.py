@@ -23,7 +23,7 @@ class Settings:
     workspace: Path
     assets: Path = field(default_factory=partial(_shipped, "assets"))
     presets: Path = field(default_factory=partial(_shipped, "presets"))
-    max_upload_bytes: int = 2_000_000_000
+    max_upload_bytes: int = 20_000_000_000
     min_free_bytes: int = 200_000_000
     offline: bool = False
 

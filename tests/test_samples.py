@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from studio.data.checks import find
+from studio.data.checks import CheckOptions
 from studio.data.cleaning import clean
 from studio.data.formats import Mapping, RowProblem, convert, recognise
 from studio.data.recipe import CleanSpec, make_step
 from studio.data.records import Record
 from studio.data.samples import list_samples
+from studio.data.scan import scan
 from studio.data.sources import read_source
 from studio.data.tables import Row, Table
 from studio.starter import samples
@@ -245,16 +246,17 @@ def opened(name: str, folder: Path) -> tuple[Mapping, list[Row], list[tuple[int,
     [("support-en.jsonl", "messages"), ("support-ja.jsonl", "prompt_completion"), ("extract-json.jsonl", "alpaca")],
 )
 def test_studio_reads_clean_samples_without_a_finding(name: str, layout: str, tmp_path: Path) -> None:
-    mapping, rows, converted = opened(name, tmp_path)
+    mapping, _, _ = opened(name, tmp_path)
     assert mapping.layout == layout
-    assert find(rows, mapping, converted, (), 256) == ()
+    assert scan(Table(tmp_path / "table.parquet"), mapping, CheckOptions()).findings == ()
 
 
 def test_studio_finds_what_was_planted(tmp_path: Path) -> None:
-    mapping, rows, converted = opened("dirty-support.csv", tmp_path)
+    mapping, _, _ = opened("dirty-support.csv", tmp_path)
     assert mapping.layout == "question_answer"
     planted = samples.PLANTED
-    assert {finding.key: finding.count for finding in find(rows, mapping, converted, (), 256)} == {
+    found = scan(Table(tmp_path / "table.parquet"), mapping, CheckOptions()).findings
+    assert {finding.key: finding.count for finding in found} == {
         "finding.blank": planted["empty_answers"] + planted["whitespace_answers"] + planted["empty_questions"],
         "finding.duplicate": planted["duplicate_rows"],
         "finding.broken_text": planted["mojibake_western"] + planted["mojibake_japanese"],
@@ -262,6 +264,7 @@ def test_studio_finds_what_was_planted(tmp_path: Path) -> None:
         "finding.secret": planted["secrets"],
         "finding.email": planted["email_addresses"],
         "finding.odd_values": planted["wrong_type"],
+        "finding.length_outlier": planted["too_long"],
     }
 
 
@@ -280,8 +283,8 @@ def test_cleaning_gives_back_the_sound_rows(tmp_path: Path) -> None:
     assert len(cleaned) == samples.CLEAN_ROWS + mended + masked + planted["wrong_type"]
     texts = [f"{row.values['question']} {row.values['answer']}" for row in cleaned]
     assert sum(bool(re.search("[éë]", text)) for text in texts) == planted["mojibake_western"]
-    converted = [(row.id, convert(row, mapping)) for row in cleaned]
-    assert [finding.key for finding in find(cleaned, mapping, converted, (), 256)] == ["finding.odd_values"]
+    found = scan(Table(tmp_path / "cleaned" / "table.parquet"), mapping, CheckOptions()).findings
+    assert [finding.key for finding in found] == ["finding.odd_values"]
 
 
 def test_cards_are_on_the_shelf_in_order() -> None:

@@ -11,21 +11,25 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from studio.backend.engine import load_engine
 from studio.data.changes import RowChange, changed_rows, count_changed_rows, read_changes
-from studio.data.checks import Finding, find
+from studio.data.checks import CheckOptions, Finding
 from studio.data.cleaning import CHANGES_FILE, TABLE_FILE, CleanReport, Surroundings, clean
 from studio.data.formats import Mapping, convert, mapping_notes, mapping_problems, recognise, to_conversation
 from studio.data.histogram import Histogram, histogram
+from studio.data.hub_data import HubDataset, read_hub
 from studio.data.layouts import Seen
 from studio.data.mixing import MIX_MAPPING, TOOLS_MAPPING, MixSpec
 from studio.data.problems import RowProblem
 from studio.data.recipe import LENGTH_FIXES, CleanSpec, Fix, make_step
 from studio.data.records import Conversation, Message, Preference, Rated, Record, as_conversation
 from studio.data.samples import SampleCard, list_samples
-from studio.data.sources import LeftOut, read_source
+from studio.data.scan import scan
+from studio.data.sources import LeftOut, Source, read_sources, read_text
 from studio.data.splits import Split, SplitSpec, split
 from studio.data.suggestions import Suggestion, suggest_templates
 from studio.data.tables import Cells, Column, Note, Row, Table
@@ -146,23 +150,40 @@ class Datasets:
             for record in self._store.versions():
                 if record.body.get("sample") == name and record.number == 1:
                     return _version(record)
-            return self._import(cards[name].path, cards[name].path.name, None, sample=name)
+            path = cards[name].path
+            return self._import(path.name, lambda target: self._read([(path, path.name)], target, None), sample=name)
 
     def import_file(self, path: Path, name: str | None = None, encoding: str | None = None) -> Version:
-        """A new data set from a file. Raises DataError that says what, where, and what to do."""
-        return self._import(path, name or path.name, encoding, sample=None)
+        """A new data set from a file, an archive or a folder. Raises DataError: what is wrong, where, what to do."""
+        shown = _shown(name or path.name)
+        return self._import(shown, lambda target: self._read([(path, shown)], target, encoding))
 
-    def _import(self, path: Path, name: str, encoding: str | None, sample: str | None) -> Version:
-        shown = " ".join(name.split())[:200] or path.name
+    def import_files(self, files: Sequence[tuple[Path, str]], encoding: str | None = None) -> Version:
+        """A new data set from several files, each with the name it is shown under. Raises DataError."""
+        shown = [(path, _shown(name)) for path, name in files]
+        more = f" +{len(files) - 1}" if len(files) > 1 else ""
+        return self._import(shown[0][1] + more, lambda target: self._read(shown, target, encoding))
+
+    def import_text(self, text: str, name: str) -> Version:
+        """A new data set from pasted text: a table if it looks like one, else passages. Raises DataError."""
+        limit = self._settings.max_upload_bytes
+        return self._import(name, lambda target: read_text(text, target, name=name, max_bytes=limit))
+
+    def import_hub(self, dataset: HubDataset, rows: int | None = None) -> Version:
+        """A new data set from the Hub, its first `rows` or all. Raises DataError."""
+        limit, offline = self._settings.max_upload_bytes, self._settings.offline
+        name = "/".join(part for part in (dataset.name, dataset.config, dataset.split) if part)
+        return self._import(
+            name, lambda target: read_hub(dataset, target, offline=offline, max_bytes=limit, rows=rows)[0]
+        )
+
+    def _read(self, files: Sequence[tuple[Path, str]], target: Path, encoding: str | None) -> Source:
+        return read_sources(files, target, encoding=encoding, max_bytes=self._settings.max_upload_bytes)
+
+    def _import(self, name: str, read: Callable[[Path], Source], sample: str | None = None) -> Version:
         version = new_id()
         with self._new_folder(version) as folder:
-            source = read_source(
-                path,
-                folder / "table.parquet",
-                encoding=encoding,
-                name=shown,
-                max_bytes=self._settings.max_upload_bytes,
-            )
+            source = read(folder / "table.parquet")
             if source.left_out:
                 _write_text(folder / "left_out.json", _LEFT_OUT.dump_json(source.left_out).decode())
             table = Table(folder / "table.parquet")
@@ -170,7 +191,7 @@ class Datasets:
             mapping = recognise(table.columns, first)
             told = mapping_notes(mapping, first) if mapping else ()
             body = _Body(source.kind, source.encoding, mapping, source.notes, None, None, sample, SplitSpec(), told)
-            return self._record(version, table, body, dataset=None, name=shown, parent=None)
+            return self._record(version, table, body, dataset=None, name=name, parent=None)
 
     @contextmanager
     def _new_folder(self, version: str) -> Iterator[Path]:
@@ -332,8 +353,8 @@ class Datasets:
 
     def _find(self, version: str, mapping: Mapping, model: str | None, max_length: int) -> tuple[Finding, ...]:
         measured = self._lengths(version, mapping, model, max_length, "answer") if model else ()
-        converted = self._records(version, mapping)
-        return find(self._rows(version), mapping, converted, measured, max_length)
+        options = CheckOptions(max_length=max_length)
+        return scan(self.table(version), mapping, options, measured=measured).findings
 
     def findings(self, version: str, model: str | None = "starter", max_length: int = 256) -> tuple[Finding, ...]:
         """What would spoil training with this model, worst first; without a model, all but what its tokens tell."""
@@ -478,7 +499,15 @@ class Datasets:
 
     def _split(self, version: str, mapping: Mapping, spec: SplitSpec) -> Split:
         rows = self.conversations(version, mapping)[0]
-        return split(rows, spec, strata=self._strata(version, rows, spec.stratify))
+        clusters = self._clusters(version, mapping, rows) if spec.group_near_duplicates else None
+        return split(rows, spec, clusters, self._strata(version, rows, spec.stratify))
+
+    def _clusters(self, version: str, mapping: Mapping, rows: Sequence[tuple[int, Conversation]]) -> NDArray[np.int64]:
+        """The cluster of near duplicates that each row is of."""
+        options = CheckOptions(only=frozenset({"near_duplicate"}))
+        features = scan(self.table(version), mapping, options).features
+        places = np.searchsorted(features["id"].to_numpy(), [row_id for row_id, _ in rows])
+        return features["cluster"].to_numpy()[places]
 
     def _strata(self, version: str, rows: Sequence[tuple[int, Conversation]], column: str | None) -> list[Any] | None:
         if column is None:
@@ -590,6 +619,11 @@ def _version(record: VersionRecord) -> Version:
         split=SplitSpec.model_validate(body["split"]),
         mix=MixSpec.model_validate(body["mix"]) if body.get("mix") else None,
     )
+
+
+def _shown(name: str) -> str:
+    """A file's name on one line."""
+    return " ".join(name.split())[:200] or "?"
 
 
 def _write_text(path: Path, text: str) -> None:

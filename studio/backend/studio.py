@@ -11,6 +11,7 @@ from studio.backend.compare import Comparison
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
 from studio.backend.exports import Exports
+from studio.backend.learning_curve import LearningCurve
 from studio.backend.mixtures import Mixtures
 from studio.backend.runner import Runner
 from studio.models.catalog import ModelInfo, describe
@@ -55,6 +56,7 @@ class Studio:
         self.compare = Comparison(settings, self.store, self.datasets)
         self.exports = Exports(settings, self.store, self.datasets, self.compare)
         self.runner = Runner(settings, self.store, self.datasets, worker=worker)
+        self.learning_curve = LearningCurve(self.datasets, self.runner)
 
     def presets(self) -> list[Preset]:
         """The named starting points, in order."""

@@ -4,6 +4,7 @@ Nothing is written where an archive wants it: the names of its members are only 
 comes out, whatever the archive says about its size.
 """
 
+import errno
 import gzip
 import zipfile
 import zlib
@@ -109,4 +110,8 @@ def _damage_told(file: str) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+        raise DataError("error.data.archive", file=file) from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a place before the beginning of the file
+            raise
         raise DataError("error.data.archive", file=file) from error

@@ -12,6 +12,7 @@ _LOST = "\ufffd"
 # UTF-8 read as Shift-JIS, the usual Japanese mojibake, which ftfy leaves alone: kana begin with a rare kanji.
 _WIDE_RUN = re.compile(r"[^\x00-\x7f]{2,}")
 _TERMINAL = re.compile("[\x1b\x80-\x9f]")
+_KANA_RUN = re.compile(r"(?:[縺繧繝][^\x00-\x7f]{1,2}){2,}")
 _KANA_AS_KANJI = re.compile(r"(?:[縺繧繝][^\x00-\x7f]{1,2}){2}")
 # Only what undoes a wrong decoding: no change of quotes, widths or ligatures, which are the author's.
 _MENDING = ftfy.TextFixerConfig(
@@ -77,15 +78,29 @@ def _mend_once(text: str) -> str:
 
 
 def _from_shift_jis(run: re.Match[str]) -> str:
+    """The run as a whole, or the kana in it, which may stand between sound text."""
+    whole = _as_utf8(run.group())
+    return _KANA_RUN.sub(_longest_from_shift_jis, run.group()) if whole is None else whole
+
+
+def _longest_from_shift_jis(run: re.Match[str]) -> str:
+    text = run.group()
+    for end in range(len(text), max(len(text) - 3, 1), -1):
+        if (mended := _as_utf8(text[:end])) is not None:
+            return mended + text[end:]
+    return text
+
+
+def _as_utf8(text: str) -> str | None:
     try:
-        return run.group().encode("cp932").decode("utf-8")
+        return text.encode("cp932").decode("utf-8")
     except UnicodeError:
-        return run.group()
+        return None
 
 
 def is_mendable(text: str) -> bool:
-    """Whether mending would change it."""
-    return mend(text) != text
+    """Whether mending would change it, apart from control characters, which are a fault of their own."""
+    return mend(text) != _CONTROL.sub("", text)
 
 
 def is_unreadable(text: str) -> bool:

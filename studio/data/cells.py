@@ -1,6 +1,6 @@
 """The texts inside a cell, however deep they are nested; and what kind of thing stored cells are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,18 @@ from studio.data.tables import Row
 
 def row_texts(row: Row, mapping: Mapping) -> list[str]:
     """Every text of the columns the model will see."""
+    return texts_of(row, mapping.columns)
+
+
+def texts_of(row: Row, columns: Iterable[str]) -> list[str]:
+    """Every text of these columns."""
     found: list[str] = []
-    for name in mapping.columns:
-        _gather(row.values.get(name), found)
+    for name in columns:
+        value = row.values.get(name)
+        if isinstance(value, str):
+            found.append(value)
+        else:
+            _gather(value, found)
     return found
 
 

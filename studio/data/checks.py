@@ -1,36 +1,59 @@
 """What would spoil training: one function per finding.
 
-A finding that one row alone decides is a `RowCheck` on its view; one that takes all rows is a function of the numbers
-kept of every row (`Whole`). `scan` puts them together.
+Here are those that one row alone decides; those that take all rows are in `set_checks`. `scan` puts them together.
 """
 
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
+from unicodedata import category
 
 import numpy as np
 
 from studio.data.broken import MENDABLE_HINT, UNREADABLE_HINT, is_mendable, is_unreadable
-from studio.data.cells import KINDS, row_texts
-from studio.data.duplicates import exact_duplicates, later_copies
-from studio.data.formats import Mapping as ColumnMapping
-from studio.data.problems import ProblemKind, RowProblem, type_name
-from studio.data.recipe import Fix
-from studio.data.records import Record
-from studio.data.row_steps import BLANK, UNUSABLE
-from studio.data.sensitive import EMAIL_HINT, SECRET_HINT, has_email, has_secret
-from studio.data.tables import Row
-from studio.data.tokens import Lengths
+from studio.data.duplicates import plain
+from studio.data.markup_text import (
+    BOILERPLATE_HINT,
+    CONTROL_HINT,
+    HTML_HINT,
+    SPECIAL_HINT,
+    has_boilerplate,
+    has_control,
+    has_html,
+    has_no_input,
+    has_special_tokens,
+    is_placeholder,
+)
+from studio.data.problems import ProblemKind, RowProblem
+from studio.data.recipe import FIXES, Fix
+from studio.data.records import Conversation, Messages, Passage, Preference, record_sides
+from studio.data.sensitive import (
+    ADDRESS_HINT,
+    CARD_HINT,
+    EMAIL_HINT,
+    ID_HINT,
+    PHONE_HINT,
+    SECRET_HINT,
+    has_address,
+    has_card,
+    has_email,
+    has_id,
+    has_phone,
+    has_secret,
+)
+from studio.data.tool_call_checks import bad_calls
 from studio.data.views import View
 from studio.messages import translate
 
 Severity = Literal["error", "warning", "info"]
-Converted = Sequence[tuple[int, Record | RowProblem]]
+BLANK: tuple[ProblemKind, ...] = ("blank_prompt", "blank_answer", "blank_text")
+UNUSABLE: tuple[ProblemKind, ...] = (
+    "not_turns", "bad_turns", "no_answer", "no_question", "bad_label", "bad_transcript", "no_common_prompt",
+    "bad_ranking", "no_field",
+)  # fmt: skip
 EXAMPLES = 10
 FEW_ROWS = 20
-_NUMBER = re.compile(r"[+-]?(\d+([.,]\d+)*|\.\d+)([eE][+-]?\d+)?%?")
+_FIXES: Mapping[str, Fix] = {fix: fix for fix in FIXES}
 _ORDER: Mapping[Severity, int] = {"error": 0, "warning": 1, "info": 2}
 
 
@@ -75,60 +98,121 @@ class CheckOptions:
         """Whether the finding of this name (`duplicate`, not `finding.duplicate`) is to be made."""
         return name not in self.off and (not self.only or name in self.only)
 
+    @property
+    def compares(self) -> bool:
+        """Whether rows are compared with each other: what near duplicates cost."""
+        return self.near and (self.wants("near_duplicate") or self.wants("leak"))
+
 
 # Findings that one row alone decides
 
 
 class RowCheck(NamedTuple):
     """`hint` is an RE2 pattern that every text holds for which `test` is true: rows without it are passed by, which
-    makes rare faults cheap to look for.
+    makes rare faults cheap to look for. Hints of one `gate` are looked for at once.
     """
 
     name: str
     severity: Severity
-    fix: Fix | None
+    fix: str
     test: Callable[[View], bool]
     hint: str | None = None
+    gate: str = ""
+
+
+def near_blank(row: View) -> bool:
+    """A question or an answer of punctuation only, or that holds the place of one: "...", N/A, 特になし."""
+    if isinstance(row.record, RowProblem):
+        return False
+    return (0 < len(row.answer) < 40 and (is_placeholder(row.answer) or _is_void(row.answer))) or (
+        0 < len(row.prompt) < 40 and _is_void(row.prompt)
+    )
+
+
+def _is_void(text: str) -> bool:
+    return not any(c.isalnum() or category(c)[0] == "S" for c in text)
+
+
+def boilerplate(row: View) -> bool:
+    """An answer in which the model speaks of itself as one, or <noinput> and the like anywhere."""
+    return has_boilerplate(row.answer) or has_no_input(row.text)
+
+
+def bad_roles(row: View) -> bool:
+    """Turns out of order: a system turn later than first, twice the same speaker, an answer before any question."""
+    if isinstance(row.record, RowProblem | Passage):
+        return False
+    if isinstance(row.record, Conversation) and len(row.record.prompt) == 1:
+        return row.record.prompt[0].role != "user"
+    return any(map(_out_of_order, record_sides(row.record)))
+
+
+_NEXT = {
+    "": ("system", "user"), "system": ("user",), "user": ("assistant",), "assistant": ("user", "tool"),
+    "tool": ("tool", "assistant"),
+}  # fmt: skip
+
+
+def _out_of_order(turns: Messages) -> bool:
+    before = ""
+    for turn in turns:
+        if turn.role not in _NEXT.get(before, ()):
+            return True
+        before = turn.role
+    return False
+
+
+def bad_tool_calls(row: View) -> bool:
+    """A call of a function that is not offered, or whose arguments do not fit its schema."""
+    return not isinstance(row.record, RowProblem) and next(bad_calls(row.record), None) is not None
+
+
+def equal_pair(row: View) -> bool:
+    """A preference between two answers that say the same."""
+    return isinstance(row.record, Preference) and plain(row.answer) == plain(row.other)
 
 
 ROW_CHECKS: tuple[RowCheck, ...] = (
+    RowCheck("near_blank", "warning", "drop_boilerplate", near_blank),
     RowCheck("secret", "warning", "mask_secrets", lambda row: has_secret(row.text), SECRET_HINT),
-    RowCheck("email", "warning", "mask_emails", lambda row: has_email(row.text), EMAIL_HINT),
-    RowCheck("broken_text", "warning", "repair_text", lambda row: is_mendable(row.text), MENDABLE_HINT),
-    RowCheck("unreadable_text", "warning", "drop_unreadable", lambda row: is_unreadable(row.text), UNREADABLE_HINT),
+    RowCheck("card", "warning", "mask_cards", lambda row: has_card(row.text), CARD_HINT, "numbers"),
+    RowCheck("personal_id", "warning", "mask_ids", lambda row: has_id(row.text), ID_HINT, "numbers"),
+    RowCheck("email", "warning", "mask_emails", lambda row: has_email(row.text), EMAIL_HINT, "numbers"),
+    RowCheck("phone", "warning", "mask_phones", lambda row: has_phone(row.text), PHONE_HINT, "numbers"),
+    RowCheck("address", "warning", "mask_addresses", lambda row: has_address(row.text), ADDRESS_HINT, "numbers"),
+    RowCheck("broken_text", "warning", "repair_text", lambda row: is_mendable(row.text), MENDABLE_HINT, "broken"),
+    RowCheck(
+        "unreadable_text", "warning", "drop_unreadable", lambda row: is_unreadable(row.text), UNREADABLE_HINT, "broken"
+    ),
+    RowCheck("control", "warning", "strip_control", lambda row: has_control(row.text), CONTROL_HINT, "marks"),
+    RowCheck("html", "warning", "strip_html", lambda row: has_html(row.text), HTML_HINT, "marks"),
+    RowCheck(
+        "special_tokens",
+        "warning",
+        "escape_special_tokens",
+        lambda row: has_special_tokens(row.text),
+        SPECIAL_HINT,
+        "marks",
+    ),
+    RowCheck("boilerplate", "warning", "drop_boilerplate", boilerplate, BOILERPLATE_HINT, "marks"),
+    RowCheck("bad_roles", "warning", "drop_bad_roles", bad_roles),
+    RowCheck("bad_tool_calls", "warning", "drop_bad_tool_calls", bad_tool_calls),
+    RowCheck("equal_pair", "error", "drop_equal_pair", equal_pair),
 )
 
 # Rows that cannot be used: finding -> the kinds of problem it tells, and its fix.
-PROBLEMS: Mapping[str, tuple[tuple[ProblemKind, ...], Fix]] = {
+PROBLEMS: Mapping[str, tuple[tuple[ProblemKind, ...], str]] = {
+    "unusable": (UNUSABLE, "drop_unusable"),
     "blank": (BLANK, "drop_blank"),
     "wrong_type": (("wrong_type",), "to_text"),
     "ends_without_answer": (("ends_without_answer",), "trim_turns"),
     "unknown_role": (("unknown_role",), "drop_unusable"),
-    "unusable": (UNUSABLE, "drop_unusable"),
+    "broken_tool_calls": (("bad_tools", "bad_tool_call"), "drop_bad_tool_calls"),
 }
-PROBLEM_OF: Mapping[ProblemKind, str] = {kind: name for name, (kinds, _) in PROBLEMS.items() for kind in kinds}
-
-
-# Findings that take all rows
-
-
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """The numbers of all rows, one value per row. `usable`: the row is a training record; where it is not, lengths
-    and hashes are 0. `kinds`: what the cells of the other columns are, as places in `KINDS`.
-    """
-
-    options: CheckOptions
-    mapping: ColumnMapping
-    measured: Sequence[Lengths]
-    ids: np.ndarray
-    usable: np.ndarray
-    prompt_chars: np.ndarray
-    answer_chars: np.ndarray
-    record_hash: np.ndarray
-    prompt_hash: np.ndarray
-    answer_hash: np.ndarray
-    kinds: Mapping[str, np.ndarray]
+PROBLEM_OF: Mapping[ProblemKind, str] = {
+    **dict.fromkeys(get_args(ProblemKind), "unusable"),
+    **{kind: name for name, (kinds, _) in PROBLEMS.items() for kind in kinds},
+}
 
 
 class Found(NamedTuple):
@@ -137,56 +221,8 @@ class Found(NamedTuple):
     name: str
     ids: Sequence[int] | np.ndarray
     severity: Severity
-    fix: Fix | None
+    fix: str | None
     values: Mapping[str, Any] = {}
-
-
-def lost(whole: Whole) -> Iterator[Found]:
-    """Rows of whose answer nothing is left after cutting."""
-    rows = [m.row_id for m in whole.measured if m.lost]
-    yield Found("lost", rows, "error", "drop_lost", {"max_length": whole.options.max_length})
-
-
-def refused(whole: Whole) -> Iterator[Found]:
-    """Rows that the model's template does not take."""
-    rows = [m for m in whole.measured if m.refused is not None]
-    reason = rows[0].refused if rows else ""
-    yield Found("refused", [m.row_id for m in rows], "error", "drop_refused", {"reason": reason})
-
-
-def too_long(whole: Whole) -> Iterator[Found]:
-    """Rows whose answer is cut off at the end."""
-    rows = [m.row_id for m in whole.measured if m.truncated and not m.lost]
-    yield Found("too_long", rows, "warning", "drop_too_long", {"max_length": whole.options.max_length})
-
-
-def duplicate(whole: Whole) -> Iterator[Found]:
-    """Exact copies of earlier rows."""
-    copies = later_copies(whole.record_hash[whole.usable])
-    yield Found("duplicate", whole.ids[whole.usable][copies], "warning", "drop_duplicates")
-
-
-def odd_values(whole: Whole) -> Iterator[Found]:
-    """Other columns in which nearly all cells are numbers (or lists, ...), but a few are something else."""
-    for name, kinds in whole.kinds.items():
-        counts = np.bincount(kinds, minlength=len(KINDS))
-        present = int(counts[1:].sum())
-        usual = int(counts[1:].argmax()) + 1
-        if KINDS[usual] != "text" and present >= FEW_ROWS and counts[usual] >= 0.9 * present:
-            odd = whole.ids[(kinds != usual) & (kinds != 0)]
-            yield Found("odd_values", odd, "info", None, {"column": name, "type": KINDS[usual]})
-
-
-def few_rows(whole: Whole) -> Iterator[Found]:
-    """So few rows that nothing can be told from them."""
-    good = whole.ids[whole.usable]
-    if len(good) < FEW_ROWS:
-        yield Found("few_rows", good, "info", None, {"wanted": FEW_ROWS})
-
-
-SET_CHECKS: Mapping[str, Callable[[Whole], Iterator[Found]]] = {
-    check.__name__: check for check in (lost, refused, too_long, duplicate, odd_values, few_rows)
-}
 
 
 def findings_of(found: Iterable[Found], rows: int) -> tuple[Finding, ...]:
@@ -198,101 +234,10 @@ def findings_of(found: Iterable[Found], rows: int) -> tuple[Finding, ...]:
             len(item.ids) / rows,
             tuple(int(row) for row in item.ids[:EXAMPLES]),
             item.severity,
-            item.fix,
+            _FIXES.get(item.fix or ""),
             {"count": len(item.ids), **item.values, "rows": rows, "share": f"{len(item.ids) / rows:.1%}"},
         )
         for item in found
         if len(item.ids)
     ]
     return tuple(sorted(made, key=lambda finding: (_ORDER[finding.severity], -finding.count)))
-
-
-# The same of rows in memory
-
-
-def find(
-    rows: Sequence[Row], mapping: ColumnMapping, converted: Converted, measured: Sequence[Lengths], max_length: int
-) -> tuple[Finding, ...]:
-    """All findings, worst first. `converted` and `measured` are of these rows; `measured` may be empty (no model)."""
-    texts = [(row.id, row_texts(row, mapping)) for row in rows]
-    good = [(row_id, item) for row_id, item in converted if not isinstance(item, RowProblem)]
-    found = (
-        *_problems(converted),
-        _finding("lost", [m.row_id for m in measured if m.lost], "error", "drop_lost", max_length=max_length),
-        _finding(
-            "refused",
-            [m.row_id for m in measured if m.refused is not None],
-            "error",
-            "drop_refused",
-            reason=next((m.refused for m in measured if m.refused is not None), ""),
-        ),
-        _finding("secret", _rows_where(texts, has_secret), "warning", "mask_secrets"),
-        _finding("email", _rows_where(texts, has_email), "warning", "mask_emails"),
-        _finding("broken_text", _rows_where(texts, is_mendable), "warning", "repair_text"),
-        _finding("unreadable_text", _rows_where(texts, is_unreadable), "warning", "drop_unreadable"),
-        _finding(
-            "too_long",
-            [m.row_id for m in measured if m.truncated and not m.lost],
-            "warning",
-            "drop_too_long",
-            max_length=max_length,
-        ),
-        _finding("duplicate", exact_duplicates(good), "warning", "drop_duplicates"),
-        *_odd_values(rows, mapping),
-        _few(good),
-    )
-    counted = [_shared(finding, len(rows)) for finding in found if finding is not None]
-    return tuple(sorted(counted, key=lambda f: (_ORDER[f.severity], -f.count)))
-
-
-def _finding(name: str, rows: Iterable[int], severity: Severity, fix: Fix | None, **values: Any) -> Finding | None:
-    ids = tuple(rows)
-    if not ids:
-        return None
-    return Finding(f"finding.{name}", len(ids), 0.0, ids[:EXAMPLES], severity, fix, {"count": len(ids), **values})
-
-
-def _shared(finding: Finding, rows: int) -> Finding:
-    share = finding.count / rows
-    return Finding(
-        finding.key, finding.count, share, finding.examples, finding.severity, finding.fix,
-        {**finding.values, "rows": rows, "share": f"{share:.1%}"},
-    )  # fmt: skip
-
-
-def _problems(converted: Converted) -> Iterator[Finding | None]:
-    problems = [item for _, item in converted if isinstance(item, RowProblem)]
-    for name, (kinds, fix) in PROBLEMS.items():
-        these = [problem for problem in problems if problem.kind in kinds]
-        columns = ", ".join(dict.fromkeys(problem.column for problem in these))
-        details = ", ".join(list(dict.fromkeys(problem.detail for problem in these if problem.detail))[:5])
-        yield _finding(name, [problem.row for problem in these], "error", fix, columns=columns, details=details)
-
-
-def _rows_where(rows: Sequence[tuple[int, list[str]]], test: Callable[[str], bool]) -> Iterator[int]:
-    return (row_id for row_id, texts in rows if any(map(test, texts)))
-
-
-def _few(good: Sequence[tuple[int, Record]]) -> Finding | None:
-    ids = [row_id for row_id, _ in good] if len(good) < FEW_ROWS else []
-    return _finding("few_rows", ids, "info", None, wanted=FEW_ROWS)
-
-
-def _odd_values(rows: Sequence[Row], mapping: ColumnMapping) -> Iterator[Finding | None]:
-    """Other columns in which nearly all cells are numbers (or lists, ...), but a few are something else."""
-    names = [name for name in (rows[0].values if rows else ()) if name not in mapping.columns]
-    for name in names:
-        kinds = [(row.id, _kind(value)) for row in rows if (value := row.values.get(name)) not in (None, "")]
-        counts = Counter(kind for _, kind in kinds)
-        usual, count = counts.most_common(1)[0] if counts else ("text", 0)
-        if usual != "text" and len(kinds) >= FEW_ROWS and count >= 0.9 * len(kinds):
-            odd = [row_id for row_id, kind in kinds if kind != usual]
-            yield _finding("odd_values", odd, "info", None, column=name, type=usual)
-
-
-def _kind(value: Any) -> str:
-    """number, text, list, object or boolean; a number written as text is a number."""
-    if isinstance(value, str):
-        return "number" if _NUMBER.fullmatch(value.strip()) else "text"
-    kind = type_name(value)
-    return "number" if kind == "integer" else kind

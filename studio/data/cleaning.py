@@ -6,19 +6,23 @@ all rows, such as dropping duplicates, they are looked at as they are at that po
 """
 
 import heapq
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import islice
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from studio.data.cells import holds, row_texts
 from studio.data.changes import ChangeWriter, RowChange
-from studio.data.duplicates import exact_duplicates
+from studio.data.checks import PROBLEMS, ROW_CHECKS, CheckOptions
 from studio.data.formats import Mapping, convert
 from studio.data.problems import RowProblem
 from studio.data.recipe import (
@@ -27,15 +31,20 @@ from studio.data.recipe import (
     EditStep,
     ExcludeStep,
     FilterStep,
+    FindingTest,
     Fix,
     LengthStep,
+    NearStep,
     ReplaceStep,
     RestoreStep,
     Step,
     TextTest,
 )
 from studio.data.records import as_conversation
-from studio.data.row_steps import RowStep, changed_columns, row_step
+from studio.data.row_steps import RowStep, Viewed, changed_columns, hinted_steps, row_step
+from studio.data.scan import SMALL, Scan, scan
+from studio.data.scan_workers import spread
+from studio.data.set_checks import SET_CHECKS
 from studio.data.tables import Row, Table, TableWriter
 from studio.data.tokens import Lengths, lengths
 from studio.errors import DataError, Stopped
@@ -113,31 +122,48 @@ def clean(
     around = around or Surroundings()
     _check(table, recipe, around)
     passes = _passes(recipe.steps, mapping)
-    reports = [StepReport(fix=step.fix) for step in recipe.steps]
-    current, left = table, table.rows
-    halfway: list[Path] = []
+    counts: Counter[tuple[int, str]] = Counter()
+    tables = [table]
     try:
         with ChangeWriter(folder / CHANGES_FILE) as changes:
             for number, one in enumerate(passes):
                 share = _Share(number, len(passes), around.progress)
-                job, missing = _job(one, current, mapping, table, around, share)
-                halfway.append(folder / f"pass-{number}.parquet")
-                counts = _stream(job, halfway[-1], changes, around, share)
-                for step in one.numbers:
-                    found = {f"{action}": counts[step, action] for action in ("dropped", "changed", "added")}
-                    reports[step] = reports[step].model_copy(update={**found, "missing": missing.get(step, 0)})
-                    left += reports[step].added - reports[step].dropped
-                    if not left:
-                        raise _StepError("error.clean.nothing_left", fix=_Fixed(reports[step].fix), rows=table.rows)
-                current = Table(halfway[-1])
-        current.path.rename(folder / TABLE_FILE)
+                for job in _jobs(one, tables, mapping, around, share, counts):
+                    tables.append(Table(folder / f"pass-{len(tables)}.parquet"))
+                    counts += _stream(job, tables[-1].path, changes, around, share)
+                    _check_left(table, recipe, counts)
+                    if len(tables) > 2:
+                        tables[-2].path.unlink()
+                share.written(1)
+        if len(tables) == 1:
+            tables.append(Table(folder / "pass.parquet"))
+            shutil.copyfile(table.path, tables[-1].path)
+        tables[-1].path.rename(folder / TABLE_FILE)
     except BaseException:
         (folder / CHANGES_FILE).unlink(missing_ok=True)
         raise
     finally:
-        for path in halfway:
-            path.unlink(missing_ok=True)
-    return CleanReport(rows_before=table.rows, rows_after=left, steps=tuple(reports))
+        for halfway in tables[1:]:
+            halfway.path.unlink(missing_ok=True)
+    return _report(table, recipe, counts)
+
+
+def _report(table: Table, recipe: CleanSpec, counts: Counter[tuple[int, str]]) -> CleanReport:
+    names = ("dropped", "changed", "added", "missing")
+    steps = tuple(
+        StepReport(fix=step.fix, **{name: counts[i, name] for name in names}) for i, step in enumerate(recipe.steps)
+    )
+    left = table.rows + sum(step.added - step.dropped for step in steps)
+    return CleanReport(rows_before=table.rows, rows_after=left, steps=steps)
+
+
+def _check_left(table: Table, recipe: CleanSpec, counts: Counter[tuple[int, str]]) -> None:
+    """Raises DataError that names the step after which no row is left."""
+    left = table.rows
+    for number, step in enumerate(recipe.steps):
+        left += counts[number, "added"] - counts[number, "dropped"]
+        if not left:
+            raise _StepError("error.clean.nothing_left", fix=_Fixed(step.fix), rows=table.rows)
 
 
 class _Fixed(str):
@@ -160,6 +186,10 @@ def _check(table: Table, recipe: CleanSpec, around: Surroundings) -> None:
             if name not in known:
                 columns = ", ".join(column.name for column in table.columns)
                 raise _StepError("error.clean.unknown_column", fix=_Fixed(step.fix), column=name, known=columns)
+        if isinstance(step, FilterStep) and isinstance(step.where, FindingTest):
+            found = (*(check.name for check in ROW_CHECKS), *PROBLEMS, *SET_CHECKS)
+            if step.where.finding not in found:
+                raise DataError("error.clean.unknown_finding", finding=step.where.finding, known=", ".join(found))
     if recipe.by_hand:
         own = around.fingerprint or table.fingerprint()
         for step in recipe.by_hand:
@@ -203,13 +233,14 @@ def _passes(steps: Sequence[Step], mapping: Mapping) -> list[_Pass]:
     return passes if passes[0].rows or len(passes) == 1 else passes[1:]
 
 
-@dataclass(frozen=True, slots=True)
 class _Share:
     """Tells the progress of one pass as that of all: its first half is looking, its second writing."""
 
-    number: int
-    passes: int
-    progress: Callable[[float], None] | None
+    def __init__(self, number: int, passes: int, progress: Callable[[float], None] | None) -> None:
+        self._number = number
+        self._passes = passes
+        self._progress = progress
+        self._told = 0.0
 
     def looked(self, share: float) -> None:
         self._tell(share / 2)
@@ -218,36 +249,59 @@ class _Share:
         self._tell(0.5 + share / 2)
 
     def _tell(self, share: float) -> None:
-        if self.progress:
-            self.progress((self.number + share) / self.passes)
+        if self._progress and share > self._told:
+            self._told = share
+            self._progress((self._number + share) / self._passes)
 
 
-def _job(
-    one: _Pass, current: Table, mapping: Mapping, table: Table, around: Surroundings, share: _Share
-) -> tuple["CleanJob", dict[int, int]]:
-    """What a pass is to do, and how many rows named by hand are not there, by step."""
-    job = CleanJob(current.path, mapping, tuple(one.rows))
-    missing = {
-        number: len(set(step.rows) - table.find(step.rows).keys())
-        for number, step in one.rows
-        if isinstance(step, EditStep | ExcludeStep)
-    }
+# What dropping rows can bring about among those that are left; and how often that is looked for at most.
+_SETTLING = ("drop_length_outliers", "drop_unbalanced_length", "drop_near_duplicates")
+_ROUNDS = 20
+
+
+def _jobs(
+    one: _Pass,
+    tables: Sequence[Table],
+    mapping: Mapping,
+    around: Surroundings,
+    share: _Share,
+    counts: Counter[tuple[int, str]],
+) -> Iterator["CleanJob"]:
+    """What a pass is to do, each on the table as it is by then, the last of `tables` (the first is that of the
+    beginning): nothing where nothing is to be done, and for a step that has to settle as often as it takes, so that
+    doing it once more would do nothing."""
+    for number, step in one.rows:
+        if isinstance(step, EditStep | ExcludeStep):
+            counts[number, "missing"] += len(set(step.rows) - tables[0].find(step.rows).keys())
+    steps = tuple(one.rows)
     if one.opening is None:
-        return job, missing
+        yield CleanJob(tables[-1].path, mapping, steps)
+        return
     number, step = one.opening
-    match step:
-        case AddStep():
-            rows = tuple(
-                Row(row_id, values) for row_id, values in enumerate(step.rows, around.next_id or current.last_id + 1)
-            )
-            return replace(job, opening=one.opening, added=_by_group(rows, current)), missing
-        case RestoreStep():
-            back = _restored(step, current, around.earlier)
-            missing[number] = len(set(step.rows)) - len(back)
-            return replace(job, opening=one.opening, added=_by_group(back, current)), missing
-        case _:
-            gone = _rows_to_drop(step, current, mapping, around, share)
-            return replace(job, opening=one.opening, dropped=frozenset(gone.tolist())), missing
+    if isinstance(step, AddStep | RestoreStep):
+        if isinstance(step, AddStep):
+            rows = _added(step, tables[-1], around)
+        else:
+            rows = _restored(step, tables[-1], around.earlier)
+            counts[number, "missing"] += len(set(step.rows)) - len(rows)
+        if rows or steps:
+            yield CleanJob(tables[-1].path, mapping, steps, one.opening, added=_by_group(rows, tables[-1]))
+        return
+    for _ in range(_ROUNDS if step.fix in _SETTLING else 1):
+        gone = frozenset(_rows_to_drop(step, tables[-1], mapping, around, share).tolist())
+        if not gone:
+            break
+        own = () if step.fix in _SETTLING else steps
+        yield CleanJob(tables[-1].path, mapping, own, one.opening, dropped=gone)
+        if own:
+            return
+    if steps:
+        yield CleanJob(tables[-1].path, mapping, steps)
+
+
+def _added(step: AddStep, current: Table, around: Surroundings) -> tuple[Row, ...]:
+    first = around.next_id or current.last_id + 1
+    return tuple(Row(row_id, values) for row_id, values in enumerate(step.rows, first))
 
 
 def _restored(step: RestoreStep, current: Table, earlier: Sequence[Table]) -> tuple[Row, ...]:
@@ -270,14 +324,41 @@ def _by_group(rows: Sequence[Row], table: Table) -> tuple[tuple[Row, ...], ...]:
 # What takes all rows
 
 
+_FINDING_OF: dict[str, str] = {
+    "drop_bad_json": "bad_json",
+    "drop_cut_off": "cut_off",
+    "drop_language_switch": "language_switch",
+    "drop_unbalanced_length": "unbalanced_length",
+    "drop_length_outliers": "length_outlier",
+    "drop_conflicts": "conflict",
+    "drop_leaks": "leak",
+    "drop_duplicates": "duplicate",
+}
+
+
 def _rows_to_drop(step: Step, table: Table, mapping: Mapping, around: Surroundings, share: _Share) -> NDArray[np.int64]:
     """Ids of the rows that a step drops which looks at all rows."""
-    if isinstance(step, LengthStep):
-        return _by_length(step, table, mapping, around, share)
-    assert step.fix == "drop_duplicates"
-    rows = ((row.id, convert(row, mapping)) for row in table.read())
-    found = exact_duplicates((i, item) for i, item in rows if not isinstance(item, RowProblem))
-    return np.array(list(found), np.int64)
+
+    def look(name: str, **options: Any) -> Scan:
+        chosen = CheckOptions(only=frozenset({name}), near=name in ("near_duplicate", "leak"), **options)
+        return scan(table, mapping, chosen, workers=around.workers, progress=share.looked, stop=around.stop)
+
+    match step:
+        case LengthStep():
+            return _by_length(step, table, mapping, around, share)
+        case NearStep():
+            features = look("near_duplicate", near_threshold=step.threshold).features
+            ids, cluster = features["id"].to_numpy(), features["cluster"].to_numpy()
+            return ids[(cluster != ids) & features["record_hash"].is_valid().to_numpy()]
+        case FilterStep(where=FindingTest(finding=name), action=action):
+            found = look(name).rows(f"finding.{name}")
+            if action == "drop":
+                return found
+            ids = np.concatenate([[row.id for row in rows] for rows in table.batches(columns=())])
+            return np.setdiff1d(ids, found)
+        case _:
+            name = _FINDING_OF[step.fix]
+            return look(name).rows(f"finding.{name}")
 
 
 _CHOSEN: dict[str, Callable[[Lengths], bool]] = {
@@ -296,8 +377,7 @@ def _by_length(
     tokenizer, chosen = around.tokenizers(step.model), _CHOSEN[step.fix]
     gone: list[int] = []
     done = 0
-    for group in range(table.groups):
-        rows = list(table.read_group(group))
+    for rows in table.batches():
         around.check_stop()
         records = [(row.id, convert(row, mapping)) for row in rows]
         good = [
@@ -342,19 +422,25 @@ class CleanJob:
 
     def parts(self, group: int) -> Iterator[CleanedPart]:
         """The same bit by bit."""
-        steps: list[tuple[int, Fix, RowStep]] = [
-            (number, step.fix, run) for number, step in self.steps if (run := row_step(step, self.mapping))
+        viewed = Viewed(self.mapping)
+        steps = [
+            _Running(number, step.fix, run, hint)
+            for number, step in self.steps
+            for run, hint in hinted_steps(step, self.mapping, viewed)
         ]
-        part = CleanedPart([], [])
-        for number, row in enumerate(self._opened(group, part.changes), 1):
-            after = _taken_through(row, steps, part.changes)
-            if after is not None:
-                part.rows.append(after)
-            if number % _PART_ROWS == 0:
-                yield CleanedPart(part.rows.copy(), part.changes.copy())
-                part.rows.clear()
-                part.changes.clear()
-        yield part
+        changes: list[RowChange] = []
+        rows = self._opened(group, changes)
+        while batch := list(islice(rows, _PART_ROWS)):
+            texts = pa.array(["\n".join(row_texts(row, self.mapping)) for row in batch], pa.large_string())
+            hinted = [holds(texts, step.hint).tolist() if step.hint else None for step in steps]
+            kept = [
+                after
+                for place, row in enumerate(batch)
+                if (after := _taken_through(row, steps, [h is None or h[place] for h in hinted], changes)) is not None
+            ]
+            yield CleanedPart(kept, changes.copy())
+            changes.clear()
+        yield CleanedPart([], changes)
 
     def _opened(self, group: int, changes: list[RowChange]) -> Iterator[Row]:
         """Rows of the group after the opening step."""
@@ -374,14 +460,29 @@ class CleanJob:
             yield row
 
 
-def _taken_through(row: Row, steps: Sequence[tuple[int, Fix, RowStep]], changes: list[RowChange]) -> Row | None:
-    for number, fix, run in steps:
-        after = run(row)
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A step, or a part of one, as it is done to rows."""
+
+    number: int
+    fix: Fix
+    run: RowStep
+    hint: str | None
+
+
+def _taken_through(row: Row, steps: Sequence[_Running], hinted: Sequence[bool], changes: list[RowChange]) -> Row | None:
+    """The row after all steps, None when one drops it. What is not hinted at is passed by while the row is as it was
+    when the hints were looked for."""
+    begin = row
+    for step, hint in zip(steps, hinted, strict=True):
+        if not hint and row is begin:
+            continue
+        after = step.run(row)
         if after is None:
-            changes.append(RowChange(row.id, number, fix, "dropped"))
+            changes.append(RowChange(row.id, step.number, step.fix, "dropped"))
             return None
         if after is not row:
-            changes.append(RowChange(row.id, number, fix, "changed", changed_columns(row, after)))
+            changes.append(RowChange(row.id, step.number, step.fix, "changed", changed_columns(row, after)))
             row = after
     return row
 
@@ -392,13 +493,23 @@ def _stream(
     """Take the whole table through a pass; how often each step did what."""
     counts: Counter[tuple[int, str]] = Counter()
     table = Table(job.path)
-    groups = table.groups
     with TableWriter(target) as writer:
-        for group in range(groups):
-            for part in job.parts(group):
-                around.check_stop()
-                writer.add(part.rows)
-                changes.add(part.changes)
-                counts.update((change.step, change.action) for change in part.changes)
-            share.written((group + 1) / groups)
+        for part in _parts(job, table, around):
+            around.check_stop()
+            writer.add(part.rows)
+            changes.add(part.changes)
+            counts.update((change.step, change.action) for change in part.changes)
+            share.written(min(1.0, (writer.rows + len(job.dropped)) / table.rows))
     return counts
+
+
+def _parts(job: CleanJob, table: Table, around: Surroundings) -> Iterator[CleanedPart]:
+    """The parts of all row groups in order. Several processes share the work where there is some."""
+    groups = table.groups
+    workers = min(around.workers, groups)
+    if workers > 1 and job.steps and table.rows >= SMALL:
+        for parts in spread(job, groups, workers, around.stop):
+            yield from parts
+        return
+    for group in range(groups):
+        yield from job.parts(group)

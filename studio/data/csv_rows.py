@@ -27,7 +27,7 @@ def find_delimiter(text: TextFile, *, strict: bool = False) -> str | None:
     for delimiter in _DELIMITERS:
         rows = [row for _, _, row in islice(_rows(_Lines([head]), delimiter), 50) if isinstance(row, list)]
         fields = len(rows[0]) if rows else 0
-        if fields < 2 or (strict and not all(map(_is_name, rows[0]))):
+        if fields < 2 or (strict and (len(rows) < 2 or not all(map(_is_name, rows[0])))):
             continue
         share = sum(len(row) == fields for row in rows) / len(rows)
         if best is None or (share, fields) > best[:2]:

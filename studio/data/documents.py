@@ -22,20 +22,20 @@ _ENDS = tuple(
     re.compile(pattern)
     for pattern in (
         r"\n[ \t\r]*\n\s*",
-        r"[.!?…]+[\"'”’)\]]*\s+|[。！？!?]+[」』）”]*\s*",
+        r"(?<![.!?…])[.!?…]+[\"'”’)\]]*\s+|[。！？!?]+[」』）”]*\s*",
         r"\n\s*",
         r"\s+|[、，]",
     )
 )
-_BLOCKS = [
+_BLOCKS = frozenset({
     "address", "article", "aside", "blockquote", "body", "br", "caption", "center", "dd", "details", "dialog", "div",
     "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header",
     "hr", "html", "li", "main", "nav", "ol", "option", "p", "pre", "section", "select", "summary", "table", "tbody",
     "td", "tfoot", "th", "thead", "title", "tr", "ul",
-]  # fmt: skip
+})  # fmt: skip
 # Stands for a space of preformatted text while the others are drawn together.
 _KEPT_SPACE = "\ue0f0"
-_DROPPED = ["script", "style", "noscript", "template"]
+_DROPPED = ("script", "style", "noscript", "template")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +121,21 @@ def read_html(text: TextFile, size: PassageSize, reading: Reading) -> None:
     _keep([_page_text(soup)], size, reading)
 
 
-def _page_text(soup: "BeautifulSoup") -> str:
-    from bs4.element import NavigableString
+def _page_text(page: "BeautifulSoup") -> str:
+    from bs4.element import NavigableString, Tag
 
-    for tag in soup(_DROPPED):
-        tag.decompose()
-    for tag in soup(_BLOCKS):
-        tag.insert_before("\n")
-        tag.append("\n")
-    for string in soup.find_all(string=True):
-        if string == "\n" or type(string) is not NavigableString:  # comments and the like are kinds of it
-            continue
-        kept = string.find_parent("pre") is not None
-        string.replace_with(string.replace(" ", _KEPT_SPACE) if kept else re.sub(r"\s+", " ", string))
-    lines = [line.strip(" \t\r") for line in re.sub(" +", " ", soup.get_text()).split("\n")]
+    found: list[str] = []
+    todo: list[tuple[object, bool]] = [(page, False)]  # what is still to come, last first; whether it is preformatted
+    while todo:
+        node, kept = todo.pop()
+        if type(node) is NavigableString:  # comments and the like are kinds of it
+            found.append(node.replace(" ", _KEPT_SPACE) if kept else re.sub(r"\s+", " ", node))
+        elif isinstance(node, Tag) and node.name not in _DROPPED:
+            block = node.name in _BLOCKS
+            found.append("\n" if block else "")
+            todo.append((NavigableString("\n"), True) if block else (None, False))
+            todo.extend((child, kept or node.name == "pre") for child in reversed(node.contents))
+    lines = [line.strip(" \t\r") for line in re.sub(" +", " ", "".join(found)).split("\n")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip().replace(_KEPT_SPACE, " ")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from studio.data.problems import RowProblem
-from studio.data.records import Conversation, Messages, Passage, Record, record_sides
+from studio.data.records import Conversation, Message, Messages, Passage, Record, record_sides
 
 
 def exact_duplicates(rows: Iterable[tuple[int, Record]]) -> dict[int, int]:
@@ -35,7 +35,7 @@ def record_hash(record: Record | RowProblem) -> int:
     if isinstance(record, RowProblem):
         return 0
     if isinstance(record, Conversation) and not record.calls:  # the usual, without making its last turn
-        turns = [f"{turn.role}\1{turn.text.strip()}" for turn in record.prompt]
+        turns = [f"{turn.role}\1{_said(turn).strip()}" for turn in record.prompt]
         return text_hash("\0".join([*turns, f"assistant\1{record.answer.strip()}"]))
     sides = ["\0".join([f"{turn.role}\1{turn.text.strip()}" for turn in side]) for side in record_sides(record)]
     return text_hash("\2".join(sides))
@@ -45,7 +45,11 @@ def prompt_hash(record: Record | RowProblem) -> int:
     """Equal for rows that ask the same: case, width and spaces do not count. 0 of a row that asks nothing."""
     if isinstance(record, RowProblem) or not (turns := asked(record)):
         return 0
-    return text_hash("\0".join([f"{turn.role}\1{plain(turn.text)}" for turn in turns]))
+    return text_hash("\0".join([f"{turn.role}\1{plain(_said(turn))}" for turn in turns]))
+
+
+def _said(turn: Message) -> str:
+    return turn.text if turn.tool_calls else turn.content  # the usual is spared a join
 
 
 def asked(record: Record) -> Messages:

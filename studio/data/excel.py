@@ -29,6 +29,12 @@ def read_excel(path: Path, reading: Reading) -> None:
         raise DataError("error.data.encrypted", file=reading.file) from None
     except (CalamineError, OSError) as error:
         raise DataError("error.data.excel", file=reading.file) from error
+    except BaseException as error:
+        # A damaged file can break an assertion of the Rust library, which PyO3 raises as a class that has no module to
+        # import it from (https://docs.rs/pyo3/latest/pyo3/panic/struct.PanicException.html).
+        if type(error).__name__ != "PanicException":
+            raise
+        raise DataError("error.data.excel", file=reading.file) from None
 
 
 def _read_sheet(sheet: "CalamineSheet", reading: Reading) -> bool:

@@ -87,7 +87,9 @@ def _read_block(data: bytes, first: int, reading: Reading) -> int:
             values = list(map(orjson.loads, lines))
         except orjson.JSONDecodeError:
             values = []
-        if set(map(type, values)) == {dict} and not any(map(_may_be_deep, lines)):
+        if set(map(type, values)) == {dict} and not any(
+            _may_be_deep(line) for line in lines if len(line) > 2 * MAX_DEPTH
+        ):
             reading.keep_all(values)
             return len(lines)
     for number, line in enumerate(lines, first):
@@ -96,7 +98,7 @@ def _read_block(data: bytes, first: int, reading: Reading) -> int:
 
 
 def _may_be_deep(line: bytes) -> bool:
-    return len(line) > 2 * MAX_DEPTH and line.count(b"[") + line.count(b"{") > MAX_DEPTH
+    return line.count(b"[") + line.count(b"{") > MAX_DEPTH
 
 
 def _has_big_number(data: bytes) -> bool:

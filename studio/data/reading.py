@@ -80,12 +80,11 @@ class Reading:
 
     def _write(self, ids: Sequence[int], values: Sequence[Mapping[str, Any]]) -> None:
         self.has_values = self.has_values or any(values)
-        self.columns.update(*dict.fromkeys(map(tuple, values)))
         if self.several:
             values = [{**row, _SOURCE: self.file} for row in values]
             self.writer.title(_SOURCE, "source")
         try:
-            self.writer.extend(ids, values)
+            self.columns.update(self.writer.extend(ids, values))
         except TooManyColumns:
             raise DataError("error.data.too_many_columns", file=self.file, limit=MAX_COLUMNS) from None
 

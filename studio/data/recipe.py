@@ -16,12 +16,13 @@ TextFix = Literal[
     "mask_phones", "mask_cards", "mask_ids", "mask_addresses",
 ]  # fmt: skip
 RowFix = Literal[
-    "drop_blank", "drop_unusable", "drop_bad_roles", "drop_bad_tool_calls", "drop_bad_json", "drop_unreadable",
-    "drop_boilerplate", "drop_cut_off", "drop_equal_pair", "drop_language_switch",
+    "drop_blank", "drop_unusable", "drop_bad_roles", "drop_bad_tool_calls", "drop_unreadable", "drop_boilerplate",
+    "drop_equal_pair",
 ]  # fmt: skip
 # What only the other rows tell.
 TableFix = Literal[
-    "drop_unbalanced_length", "drop_length_outliers", "drop_conflicts", "drop_duplicates", "drop_leaks",
+    "drop_bad_json", "drop_cut_off", "drop_language_switch", "drop_unbalanced_length", "drop_length_outliers",
+    "drop_conflicts", "drop_leaks", "drop_duplicates",
 ]  # fmt: skip
 LengthFix = Literal["drop_lost", "drop_too_long", "drop_refused"]
 HandFix = Literal["edit_rows", "add_rows", "exclude_rows", "restore_rows"]

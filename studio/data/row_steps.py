@@ -4,44 +4,52 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from studio.data.broken import is_unreadable, mend
+from studio.data.broken import mend
 from studio.data.cells import row_texts, value_texts, with_texts
+from studio.data.checks import PROBLEM_OF, PROBLEMS, ROW_CHECKS
 from studio.data.find_replace import finder, replacer
 from studio.data.formats import Mapping as ColumnMapping
-from studio.data.formats import convert, trim_turns
-from studio.data.problems import ProblemKind, RowProblem
+from studio.data.formats import trim_turns
+from studio.data.languages import language_of
+from studio.data.markup_text import escape_special_tokens, strip_control, strip_html
+from studio.data.problems import RowProblem
 from studio.data.recipe import (
+    ROW_FIXES,
     EditStep,
     ExcludeStep,
     FilterStep,
     Fix,
+    LanguageTest,
     LengthTest,
     PlainStep,
     ReplaceStep,
     Step,
     TextTest,
 )
-from studio.data.records import as_conversation
-from studio.data.sensitive import mask_emails, mask_secrets
+from studio.data.sensitive import (
+    mask_addresses,
+    mask_cards,
+    mask_emails,
+    mask_ids,
+    mask_phones,
+    mask_secrets,
+)
 from studio.data.tables import Row
+from studio.data.views import View, view_of
 
 # The row itself where nothing is to be done, a new one, or None where it is dropped.
 RowStep = Callable[[Row], Row | None]
-BLANK: tuple[ProblemKind, ...] = ("blank_prompt", "blank_answer", "blank_text")
-UNUSABLE: tuple[ProblemKind, ...] = (
-    "not_turns", "bad_turns", "no_answer", "no_question", "bad_label", "bad_tools", "bad_tool_call", "bad_transcript",
-    "no_common_prompt", "bad_ranking", "no_field",
-)  # fmt: skip
-
 _TEXTS: Mapping[Fix, Callable[[str], str]] = {
     "repair_text": mend,
+    "strip_control": strip_control,
+    "strip_html": strip_html,
+    "escape_special_tokens": escape_special_tokens,
     "mask_secrets": mask_secrets,
     "mask_emails": mask_emails,
-}
-_DROPS: Mapping[Fix, Callable[[Row, ColumnMapping], bool]] = {
-    "drop_blank": lambda row, mapping: _has_problem(row, mapping, BLANK),
-    "drop_unusable": lambda row, mapping: _has_problem(row, mapping, ("unknown_role", *UNUSABLE)),
-    "drop_unreadable": lambda row, mapping: any(map(is_unreadable, row_texts(row, mapping))),
+    "mask_phones": mask_phones,
+    "mask_cards": mask_cards,
+    "mask_ids": mask_ids,
+    "mask_addresses": mask_addresses,
 }
 
 
@@ -57,15 +65,16 @@ def row_step(step: Step, mapping: ColumnMapping) -> RowStep | None:
         case PlainStep(fix=fix) if fix in _TEXTS:
             change = _TEXTS[fix]
             return _changing(mapping.columns, lambda value, _: with_texts(value, change))
-        case PlainStep(fix=fix) if fix in _DROPS:
-            drops = _DROPS[fix]
-            return lambda row: None if drops(row, mapping) else row
+        case PlainStep(fix=fix) if fix in ROW_FIXES:
+            tests = [test for test, _ in _tests_of(fix)]
+            viewed = Viewed(mapping)
+            return lambda row: None if any(test(viewed(row)) for test in tests) else row
         case ReplaceStep():
             replace = replacer(step)
             columns = mapping.columns if step.columns is None else step.columns
             return _changing(columns, lambda value, _: with_texts(value, replace))
-        case FilterStep(where=TextTest() | LengthTest() as where):
-            test = _text_test(where, mapping) if isinstance(where, TextTest) else _length_test(where, mapping)
+        case FilterStep(where=TextTest() | LengthTest() | LanguageTest() as where):
+            test = _test(where, mapping)
             keep = step.action == "keep"
             return lambda row: row if test(row) == keep else None
         case EditStep():
@@ -98,9 +107,59 @@ def _changing(columns: tuple[str, ...], change: Callable[[Any, str], Any]) -> Ro
     )
 
 
-def _has_problem(row: Row, mapping: ColumnMapping, kinds: tuple[ProblemKind, ...]) -> bool:
-    item = convert(row, mapping)
-    return isinstance(item, RowProblem) and item.kind in kinds
+class Viewed:
+    """The view of a row, made once for steps that look at it one after another."""
+
+    def __init__(self, mapping: ColumnMapping) -> None:
+        self._mapping = mapping
+        self._row: Row | None = None
+        self._view: View | None = None
+
+    def __call__(self, row: Row) -> View:
+        if self._view is None or row is not self._row:
+            self._row, self._view = row, view_of(row, self._mapping)
+        return self._view
+
+
+def hinted_steps(step: Step, mapping: ColumnMapping, viewed: Viewed) -> list[tuple[RowStep, str | None]]:
+    """The step as functions of a row, to be done in order. With each an RE2 pattern that the texts of every row hold
+    to which it does something: rows without it are passed by, which makes rare faults cheap to look for."""
+    if isinstance(step, PlainStep) and step.fix in ROW_FIXES:
+        return [(_dropping(test, viewed), hint) for test, hint in _tests_of(step.fix)]
+    run = row_step(step, mapping)
+    hints = [check.hint for check in ROW_CHECKS if check.fix == step.fix]
+    hint = hints[0] if step.fix in _TEXTS and len(hints) == 1 else None
+    return [(run, hint)] if run else []
+
+
+def _dropping(test: Callable[[View], bool], viewed: Viewed) -> RowStep:
+    return lambda row: None if test(viewed(row)) else row
+
+
+def _tests_of(fix: Fix) -> list[tuple[Callable[[View], bool], str | None]]:
+    """What makes the fix drop a row, each with its hint."""
+    problems = frozenset(name for name, (_, known) in PROBLEMS.items() if known == fix)
+
+    def unusable(row: View) -> bool:
+        return isinstance(row.record, RowProblem) and PROBLEM_OF[row.record.kind] in problems
+
+    checks = [(check.test, check.hint) for check in ROW_CHECKS if check.fix == fix]
+    return [(unusable, None), *checks] if problems else checks
+
+
+def _test(where: TextTest | LengthTest | LanguageTest, mapping: ColumnMapping) -> Callable[[Row], bool]:
+    match where:
+        case TextTest():
+            return _text_test(where, mapping)
+        case LengthTest():
+            return _length_test(where, mapping)
+        case LanguageTest():
+            return lambda row: row_language(view_of(row, mapping)) in where.languages
+
+
+def row_language(row: View) -> str:
+    """Of the answer, or of the question where the answer is too short to tell; empty: none is known."""
+    return language_of(row.answer) or language_of(row.prompt)
 
 
 def _text_test(test: TextTest, mapping: ColumnMapping) -> Callable[[Row], bool]:
@@ -118,14 +177,11 @@ def _length_test(test: LengthTest, mapping: ColumnMapping) -> Callable[[Row], bo
 
 
 def _characters(row: Row, mapping: ColumnMapping, part: str) -> int:
-    """Characters of a part of the row; a row that is no conversation has only `all`."""
+    """Characters of a part of the row; a row that cannot be used has only `all`."""
     if part == "all":
         return sum(map(len, row_texts(row, mapping)))
-    record = convert(row, mapping)
-    learned = None if isinstance(record, RowProblem) else as_conversation(record)
-    if learned is None:
-        return 0
-    return len(learned.last.text) if part == "answer" else sum(len(message.text) for message in learned.prompt)
+    view = view_of(row, mapping)
+    return len(view.answer if part == "answer" else view.prompt)
 
 
 def _to_text(value: Any, column: str, mapping: ColumnMapping) -> Any:

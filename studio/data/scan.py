@@ -16,10 +16,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from studio.data.checks import PROBLEMS, ROW_CHECKS, SET_CHECKS, CheckOptions, Finding, Found, Whole, findings_of
+from studio.data.checks import PROBLEMS, ROW_CHECKS, CheckOptions, Finding, Found, findings_of
+from studio.data.duplicates import first_copies
 from studio.data.formats import Mapping as ColumnMapping
-from studio.data.parts import Job, Part, check_rows, note
+from studio.data.languages import LANGUAGES
+from studio.data.near_duplicates import Clusters, care_for, join_near, pairs_of
+from studio.data.parts import Job, Part, check_rows, near_texts, note
 from studio.data.scan_workers import spread
+from studio.data.set_checks import SET_CHECKS, Whole
 from studio.data.tables import Table
 from studio.data.tokens import Lengths
 from studio.errors import DataError, Stopped
@@ -114,27 +118,78 @@ def scan(
     for done, part in enumerate(checked, 1):
         parts += part
         if progress:
-            progress(0.9 * done / chunks)
+            progress((_CHECKED if options.compares else 1.0) * done / chunks * 0.99)
     parts = parts or [check_rows([], mapping, options)]
-    whole = _whole(parts, mapping, options, measured)
+    cluster = _clusters(parts, table, mapping, options, progress, stop)
+    whole = _whole(parts, mapping, options, measured, cluster)
     found = [item for item in _found(parts, whole) if len(item.ids)]
     rows: dict[str, np.ndarray] = {}
     for item in found:
         ids = np.asarray(item.ids, np.int64)
         key = f"finding.{item.name}"
-        rows[key] = np.concatenate([rows[key], ids]) if key in rows else ids
+        rows[key] = np.union1d(rows[key], ids) if key in rows else ids
     made = Scan(findings_of(found, len(whole.ids)), _features(parts, whole), rows)
     if progress:
         progress(1.0)
     return made
 
 
-def _whole(parts: Sequence[Part], mapping: ColumnMapping, options: CheckOptions, measured: Sequence[Lengths]) -> Whole:
-    names = ("ids", "usable", "prompt_chars", "answer_chars", "record_hash", "prompt_hash", "answer_hash")
-    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    columns = parts[0].kinds
-    kinds = {name: np.concatenate([part.kinds[name] for part in parts]) for name in columns}
-    return Whole(options=options, mapping=mapping, measured=measured, kinds=kinds, **arrays)
+# Share of the work done when all rows are checked and pairs are to be compared; pairs between two looks at the clock.
+_CHECKED = 0.6
+_WATCH = 2_000
+_ARRAYS = (
+    "ids", "usable", "prompt_chars", "answer_chars", "other_chars", "record_hash", "prompt_hash", "answer_hash",
+    "prompt_language", "answer_language", "ending", "json", "label", "split",
+)  # fmt: skip
+
+
+def _whole(
+    parts: Sequence[Part],
+    mapping: ColumnMapping,
+    options: CheckOptions,
+    measured: Sequence[Lengths],
+    cluster: np.ndarray,
+) -> Whole:
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
+    kinds = {name: np.concatenate([part.kinds[name] for part in parts]) for name in parts[0].kinds}
+    return Whole(options=options, mapping=mapping, measured=measured, cluster=cluster, kinds=kinds, **arrays)
+
+
+def _clusters(
+    parts: Sequence[Part],
+    table: Table,
+    mapping: ColumnMapping,
+    options: CheckOptions,
+    progress: Callable[[float], None] | None,
+    stop: Callable[[], bool] | None,
+) -> np.ndarray:
+    """The smallest id of the rows that each row is an exact or a near duplicate of: its own if of none."""
+    ids = np.concatenate([part.ids for part in parts])
+    first = first_copies(np.concatenate([part.record_hash for part in parts]))
+    first = np.where(np.concatenate([part.usable for part in parts]), first, np.arange(len(ids)))
+    clusters = Clusters(len(ids))
+    if options.compares:
+        starts = np.cumsum([0, *(len(part.ids) for part in parts)])[:-1].astype(np.uint64)
+        grams = np.concatenate([part.grams + start for part, start in zip(parts, starts, strict=True)])
+        place = grams & np.uint64(0xFFFFFFFF)
+        pairs = pairs_of(grams[first[place] == place], care_for(len(ids)))  # exact copies need no second look
+        texts = near_texts(table, mapping, np.unique(pairs), stop)
+        join_near(clusters, _watched(pairs, progress, stop), texts, options.near_threshold)
+    roots = clusters.roots()[first]
+    smallest = np.full(len(ids), np.iinfo(np.int64).max)
+    np.minimum.at(smallest, roots, ids)
+    return smallest[roots]
+
+
+def _watched(
+    pairs: np.ndarray, progress: Callable[[float], None] | None, stop: Callable[[], bool] | None
+) -> Iterator[tuple[int, int]]:
+    for begin in range(0, len(pairs), _WATCH):
+        if stop and stop():
+            raise Stopped("error.stopped")
+        if progress:
+            progress(_CHECKED + (0.99 - _CHECKED) * begin / len(pairs))
+        yield from pairs[begin : begin + _WATCH].tolist()
 
 
 def _found(parts: Sequence[Part], whole: Whole) -> Iterator[Found]:
@@ -161,7 +216,6 @@ def _hits(parts: Sequence[Part], name: str) -> np.ndarray:
 
 def _features(parts: Sequence[Part], whole: Whole) -> pa.Table:
     unusable = ~whole.usable
-    label = np.concatenate([part.label for part in parts])
     sources = [pa.nulls(len(p.ids), pa.large_string()) if p.source is None else p.source for p in parts]
     return pa.table(
         {
@@ -169,14 +223,20 @@ def _features(parts: Sequence[Part], whole: Whole) -> pa.Table:
             "prompt_chars": whole.prompt_chars,
             "answer_chars": whole.answer_chars,
             "turns": np.concatenate([part.turns for part in parts]),
-            "language": pa.nulls(len(whole.ids), pa.string()),
+            "language": _language(whole),
             "source": pa.chunked_array(sources),
-            "label": pa.array(label == 1, mask=label < 0),
+            "label": pa.array(whole.label == 1, mask=whole.label < 0),
             "record_hash": pa.array(whole.record_hash, mask=unusable),
             "prompt_hash": pa.array(whole.prompt_hash, mask=unusable),
-            "cluster": whole.ids,
+            "cluster": whole.cluster,
         }
     )
+
+
+def _language(whole: Whole) -> pa.Array:
+    """Of the answer, or of the question where the answer is too short to tell."""
+    place = np.where(whole.answer_language > 0, whole.answer_language, whole.prompt_language)
+    return pa.array(np.array(LANGUAGES, dtype=object)[place], pa.string(), mask=place == 0)
 
 
 def _one_by_one(job: Job, chunks: int, stop: Callable[[], bool] | None) -> Iterator[list[Part]]:

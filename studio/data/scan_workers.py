@@ -9,21 +9,31 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Protocol, TypeVar
 
-from studio.data.parts import Job, Part
 from studio.errors import Stopped
 
+Made = TypeVar("Made", covariant=True)
+# Chunks each process may be ahead of the one that is waited for: results that nobody has taken yet take memory.
+_AHEAD = 2
 
-def spread(job: Job, chunks: int, workers: int, stop: Callable[[], bool] | None) -> Iterator[list[Part]]:
+
+class Work(Protocol[Made]):
+    """Something that can be sent to another process and does a chunk of its work there."""
+
+    def run(self, chunk: int, /) -> Made: ...
+
+
+def spread(job: Work[Made], chunks: int, workers: int, stop: Callable[[], bool] | None) -> Iterator[Made]:
     """The parts in the order of the chunks, made by `workers` processes. Raises Stopped when `stop` says so."""
     own = threading.local()
     started: list[subprocess.Popen[bytes]] = []
 
-    def ask(chunk: int) -> list[Part]:
+    def ask(chunk: int) -> Made:
         if not hasattr(own, "worker"):
             own.worker = _start(job)
             started.append(own.worker)
@@ -31,12 +41,13 @@ def spread(job: Job, chunks: int, workers: int, stop: Callable[[], bool] | None)
 
     pool = ThreadPoolExecutor(workers, thread_name_prefix="scan")
     try:
-        waiting = [pool.submit(ask, chunk) for chunk in range(chunks)]
-        for future in waiting:
-            while not _done(future):
-                if stop and stop():
-                    raise Stopped("error.stopped")
-            yield future.result()
+        waiting: deque[Future[Made]] = deque()
+        for chunk in range(chunks):
+            waiting.append(pool.submit(ask, chunk))
+            if len(waiting) > workers * _AHEAD:
+                yield _result(waiting.popleft(), stop)
+        while waiting:
+            yield _result(waiting.popleft(), stop)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         for worker in started:
@@ -46,7 +57,14 @@ def spread(job: Job, chunks: int, workers: int, stop: Callable[[], bool] | None)
             worker.communicate()
 
 
-def _done(future: Future[list[Part]]) -> bool:
+def _result(future: Future[Made], stop: Callable[[], bool] | None) -> Made:
+    while not _done(future):
+        if stop and stop():
+            raise Stopped("error.stopped")
+    return future.result()
+
+
+def _done(future: Future[Any]) -> bool:
     try:
         future.exception(timeout=0.1)
     except TimeoutError:
@@ -54,7 +72,7 @@ def _done(future: Future[list[Part]]) -> bool:
     return True
 
 
-def _start(job: Job) -> subprocess.Popen[bytes]:
+def _start(job: Work[Any]) -> subprocess.Popen[bytes]:
     home = str(Path(__file__).parents[2])
     paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
     worker = subprocess.Popen(
@@ -69,7 +87,7 @@ def _start(job: Job) -> subprocess.Popen[bytes]:
     return worker
 
 
-def _answer(worker: "subprocess.Popen[bytes]", chunk: int) -> list[Part]:
+def _answer(worker: "subprocess.Popen[bytes]", chunk: int) -> Any:
     if worker.stdin is None or worker.stdout is None:
         raise RuntimeError("pipes were asked for")
     try:
@@ -85,14 +103,14 @@ def _answer(worker: "subprocess.Popen[bytes]", chunk: int) -> list[Part]:
 
 def serve(asked: BinaryIO, answers: BinaryIO) -> None:
     """The other side: a job, then chunk after chunk, until there is nobody to ask."""
-    job: Job = pickle.load(asked)
+    job: Work[Any] = pickle.load(asked)
     while True:
         try:
             chunk: int = pickle.load(asked)
         except EOFError:
             return
         try:
-            answer: list[Part] | Exception = job.run(chunk)
+            answer: Any = job.run(chunk)
         except Exception as error:  # told to the process that asked, which raises it
             answer = error
         pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)

@@ -101,7 +101,10 @@ def _joined(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
 
 
 def _numbers(cells: pa.Array) -> npt.NDArray[Any]:
-    return np.array([float(text) if text is not None else 0.0 for text in cells.to_pylist()])
+    try:
+        return np.asarray(cells.cast(pa.float64()).fill_null(0.0))
+    except pa.ArrowInvalid:  # infinite, or too big for Arrow
+        return np.array([float(text) if text is not None else 0.0 for text in cells.to_pylist()])
 
 
 def _beginnings(cells: pa.Array) -> npt.NDArray[Any]:

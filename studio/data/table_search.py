@@ -24,6 +24,8 @@ from studio.data.table_writer import whole
 Places: TypeAlias = npt.NDArray[np.int64]
 # What a file is told apart by: a table is never changed in place.
 FileKey: TypeAlias = tuple[str, int, int]
+# RE2 takes no patterns of any length.
+_PATTERN_CHARACTERS = 1000
 THREADS = min(8, os.cpu_count() or 1)
 
 
@@ -80,6 +82,10 @@ class _Search:
 
 def _holds(cells: pa.Array, needle: str) -> npt.NDArray[np.bool_]:
     """Looked for as bytes: where a letter may be of several characters, as in all of Unicode, RE2 is half as fast."""
+    if len(needle) > _PATTERN_CHARACTERS:
+        lower = pc.call_function("utf8_lower", [cells])
+        found = pc.call_function("match_substring", [lower], pc.MatchSubstringOptions(needle.lower()))
+        return np.asarray(found.fill_null(False))
     options = pc.MatchSubstringOptions(_pattern(needle))
     found = pc.call_function("match_substring_regex", [cells.cast(pa.large_binary())], options)
     return np.asarray(found.fill_null(False))

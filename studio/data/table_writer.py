@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
+from operator import methodcaller
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -41,6 +42,7 @@ _TYPES: Mapping[frozenset[type], str] = {
     frozenset({dict}): "object",
 }
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_cells_of = methodcaller("values")
 Change = Callable[[Any], Any]
 
 
@@ -204,8 +206,8 @@ class TableWriter:
                     self.extend([row.id for row in some], [row.values for row in some])
                     start, size = end, 0
 
-    def extend(self, ids: Sequence[int], values: Sequence[Mapping[str, Any]]) -> None:
-        """More rows, all at once: a few megabytes. Raises TooManyColumns."""
+    def extend(self, ids: Sequence[int], values: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        """More rows, all at once: a few megabytes; the columns they have. Raises TooManyColumns."""
         shapes = dict.fromkeys(map(tuple, values))
         names = dict.fromkeys(name for keys in shapes for name in keys)
         if len(self._columns.keys() | names.keys()) > MAX_COLUMNS:
@@ -214,10 +216,10 @@ class TableWriter:
             half = len(values) // 2
             self.extend(ids[:half], values[:half])
             self.extend(ids[half:], values[half:])
-            return
+            return names
         arrays: dict[str, pa.Array] = {}
         is_json: dict[str, bool | None] = {}
-        columns = zip(*(row.values() for row in values), strict=True) if len(shapes) == 1 else None
+        columns = zip(*map(_cells_of, values), strict=True) if len(shapes) == 1 else None
         for name in names:
             cells = next(columns) if columns else [row.get(name) for row in values]
             kinds = set(map(type, cells)) - {type(None)}
@@ -229,6 +231,7 @@ class TableWriter:
         self._waiting.append(_Batch(pa.array(ids, pa.int64()), arrays, is_json, size))
         self.rows += len(values)
         self._write_if_enough()
+        return names
 
     def _array(self, texts: Sequence[Any]) -> pa.Array:
         try:

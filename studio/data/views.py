@@ -1,11 +1,12 @@
 """A row as the checks see it: what is asked, what is answered, and every text in between."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from studio.data.cells import row_texts
+from studio.data.cells import texts_of
 from studio.data.formats import Mapping, convert
 from studio.data.problems import RowProblem
-from studio.data.records import Conversation, Passage, Preference, PromptOnly, Rated, Record
+from studio.data.records import Conversation, Messages, Passage, Preference, PromptOnly, Rated, Record
 from studio.data.tables import Row
 
 
@@ -24,23 +25,26 @@ class View(NamedTuple):
     other: str = ""
 
 
-def view_of(row: Row, mapping: Mapping) -> View:
-    """The view of a row."""
+def view_of(row: Row, mapping: Mapping, columns: Sequence[str] | None = None) -> View:
+    """The view of a row; `columns` are those of the mapping, where they have been asked for already."""
     record = convert(row, mapping)
-    text = "\n".join(row_texts(row, mapping))
+    text = "\n".join(texts_of(row, mapping.columns if columns is None else columns))
     match record:
         case Conversation():
             answer = record.last.text if record.calls else record.answer
-            return View(row.id, record, text, "\n".join([turn.text for turn in record.prompt]), answer)
+            return View(row.id, record, text, said(record.prompt), answer)
         case Preference(prompt, chosen, rejected):
-            better, worse = ("\n".join([turn.text for turn in side]) for side in (chosen, rejected))
-            return View(row.id, record, text, "\n".join([turn.text for turn in prompt]), better, worse)
+            return View(row.id, record, text, said(prompt), said(chosen), said(rejected))
         case Rated(prompt, completion):
-            answer = "\n".join([turn.text for turn in completion])
-            return View(row.id, record, text, "\n".join([turn.text for turn in prompt]), answer)
+            return View(row.id, record, text, said(prompt), said(completion))
         case PromptOnly(prompt):
-            return View(row.id, record, text, "\n".join([turn.text for turn in prompt]), "")
+            return View(row.id, record, text, said(prompt), "")
         case Passage(passage):
             return View(row.id, record, text, "", passage)
         case RowProblem():
             return View(row.id, record, text, "", "")
+
+
+def said(turns: Messages) -> str:
+    """The turns' texts, a line each."""
+    return "\n".join([turn.text if turn.tool_calls else turn.content for turn in turns])

@@ -13,6 +13,7 @@ import pytest
 
 from studio.backend.datasets import Datasets, Version
 from studio.data.formats import Mapping
+from studio.data.hub_data import HubDataset
 from studio.data.recipe import CleanSpec
 from studio.data.splits import SplitSpec
 from studio.errors import DataError, InputError, ResourceError, Stopped, StudioError
@@ -60,13 +61,15 @@ def test_open_look_clean_and_go_back(datasets: Datasets, tmp_path: Path) -> None
     assert datasets.count(first.id, "質問2") == 11
     assert datasets.cells(first.id, 0, 1)[0].texts == ("質問0", "answer 0")
     found = {f.key: f for f in datasets.findings(first.id)}
-    assert {key: f.count for key, f in found.items()} == {"finding.blank": 1, "finding.duplicate": 1}
+    assert {key: f.count for key, f in found.items()} == {
+        "finding.blank": 1, "finding.duplicate": 1, "finding.few_for_method": 31,
+    }  # fmt: skip
 
     second = datasets.fix(first.id, ["drop_blank", "drop_duplicates"])
     assert (second.number, second.parent, second.rows, second.dataset) == (2, first.id, 30, first.dataset)
     assert second.report is not None
     assert [(s.fix, s.dropped) for s in second.report.steps] == [("drop_blank", 1), ("drop_duplicates", 1)]
-    assert datasets.findings(second.id) == ()
+    assert [f.key for f in datasets.findings(second.id)] == ["finding.few_for_method"]
     diff = datasets.diff(second.id)
     assert [(d.row_id, d.fixes, d.after) for d in diff] == [
         (31, ("drop_blank",), None),
@@ -79,6 +82,31 @@ def test_open_look_clean_and_go_back(datasets: Datasets, tmp_path: Path) -> None
     assert [row.id for row in datasets.page(second.id, 0, 99)] == list(range(1, 31))
     assert datasets.table(first.id).rows == 32
     assert [v.id for v in datasets.versions(first.dataset)] == [first.id, second.id]
+
+
+def test_several_files_a_folder_and_pasted_text(datasets: Datasets, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a.csv").write_text("question,answer\n1,2\n")
+    (folder / "b.csv").write_text("question,answer\n3,4\n")
+    for version in (
+        datasets.import_file(folder),
+        datasets.import_files([(folder / "a.csv", "a.csv"), (folder / "b.csv", "b\n.csv")]),
+    ):
+        assert (version.rows, version.kind) == (2, "CSV")
+        assert [column.name for column in version.columns] == ["question", "answer", "source"]
+        assert version.mapping is not None
+        assert [note.key for note in version.notes] == ["notice.data.files"]
+    assert [v.name for v in datasets.versions()] == ["a.csv +1", "folder"]
+    pasted = datasets.import_text("question\tanswer\n1\t2\n", "Pasted text")
+    assert (pasted.name, pasted.rows, pasted.kind) == ("Pasted text", 1, "CSV")
+    with pytest.raises(DataError, match="Pasted text"):
+        datasets.import_text(" ", "Pasted text")
+    offline = Datasets(Settings(workspace=tmp_path / "w", offline=True), datasets._store)
+    with pytest.raises(DataError, match="owner/name"):
+        offline.import_hub(HubDataset("owner/name"))
+    assert len(datasets.versions()) == 3
+    assert {p.name for p in datasets.table(pasted.id).path.parents[1].iterdir()} == {v.id for v in datasets.versions()}
 
 
 def test_fixing_twice_makes_one_version(datasets: Datasets, tmp_path: Path) -> None:
@@ -111,12 +139,10 @@ def test_changed_cells_show_before_and_after(datasets: Datasets, tmp_path: Path)
 def test_the_model_decides_what_is_too_long(datasets: Datasets, tmp_path: Path) -> None:
     rows = [*GOOD, {"question": "q", "answer": "long " * 30}, {"question": "q " * 60, "answer": "late"}]
     first = imported(datasets, tmp_path, rows)
-    assert {f.key: f.examples for f in datasets.findings(first.id, max_length=64)} == {
-        "finding.lost": (32,),
-        "finding.too_long": (31,),
-    }
-    assert datasets.findings(first.id, model=None) == ()
-    assert datasets.findings(first.id, max_length=512) == ()
+    found = {f.key: f.examples for f in datasets.findings(first.id, max_length=64) if f.severity != "info"}
+    assert found == {"finding.lost": (32,), "finding.too_long": (31,)}
+    assert {f.severity for f in datasets.findings(first.id, model=None)} == {"info"}
+    assert {f.severity for f in datasets.findings(first.id, max_length=512)} == {"info"}
     shorter = datasets.fix(first.id, ["drop_too_long"], max_length=64)
     assert (shorter.rows, [d.row_id for d in datasets.diff(shorter.id)]) == (31, [31])
     assert datasets.fix(shorter.id, ["drop_lost"], max_length=64).rows == 30
@@ -201,7 +227,8 @@ def test_one_row(datasets: Datasets, tmp_path: Path) -> None:
 def test_a_cell_of_five_megabytes(datasets: Datasets, tmp_path: Path) -> None:
     version = imported(datasets, tmp_path, [*GOOD, {"question": "y", "answer": "長い話" * 560_000}])
     assert all(len(text) <= 301 for row in datasets.cells(version.id, 0, 50) for text in row.texts)
-    assert datasets.findings(version.id, model=None) == ()
+    found = {f.key: f.examples for f in datasets.findings(version.id, model=None) if f.fix or f.count < 31}
+    assert found == {"finding.length_outlier": (31,)}
     view = datasets.view_row(version.id, 31)
     assert (view.truncated, view.answer_tokens) == (True, 560_000 * 9 + 1)
     assert sum(len(s.text) for s in view.spans) < 5_000
@@ -286,10 +313,13 @@ def test_samples_open_once_and_hold_what_their_cards_say(datasets: Datasets) -> 
             "secret": 2,
             "email": 3,
             "odd_values": 1,
+            "length_outlier": 1,
         }
         fixes = [f.fix for f in datasets.findings(version.id, model=None) if f.fix]
         clean = datasets.fix(version.id, fixes)
-        assert {f.key for f in datasets.findings(clean.id, model=None)} <= {"finding.odd_values", "finding.duplicate"}
+        assert {f.key for f in datasets.findings(clean.id, model=None)} <= {
+            "finding.odd_values", "finding.duplicate", "finding.length_outlier",
+        }  # fmt: skip
 
 
 def test_real_japanese_dialogues(datasets: Datasets, shared: Path) -> None:
@@ -326,6 +356,91 @@ def test_a_split_is_remembered_and_inherited_by_cleaned_versions(datasets: Datas
     assert first.split == SplitSpec()
     assert datasets.set_split(first.id, chosen).split == chosen
     assert datasets.fix(first.id, ["drop_blank"]).split == chosen
+
+
+def test_rows_edited_added_excluded_and_brought_back(datasets: Datasets, tmp_path: Path) -> None:
+    first = imported(datasets, tmp_path, [*GOOD, {"question": "x", "answer": " "}, GOOD[3]])
+    second = datasets.fix(first.id, ["drop_blank", "drop_duplicates"])
+    third = datasets.edit_rows(second.id, {2: {"answer": "by hand"}})
+    fourth = datasets.restore_rows(third.id, [32])
+    fifth = datasets.add_rows(fourth.id, [{"question": "new", "answer": "row"}])
+    sixth = datasets.exclude_rows(fifth.id, [1])
+    assert [v.rows for v in (first, second, third, fourth, fifth, sixth)] == [32, 30, 30, 31, 32, 31]
+    rows = {row.id: row.values["answer"] for row in datasets.page(sixth.id, 0, 99)}
+    assert (rows[2], rows[32], rows[33], 1 in rows, 31 in rows) == ("by hand", "answer 3", "row", False, False)
+
+    whole = datasets.diff(sixth.id, since=first.id)
+    assert [(d.row_id, d.fixes, d.before is None, d.after is None) for d in whole] == [
+        (1, ("exclude_rows",), False, True),
+        (2, ("edit_rows",), False, False),
+        (31, ("drop_blank",), False, True),
+        (32, ("drop_duplicates", "restore_rows"), False, False),
+        (33, ("add_rows",), True, False),
+    ]
+    assert datasets.diff(sixth.id, 1, 2, since=first.id) == whole[1:3]
+    assert datasets.changed_rows(sixth.id, since=first.id) == 5
+    assert [c.row_id for c in datasets.changes(sixth.id)] == [1]
+    assert [c.row_id for c in datasets.changes(sixth.id, 1, 2, since=first.id)] == [2, 31]
+    assert [step.fix for step in datasets.recipe(sixth.id).reusable().steps] == ["drop_blank", "drop_duplicates"]
+    with pytest.raises(InputError) as caught:
+        datasets.diff(first.id, since=sixth.id)
+    assert caught.value.key == "error.dataset.not_before"
+    with pytest.raises(InputError):
+        datasets.edit_rows(sixth.id, {1: {"answer": "gone"}})
+    # Undone and done otherwise: the new row does not get the number of the one that was added before.
+    other = datasets.add_rows(fourth.id, [{"question": "other", "answer": "row"}])
+    assert [row.id for row in datasets.page(other.id, 30, 9)] == [32, 34]
+
+
+def test_a_recipe_is_used_on_another_data_set(datasets: Datasets, tmp_path: Path) -> None:
+    first = imported(datasets, tmp_path, [*GOOD, {"question": "x", "answer": " "}])
+    cleaned = datasets.exclude_rows(datasets.fix(first.id, ["drop_blank"]).id, [1])
+    saved = datasets.recipe(cleaned.id).reusable().to_yaml()
+    other = imported(datasets, tmp_path, [{"question": f"q{i}", "answer": "" if i % 2 else f"a{i}"} for i in range(30)])
+    told: list[float] = []
+    again = datasets.clean(other.id, CleanSpec.from_yaml(saved, "saved.yaml"), progress=told.append)
+    assert (again.rows, again.report and again.report.rows_before, told[-1]) == (15, 30, 1)
+    with pytest.raises(DataError):
+        datasets.clean(other.id, datasets.recipe(cleaned.id))
+    with pytest.raises(Stopped):
+        datasets.clean(again.id, CleanSpec.from_yaml("steps: [mask_emails]", "r"), stop=lambda: True)
+    assert len(datasets.versions(other.dataset)) == 2
+
+
+def test_strata_and_test_rows(datasets: Datasets, tmp_path: Path) -> None:
+    rows = [{"question": f"q{i}", "answer": f"a{i}", "kind": "rare" if i % 10 == 0 else "usual"} for i in range(100)]
+    version = imported(datasets, tmp_path, rows)
+    parts = datasets.split(version.id, SplitSpec(validation_share=0.2, test_share=0.1, stratify="kind"))
+    sides = [{int(i) for i in ids} for ids in (parts.train, parts.validation, parts.test)]
+    assert [len(side) for side in sides] == [70, 20, 10]
+    assert [len({i for i in side if i % 10 == 1}) for side in sides] == [7, 2, 1]
+    with pytest.raises(DataError) as caught:
+        datasets.split(version.id, SplitSpec(stratify="nope"))
+    assert "kind" in caught.value.message("ja")
+
+
+def test_near_duplicates_stay_on_one_side(datasets: Datasets, tmp_path: Path) -> None:
+    words = ("amber", "basil", "cedar", "delta", "ember", "fjord", "grove", "heron", "iris", "juniper", "kelp", "lotus")
+    rows = []
+    for i in range(40):
+        told = " ".join(words[(i * 7 + j * (i % 5 + 1)) % 12] + str(i * j) for j in range(12))
+        rows += [
+            {"question": f"Tell me tale {i}.", "answer": told},
+            {"question": f"Tell me tale {i}!", "answer": told + "."},
+        ]
+    version = imported(datasets, tmp_path, rows)
+    alone, together = (
+        datasets.split(version.id, SplitSpec(validation_share=0.3, group_near_duplicates=group))
+        for group in (False, True)
+    )
+
+    def torn(ids: Any) -> int:
+        chosen = {int(i) for i in ids}
+        return sum((i in chosen) != (i + 1 in chosen) for i in range(1, 80, 2))
+
+    assert torn(alone.validation) > 0
+    assert torn(together.validation) == 0
+    assert len(together.validation) == 24
 
 
 ASKED = {"role": "user", "content": "何？"}
@@ -412,64 +527,3 @@ def test_templates_are_offered_and_tried(datasets: Datasets, tmp_path: Path) -> 
     with pytest.raises(DataError) as caught:
         datasets.preview_template(version.id, "{choice}")
     assert "choice0" in caught.value.message()
-
-
-def test_rows_edited_added_excluded_and_brought_back(datasets: Datasets, tmp_path: Path) -> None:
-    first = imported(datasets, tmp_path, [*GOOD, {"question": "x", "answer": " "}, GOOD[3]])
-    second = datasets.fix(first.id, ["drop_blank", "drop_duplicates"])
-    third = datasets.edit_rows(second.id, {2: {"answer": "by hand"}})
-    fourth = datasets.restore_rows(third.id, [32])
-    fifth = datasets.add_rows(fourth.id, [{"question": "new", "answer": "row"}])
-    sixth = datasets.exclude_rows(fifth.id, [1])
-    assert [v.rows for v in (first, second, third, fourth, fifth, sixth)] == [32, 30, 30, 31, 32, 31]
-    rows = {row.id: row.values["answer"] for row in datasets.page(sixth.id, 0, 99)}
-    assert (rows[2], rows[32], rows[33], 1 in rows, 31 in rows) == ("by hand", "answer 3", "row", False, False)
-
-    whole = datasets.diff(sixth.id, since=first.id)
-    assert [(d.row_id, d.fixes, d.before is None, d.after is None) for d in whole] == [
-        (1, ("exclude_rows",), False, True),
-        (2, ("edit_rows",), False, False),
-        (31, ("drop_blank",), False, True),
-        (32, ("drop_duplicates", "restore_rows"), False, False),
-        (33, ("add_rows",), True, False),
-    ]
-    assert datasets.diff(sixth.id, 1, 2, since=first.id) == whole[1:3]
-    assert datasets.changed_rows(sixth.id, since=first.id) == 5
-    assert [c.row_id for c in datasets.changes(sixth.id)] == [1]
-    assert [c.row_id for c in datasets.changes(sixth.id, 1, 2, since=first.id)] == [2, 31]
-    assert [step.fix for step in datasets.recipe(sixth.id).reusable().steps] == ["drop_blank", "drop_duplicates"]
-    with pytest.raises(InputError) as caught:
-        datasets.diff(first.id, since=sixth.id)
-    assert caught.value.key == "error.dataset.not_before"
-    with pytest.raises(InputError):
-        datasets.edit_rows(sixth.id, {1: {"answer": "gone"}})
-    # Undone and done otherwise: the new row does not get the number of the one that was added before.
-    other = datasets.add_rows(fourth.id, [{"question": "other", "answer": "row"}])
-    assert [row.id for row in datasets.page(other.id, 30, 9)] == [32, 34]
-
-
-def test_a_recipe_is_used_on_another_data_set(datasets: Datasets, tmp_path: Path) -> None:
-    first = imported(datasets, tmp_path, [*GOOD, {"question": "x", "answer": " "}])
-    cleaned = datasets.exclude_rows(datasets.fix(first.id, ["drop_blank"]).id, [1])
-    saved = datasets.recipe(cleaned.id).reusable().to_yaml()
-    other = imported(datasets, tmp_path, [{"question": f"q{i}", "answer": "" if i % 2 else f"a{i}"} for i in range(30)])
-    told: list[float] = []
-    again = datasets.clean(other.id, CleanSpec.from_yaml(saved, "saved.yaml"), progress=told.append)
-    assert (again.rows, again.report and again.report.rows_before, told[-1]) == (15, 30, 1)
-    with pytest.raises(DataError):
-        datasets.clean(other.id, datasets.recipe(cleaned.id))
-    with pytest.raises(Stopped):
-        datasets.clean(again.id, CleanSpec.from_yaml("steps: [mask_emails]", "r"), stop=lambda: True)
-    assert len(datasets.versions(other.dataset)) == 2
-
-
-def test_strata_and_test_rows(datasets: Datasets, tmp_path: Path) -> None:
-    rows = [{"question": f"q{i}", "answer": f"a{i}", "kind": "rare" if i % 10 == 0 else "usual"} for i in range(100)]
-    version = imported(datasets, tmp_path, rows)
-    parts = datasets.split(version.id, SplitSpec(validation_share=0.2, test_share=0.1, stratify="kind"))
-    sides = [{int(i) for i in ids} for ids in (parts.train, parts.validation, parts.test)]
-    assert [len(side) for side in sides] == [70, 20, 10]
-    assert [len({i for i in side if i % 10 == 1}) for side in sides] == [7, 2, 1]
-    with pytest.raises(DataError) as caught:
-        datasets.split(version.id, SplitSpec(stratify="nope"))
-    assert "kind" in caught.value.message("ja")

@@ -5,22 +5,23 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from studio.data.cells import holds, row_texts
 from studio.data.changes import RowChange, changed_rows, count_changed_rows, read_changes
-from studio.data.checks import find
+from studio.data.checks import CheckOptions
 from studio.data.cleaning import CleanReport, Surroundings, clean
-from studio.data.formats import Mapping, convert
-from studio.data.recipe import LENGTH_FIXES, CleanSpec, Step, make_step
+from studio.data.formats import Mapping
+from studio.data.recipe import FIXES, LENGTH_FIXES, ROW_FIXES, TEXT_FIXES, CleanSpec, Step, make_step
+from studio.data.row_steps import Viewed, hinted_steps
+from studio.data.scan import scan
 from studio.data.tables import Row, Table, build_table, write_table
 from studio.errors import DataError, Stopped
 from tests.tiny import tiny_tokenizer
 
-FIXES = ["drop_blank", "to_text", "trim_turns", "drop_unusable", "mask_secrets", "mask_emails", "repair_text",
-    "drop_unreadable", "drop_duplicates", "drop_lost", "drop_too_long", "drop_refused",
-]  # fmt: skip
 PAIR = Mapping(prompt="q", answer="a")
 TURNS = Mapping(turns="t")
 PIECES: list[Any] = [
@@ -104,11 +105,13 @@ OTHER_STEPS = [
     make_step("replace", find="e", replace_with="", columns=["a"]),
     make_step("filter", action="drop", where={"by": "text", "find": "no"}),
     make_step("filter", action="keep", where={"by": "length", "part": "answer", "least": 2, "most": 60}),
+    make_step("filter", action="drop", where={"by": "finding", "finding": "duplicate"}),
+    make_step("filter", action="drop", where={"by": "finding", "finding": "html"}),
 ]
 
 
 @given(st.lists(st.fixed_dictionaries({"q": st.sampled_from(PIECES), "a": st.sampled_from(PIECES)}), max_size=12))
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_each_step_of_its_own_is_done_after_one_pass(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]
 ) -> None:
@@ -124,17 +127,78 @@ def test_each_step_of_its_own_is_done_after_one_pass(
 
 
 def test_every_finding_goes_away_with_its_fix(tmp_path: Path) -> None:
+    met = set()
     for make, mapping in ((pairs, PAIR), (turns, TURNS)):
-        table = table_of(tmp_path / make.__name__, make(7))
-        rows = list(table.read())
-        for finding in find(rows, mapping, [(r.id, convert(r, mapping)) for r in rows], (), 64):
+        table = table_of(tmp_path / make.__name__, [*make(7), *make(8)])
+        for finding in scan(table, mapping, CheckOptions()).findings:
             if finding.fix is None:
                 continue
             after, _, changes = cleaned(table, mapping, recipe(finding.fix), finding.key)
-            left = list(after.read())
-            found = find(left, mapping, [(r.id, convert(r, mapping)) for r in left], (), 64)
-            assert finding.key not in {f.key for f in found}, finding
+            left = scan(after, mapping, CheckOptions()).findings
+            assert finding.key not in {f.key for f in left}, finding
             assert len({c.row_id for c in changes}) >= finding.count, finding
+            met.add(finding.fix)
+    assert len(met) >= 14
+
+
+def test_two_processes_make_the_same_table(tmp_path: Path) -> None:
+    values = [{"q": f"question {i}?", "a": random.Random(i).choice(PIECES[:14])} for i in range(25_000)]
+    table = table_of(tmp_path, values)
+    spec = recipe("to_text", "repair_text", "mask_secrets", "drop_blank", "drop_duplicates", "mask_emails")
+    one, report, changes = cleaned(table, PAIR, spec, "one")
+    two, again, same = cleaned(table, PAIR, spec, "two", Surroundings(workers=2))
+    assert (two.fingerprint(), again, same) == (one.fingerprint(), report, changes)
+    assert min(step.dropped + step.changed for step in report.steps[:4]) > 100
+
+
+def test_an_error_in_another_process_is_told(tmp_path: Path) -> None:
+    slow = "a" * 5_000 + "b"
+    table = table_of(tmp_path, [{"q": f"question {i}", "a": slow if i == 24_000 else "a"} for i in range(25_000)])
+    spec = CleanSpec(steps=(make_step("replace", find="(.*a){25}$", replace_with="x", regex=True),))
+    with pytest.raises(DataError) as caught:
+        cleaned(table, PAIR, spec, "after", Surroundings(workers=2))
+    assert caught.value.key == "error.clean.slow_pattern"
+    assert list((tmp_path / "after").iterdir()) == []
+
+
+def test_dropping_outliers_settles(tmp_path: Path) -> None:
+    """What is far off only when what is farther off is gone goes too, in the same step."""
+    sizes = [
+        19, 25, 53, 62, 71, 87, 96, 106, 114, 141, 153, 156, 159, 161, 166, 167, 192, 266, 289, 293, 306, 327, 358, 395,
+        398, 415, 484, 503, 511, 845, 60_000, 200_000, 200_000, 500_000,
+    ]  # fmt: skip
+    table = table_of(tmp_path, [{"q": "q", "a": "x" * (size - 1)} for size in sizes])
+    first = scan(table, PAIR, CheckOptions(only=frozenset({"length_outlier"})))
+    after, report, changes = cleaned(table, PAIR, recipe("drop_length_outliers", "mask_emails"))
+    assert len(first.rows("finding.length_outlier")) == 3
+    assert (after.rows, report.steps[0].dropped, len(changes)) == (30, 4, 4)
+    assert cleaned(after, PAIR, recipe("drop_length_outliers"), "again")[1].changes == 0
+
+
+def test_a_changed_row_is_looked_at_again(tmp_path: Path) -> None:
+    """What a step looks for can come about by the step before."""
+    table = table_of(tmp_path, [{"q": "where?", "a": "write to me (at) example.com"}])
+    spec = CleanSpec(steps=(make_step("replace", find=" (at) ", replace_with="@"), make_step("mask_emails")))
+    after, report, _ = cleaned(table, PAIR, spec)
+    assert next(after.read()).values["a"] == "write to [email]"
+    assert [step.changed for step in report.steps] == [1, 1]
+
+
+def test_near_duplicates_keep_one_of_each(tmp_path: Path) -> None:
+    base = "The quick brown fox jumps over the lazy dog near the old stone bridge in the evening"
+    texts = [
+        base,
+        base.replace("quick", "quack"),
+        base,
+        "Something else altogether is told in this answer.",
+        base + "!",
+    ]
+    table = table_of(tmp_path, [{"q": "tell me something", "a": text} for text in texts])
+    after, report, _ = cleaned(table, PAIR, recipe("drop_near_duplicates"))
+    assert [row.id for row in after.read()] == [1, 4]
+    strict = CleanSpec(steps=(make_step("drop_near_duplicates", threshold=1.0),))
+    assert [row.id for row in cleaned(table, PAIR, strict, "strict")[0].read()][:2] == [1, 2]
+    assert report.steps[0].dropped == 3
 
 
 def test_what_the_fixes_make(tmp_path: Path) -> None:
@@ -188,7 +252,20 @@ def test_filters(tmp_path: Path) -> None:
     assert left("3", action="keep", where={"by": "text", "find": "TOKYO", "columns": ["c"]}) == [2]
     assert left("4", action="keep", where={"by": "length", "part": "answer", "least": 4}) == [2]
     assert left("5", action="drop", where={"by": "length", "most": 0}) == [1, 2]
+    assert left("7", action="keep", where={"by": "finding", "finding": "blank"}) == [3]
+    assert left("8", action="drop", where={"by": "finding", "finding": "finding.blank"}) == [1, 2]
+    with pytest.raises(DataError) as caught:
+        left("9", action="drop", where={"by": "finding", "finding": "nope"})
+    assert "duplicate" in caught.value.message("ja")
     assert left("6", action="drop", where={"by": "length", "part": "prompt", "least": 5, "most": 5}) == [3]
+
+
+def test_filter_by_language(tmp_path: Path) -> None:
+    answers = ["The train leaves in the morning and arrives late.", "電車は朝に出て、夜おそくに着きます。", "42"]
+    table = table_of(tmp_path, [{"q": "?", "a": answer} for answer in answers])
+    for language, ids in (("en", [1]), ("ja", [2])):
+        spec = CleanSpec(steps=(make_step("filter", action="keep", where={"by": "language", "languages": [language]}),))
+        assert [row.id for row in cleaned(table, PAIR, spec, language)[0].read()] == ids
 
 
 def test_by_hand(tmp_path: Path) -> None:
@@ -306,3 +383,15 @@ def test_length_needs_a_model(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         cleaned(table, PAIR, recipe("drop_lost"), "none", Surroundings())
     assert caught.value.key == "error.clean.no_tokenizer"
+
+
+@given(st.lists(st.sampled_from([p for p in PIECES if isinstance(p, str)]) | st.text(max_size=20), max_size=3))
+@settings(max_examples=150, deadline=None)
+def test_a_row_that_is_passed_by_has_nothing_to_change(pieces: list[str]) -> None:
+    """A step does nothing to rows without its hint."""
+    row = Row(1, {"q": " ".join(pieces[:1]), "a": "".join(pieces[1:])})
+    texts = pa.array(["\n".join(row_texts(row, PAIR))], pa.large_string())
+    for fix in (*TEXT_FIXES, *ROW_FIXES):
+        for run, hint in hinted_steps(make_step(fix), PAIR, Viewed(PAIR)):
+            if hint and not holds(texts, hint)[0]:
+                assert run(row) is row, fix

@@ -1,11 +1,12 @@
 """Documents become passages, and nothing of them is lost."""
 
 import gzip
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 from pypdf import PdfWriter
 from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
@@ -28,6 +29,7 @@ def joined(cuts: list[Cut]) -> str:
     return text
 
 
+@settings(deadline=None, max_examples=100, database=None)
 @given(
     some.lists(some.text(some.sampled_from("ab. 。、\n\r\t！?」…\u3000😀"), max_size=400), max_size=6),
     some.integers(100, 160),
@@ -49,6 +51,15 @@ def test_passages_end_where_sentences_do() -> None:
         assert any(item.new > item.start for item in found)
         assert min(len(item.text) for item in found[:-1]) > 200
     assert {item.text.lstrip()[0] for item in cut([ENGLISH * 100], PassageSize(500, 100))} <= set("I“")
+
+
+@pytest.mark.parametrize(
+    "text", ["." * 200_000, "!。" * 100_000, "\n" * 200_000, "\n \n" * 60_000, "x" * 200_000, "”)" * 90_000]
+)
+def test_odd_text_takes_no_longer(text: str) -> None:
+    began = time.perf_counter()
+    assert joined(list(cut([text], PassageSize(2000, 200)))) == text
+    assert time.perf_counter() - began < 3
 
 
 @pytest.mark.parametrize(("length", "overlap"), [(99, 0), (1000, 501), (1000, -1)])
@@ -94,6 +105,7 @@ def test_text_and_markdown(tmp_path: Path) -> None:
         ("Hello, world.\nHow are you, friend?\n", "Text"),
         ("[Chapter 1]\nOnce upon a time", "Text"),
         ("{ is a brace", "Text"),
+        ("Hello, world", "Text"),
     ],
 )
 def test_text_that_is_a_table(tmp_path: Path, content: str, kind: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from studio.data.sources import Source, read_source
 from studio.data.tables import Table
 from studio.errors import DataError
+from tests.data.compound_file import compound_file, old_workbook
 
 NS = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
 RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -86,4 +87,24 @@ def test_no_rows_and_damage(tmp_path: Path) -> None:
         book.writestr("xl/workbook.xml", "<not closed")
     with pytest.raises(DataError) as caught:
         read(tmp_path / "b.xlsx", tmp_path)
+    assert caught.value.key == "error.data.excel"
+
+
+def test_old_and_encrypted_workbooks(tmp_path: Path) -> None:
+    (tmp_path / "a.xls").write_bytes(old_workbook([["q", "n"], ["空の色", 3], ["b", 2.5]]))
+    source, values = read(tmp_path / "a.xls", tmp_path)
+    assert source.kind == "Excel"
+    assert values == [{"q": "空の色", "n": 3}, {"q": "b", "n": 2.5}]
+    for name, streams, key in (
+        ("b.xlsx", {"EncryptedPackage": b"x", "EncryptionInfo": b"\4\0\4\0@\0\0\0<encryption/>"}, "encrypted"),
+        ("c.doc", {"WordDocument": b"x"}, "excel"),
+    ):
+        (tmp_path / name).write_bytes(compound_file(streams))
+        with pytest.raises(DataError, match=name) as caught:
+            read(tmp_path / name, tmp_path)
+        assert caught.value.key == f"error.data.{key}"
+    whole = old_workbook([["q", "n"], ["b", 2.5]])
+    (tmp_path / "d.xls").write_bytes(whole[:1300])  # breaks an assertion of the library
+    with pytest.raises(DataError) as caught:
+        read(tmp_path / "d.xls", tmp_path)
     assert caught.value.key == "error.data.excel"

@@ -94,7 +94,7 @@ def test_findings_can_be_turned_off(large: Table) -> None:
 
 def test_an_error_in_a_process_is_told(large: Table, tmp_path: Path) -> None:
     with pytest.raises(DataError):
-        scan(large, Mapping(prompt="q"), CheckOptions(), workers=2)
+        scan(large, Mapping(prompt_template="{q"), CheckOptions(), workers=2)
 
 
 def test_a_table_without_a_row_group(tmp_path: Path) -> None:

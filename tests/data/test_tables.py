@@ -1,11 +1,19 @@
 """Tables keep every value, are paged and searched, and know what they hold."""
 
+import json
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
 
-from studio.data.tables import Row, Table, write_table
+from studio.data.table_writer import whole
+from studio.data.tables import Row, Table, TableWriter, write_table
 
 NESTED: list[dict[str, Any]] = [
     {"text": "a", "n": 1, "mixed": "x", "turns": [{"role": "user", "content": "Straße “1”"}], "flag": True},
@@ -71,3 +79,143 @@ def test_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         table_of(tmp_path, [{"q": "new"}])
     assert table.page(0, 1)[0].values["q"] == "old"
+
+
+def test_batches_and_columns(tmp_path: Path) -> None:
+    table = table_of(tmp_path, [{"q": f"{i}", "n": i, "late": [i]} for i in range(20_000)])
+    batches = list(table.batches(size=3000))
+    assert [len(batch) for batch in batches] == [3000] * 6 + [2000]
+    assert [row.id for batch in batches for row in batch] == list(range(1, 20_001))
+    some = next(table.batches(size=2, columns=["late", "q"]))
+    assert [dict(row.values) for row in some] == [{"q": "0", "late": [0]}, {"q": "1", "late": [1]}]
+    assert [dict(row.values) for row in next(table.batches(size=1, columns=[]))] == [{}]
+
+
+def test_ids_of_a_file_choose_rows(tmp_path: Path) -> None:
+    table = table_of(tmp_path, [{"q": f"Row {i}", "n": -i} for i in range(20_000)])
+    ids = tmp_path / "ids.parquet"
+    pq.write_table(pa.table({"id": [19_000, 3, 7, 99_999]}), ids)
+    assert [row.id for row in table.page(0, 10, ids=ids)] == [3, 7, 19_000]
+    assert (table.count(ids=ids), table.count("row 2", ids=ids), table.count("row 6", ids=ids)) == (3, 1, 1)
+    assert [row.id for row in table.page(1, 10, order="n", ids=ids)] == [7, 3]
+    assert [row.id for row in table.page(0, 10, search="row 1", order="n", ids=ids)] == [19_000]
+    pq.write_table(pa.table({"id": pa.array([], pa.int64())}), ids)
+    assert (table.page(0, 10, ids=ids), table.count(ids=ids)) == ([], 0)
+
+
+ORDERED: list[Any] = [
+    "b", "a", None, "", "a long beginning that many share, 2", "a long beginning that many share, 10", "a\0", "あ",
+    "亜", "a", "Ａ", "😀", "\uffff", "a long beginning that many share, 2", "B",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("copies", [1, 700])
+def test_sorted_by_text(tmp_path: Path, descending: bool, copies: int) -> None:
+    folder = tmp_path / "od[d] *na?me'"
+    folder.mkdir()
+    values = ORDERED * copies
+    table = table_of(folder, [{"q": value} for value in values])
+    filled = [(value.encode(), i) for i, value in enumerate(values, 1) if value is not None]
+    filled.sort(key=lambda item: item[0], reverse=descending)  # stable either way
+    expected = [i for _, i in filled] + [i for i, value in enumerate(values, 1) if value is None]
+    found = [row.id for row in table.page(0, len(values), order="q", descending=descending)]
+    assert found == expected
+    for offset in (0, 3, len(values) // 2, len(values) - 2, len(values)):
+        page = table.cells(offset, 3, order="q", descending=descending)
+        assert [cells.id for cells in page] == expected[offset : offset + 3]
+    chosen = [i for i in expected if values[i - 1] and "share" in values[i - 1]]
+    assert [r.id for r in table.page(0, 9999, search="SHARE", order="q", descending=descending)] == chosen
+
+
+def test_sorted_by_number(tmp_path: Path) -> None:
+    values = [10, 9, None, -1, 2.5, 2**70, -(2**70), 0, 9, float("inf"), 1e16]
+    table = table_of(tmp_path, [{"n": value} for value in values])
+    assert [row.values["n"] for row in table.page(0, 99, order="n")] == [
+        -(2**70), -1, 0, 2.5, 9, 9, 10, 1e16, 2**70, float("inf"), None,
+    ]  # fmt: skip
+    down = table.page(0, 99, order="n", descending=True)
+    assert [row.id for row in down][-5:] == [5, 8, 4, 7, 3]
+    assert [row.id for row in down if row.values["n"] == 9] == [2, 9]
+
+
+def test_search_in_any_case_and_script(tmp_path: Path) -> None:
+    values = ["Straße", "ÉCOLE café", "ЁЖ ёж", "東京タワー", "kelvin K", "a.b*c[d]", "\x00nul", "ＡＢＣ", None]
+    table = table_of(tmp_path, [{"q": value, "n": [value]} for value in values])
+    asked = {
+        "STRASSE": 0,
+        "straße": 1,
+        "école CAFÉ": 1,
+        "ёЖ": 1,
+        "京タ": 1,
+        "KELVIN": 1,
+        "a.B*": 1,
+        "a?b": 0,
+        "\x00N": 1,
+    }
+    assert {text: table.count(text) for text in [*asked, "ａｂ"]} == {**asked, "ａｂ": 1}
+    assert table.count("\ud800") == 0
+    long = table_of(tmp_path, [{"q": "ab" * 100_000}, {"q": "b" * 5000}], "long.parquet")
+    assert [long.count(text) for text in ("AB" * 90_000, "B" * 5000, "a" * 1001, "aB" * 400)] == [1, 1, 0, 1]
+    assert len(table.page(0, 3, search="a")) == 3
+
+
+@settings(deadline=None, max_examples=60, database=None)
+@given(
+    some.lists(
+        some.dictionaries(
+            some.sampled_from(["a", "b", "A", "", "\ud800", "\udc00", "id", "c0"]),
+            some.none() | some.text(max_size=4) | some.integers() | some.floats(allow_nan=False) | some.booleans()
+            | some.lists(some.text(max_size=2), max_size=2) | some.just({"k": "\ud83d"}),
+            max_size=5,
+        ),
+        max_size=30,
+    ),
+    some.integers(1, 7),
+)  # fmt: skip
+def test_rows_come_back_whatever_they_are(rows: list[dict[str, Any]], group: int) -> None:
+    """However the rows fall into row groups and parts, the table is the same."""
+    with tempfile.TemporaryDirectory() as made:
+        once = table_of(Path(made), rows, "once.parquet")
+        for every in (1, 2, 99):
+            with TableWriter(Path(made) / "parts.parquet") as writer:
+                for number, start in enumerate(range(0, len(rows), group), 1):
+                    some_rows = rows[start : start + group]
+                    writer.extend(range(start + 1, start + 1 + len(some_rows)), some_rows)
+                    if number % every == 0:
+                        writer._write()
+            parts = Table(Path(made) / "parts.parquet")
+            assert parts.columns == once.columns
+            assert parts.fingerprint() == once.fingerprint()
+            assert list(parts.read()) == list(once.read())
+        assert sorted(item.name for item in Path(made).iterdir()) == ["once.parquet", "parts.parquet"]
+        names = [whole(name) for name in dict.fromkeys(name for row in rows for name in row)]
+        assert len({column.name for column in once.columns}) == len(names)
+        for row, found in zip(rows, once.read(), strict=True):
+            for name in ("a", "b", "A", "", "id", "c0"):
+                value = row.get(name)
+                if not isinstance(value, str | dict) or value == {}:
+                    assert found.values.get(name) == value
+
+
+def test_a_change_of_a_column_at_the_end(tmp_path: Path) -> None:
+    with TableWriter(tmp_path / "t.parquet") as writer:
+        for start in range(0, 30_000, 1000):
+            writer.add(Row(i, {"a": f"[{i}]" if i % 2 else "", "b": str(i)}) for i in range(start, start + 1000))
+        writer.change("a", lambda cell: json.loads(cell) if cell else None)
+        writer.title("b", "a")
+    table = Table(tmp_path / "t.parquet")
+    assert [(c.name, c.type) for c in table.columns] == [("a", "list"), ("a (2)", "text")]
+    assert dict(table.page(29_999, 1)[0].values) == {"a": [29_999], "a (2)": "29999"}
+    assert dict(table.page(0, 1)[0].values) == {"a": None, "a (2)": "0"}
+
+
+def test_nothing_is_left_of_a_table_that_failed(tmp_path: Path) -> None:
+    def rows() -> Iterator[Row]:
+        for i in range(40_000):
+            yield Row(i, {"a": i if i < 20_000 else str(i)})
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_table(rows(), tmp_path / "t.parquet")
+    assert list(tmp_path.iterdir()) == []

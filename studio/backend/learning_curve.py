@@ -1,0 +1,133 @@
+"""Would more data help? Short runs on 25, 50 and 100 % of the training rows, measured on the same validation rows.
+
+All of them take the same number of steps: a smaller part is read more often. With the same number of epochs, the
+smaller parts would also be trained less, and less training looks just like less data. What too many rounds over few
+rows spoil is left out, because the best evaluation of each run is what counts. The parts are nested (the rows of a
+quarter are among those of the half), so that no difference comes from other rows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from studio.backend.datasets import Datasets
+from studio.backend.runner import Runner
+from studio.errors import InputError
+from studio.messages import translate
+from studio.runs.spec import RunSpec, with_changes
+
+SHARES = (0.25, 0.5, 1.0)
+# Fewer validation rows than this tell nothing; smaller differences, as a share of the loss, come and go with the seed.
+_FEW = 20
+_NOTABLE = 0.02
+_MOST_EPOCHS = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """One run. `loss`: its best validation loss, None until it has one."""
+
+    run: str
+    share: float
+    rows: int | None
+    loss: float | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class CurveReading:
+    """What the runs say, as a sentence key and its values; `points` from the smallest part to the largest."""
+
+    points: tuple[CurvePoint, ...]
+    key: str
+    values: dict[str, Any]
+
+    def message(self, language: str = "en") -> str:
+        """The sentence in `language`."""
+        return translate(self.key, language, **self.values)
+
+
+class LearningCurve:
+    """Queues the runs of a learning curve and reads what came of them."""
+
+    def __init__(self, datasets: Datasets, runner: Runner) -> None:
+        self._datasets = datasets
+        self._runner = runner
+
+    def plan(self, spec: RunSpec, shares: Sequence[float] = SHARES) -> tuple[RunSpec, ...]:
+        """The settings of each run, smallest part first. The last, with all rows, is `spec` itself.
+
+        Raises InputError when there are no validation rows to measure on.
+        """
+        if not spec.data.split.validation_share:
+            raise InputError("error.curve.no_validation")
+        rows = [self._rows(spec, share) for share in sorted(shares)]
+        steps = spec.total_steps(rows[-1])
+        return tuple(
+            with_changes(spec, {"data.split.train_share": share, "training.epochs": _epochs(spec, steps, count)})
+            for share, count in zip(sorted(shares), rows, strict=True)
+        )
+
+    def _rows(self, spec: RunSpec, share: float) -> int:
+        part = spec.data.split.model_copy(update={"train_share": share})
+        return len(self._datasets.split(spec.data.version, part, spec.data.mapping).train)
+
+    def start(self, spec: RunSpec, shares: Sequence[float] = SHARES, name: str = "", language: str = "en") -> list[str]:
+        """Queue the runs, each named by its part; their ids, smallest part first."""
+        title = name or self._datasets.version(spec.data.version).name
+        planned = self.plan(spec, shares)
+        return [
+            self._runner.submit(
+                one,
+                translate("ui.curve.run", language, name=title, share=f"{one.data.split.train_share:.0%}"),
+            ).id
+            for one in planned
+        ]
+
+    def read(self, runs: Sequence[str]) -> CurveReading:
+        """What the runs say so far, in words with numbers."""
+        points = tuple(sorted(map(self._point, runs), key=lambda point: point.share))
+        validation = min((self._validation_rows(run) for run in runs), default=0)
+        return CurveReading(points, *_read(points, validation))
+
+    def _point(self, run: str) -> CurvePoint:
+        state, spec = self._runner.state(run), self._runner.record(run).spec
+        losses = [point.validation_loss for point in state.checkpoints if point.validation_loss is not None]
+        rows = state.started.train_rows if state.started else None
+        loss = min(losses, default=None) if state.status == "done" else None
+        return CurvePoint(run, spec.data.split.train_share, rows, loss, state.status)
+
+    def _validation_rows(self, run: str) -> int:
+        started = self._runner.state(run).started
+        return started.validation_rows if started else 0
+
+
+def _epochs(spec: RunSpec, steps: int, rows: int) -> float:
+    """So many that `rows` rows take `steps` steps."""
+    # A hair less, or rounding up would add a step.
+    return min(_MOST_EPOCHS, steps / spec.steps_per_epoch(rows) * (1 - 1e-9))
+
+
+def _read(points: Sequence[CurvePoint], validation_rows: int) -> tuple[str, dict[str, Any]]:
+    failed = [point for point in points if point.status in ("failed", "stopped", "interrupted")]
+    losses = [point.loss for point in points if point.loss is not None]
+    if failed:
+        return "ui.curve.failed", {"count": len(failed)}
+    if len(losses) < len(points) or len(points) < 2:
+        return "ui.curve.waiting", {"done": len(losses), "runs": len(points)}
+    half, whole = losses[-2], losses[-1]
+    rise = half / whole - 1
+    values: dict[str, Any] = {
+        "rows": points[-1].rows,
+        "part_rows": points[-2].rows,
+        "loss": f"{whole:.3f}",
+        "part_loss": f"{half:.3f}",
+        "rise": f"{abs(rise):.1%}",
+    }
+    if validation_rows < _FEW:
+        return "ui.curve.few", {**values, "validation": validation_rows, "wanted": _FEW}
+    if rise < _NOTABLE:
+        return ("ui.curve.worse" if rise < -_NOTABLE else "ui.curve.flat"), values
+    steady = all(a >= b for a, b in pairwise(losses))
+    return ("ui.curve.more" if steady else "ui.curve.uneven"), values
