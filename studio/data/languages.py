@@ -34,7 +34,8 @@ _FEW = 6
 _FEW_HAN = 12
 _WORDS = {
     "en": "the and of to is that it for with you this are have from what how can not they was on be your i as at my"
-    " a his her she he we if will would there their which do does when where who or but by an in please",
+    " a his her she he we if will would there their which do does when where who or but by an in please all after into"
+    " so than every some on its without before each during about over these those only very any more",
     "de": "der die das und ist ich nicht ein eine einen zu mit sie den von auf für es wie sich auch dem des im werden"
     " wir sind war aus bei nach wird kann haben hat oder aber wenn ihr ihre mein was wer bitte",
     "fr": "le la les et est je des une un que pas pour dans vous qui sur il elle au avec ce cette sont par plus nous"
@@ -110,6 +111,7 @@ def _latin(sample: str) -> int:
     if not known:
         return 0
     scores = [len(known & profile) for profile in _EACH]
+    scores[0] += "the" in known  # in no other of these languages
     best = max(scores)
     if scores.count(best) > 1:
         return 0

@@ -10,6 +10,7 @@ from studio.data.languages import language_of
     [
         ("en", "The captain of the ship was not at home when they came to see him."),
         ("en", "What is the name of this town?"),
+        ("en", "Last winter, the lantern crossed every polite neighbour beside the railway."),
         ("de", "Der Kapitän ist nicht zu Hause und wir warten auf ihn vor dem Haus."),
         ("fr", "Le capitaine est dans la maison et il ne veut pas sortir avec nous."),
         ("es", "El capitán no está en la casa, pero los niños lo esperan con su madre."),
