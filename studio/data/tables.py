@@ -24,6 +24,7 @@ from studio.data.table_writer import FINGERPRINT, META, Digest, Row, TableWriter
 __all__ = ["Cells", "Column", "Note", "Row", "Table", "TableWriter", "build_table", "write_table"]
 
 _BATCH_ROWS = 8_192
+_NO_ID = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +135,12 @@ class Table:
 
     def find(self, ids: Iterable[int]) -> dict[int, Row]:
         """The rows of these ids, where they are in this table."""
-        found = self._fetch(found_places(self.path, self._meta, np.fromiter(ids, np.int64)))
+        found = self._fetch(self._at(ids))
         return {row.id: row for row in self._rows(found, self.columns)}
 
     def position(self, row: int) -> int | None:
         """Where the row of this id stands in the table, from 0; None when it is not there."""
-        places = found_places(self.path, self._meta, np.array([row], np.int64))
+        places = self._at([row])
         return int(places[0]) if len(places) else None
 
     def text_bytes(self, columns: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -157,6 +158,10 @@ class Table:
                 ids.append(batch.columns[0].to_numpy())
                 sizes.append(total)
         return np.concatenate(ids), np.concatenate(sizes)
+
+    def _at(self, ids: Iterable[int]) -> Places:
+        known = [row for row in ids if abs(row) < _NO_ID]
+        return found_places(self.path, self._meta, np.array(known, np.int64))
 
     def read(self) -> Iterator[Row]:
         """Every row, in order."""

@@ -55,7 +55,8 @@ def test_pages_and_search(tmp_path: Path) -> None:
     assert table.count('say "7"\n東') == 1
     assert table.count("%") == table.count("' OR 1=1") == 0
     assert table.find([5, 99_999]) == {5: table.page(4, 1)[0]}
-    assert (table.position(20_000), table.position(0)) == (19_999, None)
+    assert (table.position(20_000), table.position(0), table.position(2**80)) == (19_999, None, None)
+    assert (table.find([]), table.find([-1, 2**63])) == ({}, {})
 
 
 def test_cells_are_short(tmp_path: Path) -> None:
