@@ -1,10 +1,13 @@
 """What supervised fine-tuning learns of each kind of record."""
 
 import pickle
+from typing import get_args
 
 import pytest
 
+from studio.data.checks import PROBLEM_OF
 from studio.data.duplicates import exact_duplicates
+from studio.data.problems import ProblemKind, RowProblem
 from studio.data.records import (
     Conversation,
     Message,
@@ -57,3 +60,10 @@ def test_calls_are_part_of_what_is_said() -> None:
 def test_pairs_repeat_only_with_both_sides() -> None:
     pairs = [(1, Preference(ASKED, GOOD, BAD)), (2, Preference(ASKED, GOOD, GOOD)), (3, Preference(ASKED, GOOD, BAD))]
     assert exact_duplicates(pairs) == {3: 1}
+
+
+def test_every_problem_of_a_row_is_a_finding_and_a_sentence() -> None:
+    assert set(PROBLEM_OF) == set(get_args(ProblemKind))
+    for kind in get_args(ProblemKind):
+        for language in ("en", "ja"):
+            assert "214" in RowProblem(214, kind, "column", "detail").message(language)
