@@ -14,21 +14,30 @@ from studio.errors import DataError
 
 _DELIMITERS = ",\t;|"
 _SAMPLE_CHARACTERS = 200_000
+_NAME_CHARACTERS = 40
 
 
-def find_delimiter(text: TextFile) -> str | None:
-    """The separator that splits the most of the first rows into as many fields as the header; None if none does."""
+def find_delimiter(text: TextFile, *, strict: bool = False) -> str | None:
+    """The separator that splits the most of the first rows into as many fields as the header; None if none does.
+
+    `strict`: the text may well be no table. Its first row must look like names, and no sentence with a comma in it.
+    """
     head = "".join(islice(_pieces(text, _SAMPLE_CHARACTERS), 1))
     best: tuple[float, int, str] | None = None
     for delimiter in _DELIMITERS:
         rows = [row for _, _, row in islice(_rows(_Lines([head]), delimiter), 50) if isinstance(row, list)]
         fields = len(rows[0]) if rows else 0
-        if fields < 2:
+        if fields < 2 or (strict and not all(map(_is_name, rows[0]))):
             continue
         share = sum(len(row) == fields for row in rows) / len(rows)
         if best is None or (share, fields) > best[:2]:
             best = (share, fields, delimiter)
     return best[2] if best and best[0] > 0.5 else None
+
+
+def _is_name(title: str) -> bool:
+    title = title.strip()
+    return 0 < len(title) <= _NAME_CHARACTERS and not title.endswith((".", "!", "?", "。", "！", "？", ":"))
 
 
 def _pieces(text: TextFile, characters: int) -> Iterator[str]:
@@ -48,7 +57,7 @@ def read_csv(text: TextFile, delimiter: str, reading: Reading) -> None:
         line, _, header = next(rows)
         if isinstance(header, csv.Error):
             raise DataError("error.data.csv_header", file=reading.file, line=line)
-        names = _names(header, reading)
+        names = column_names(header, reading)
         nested = _Nested(names)
         for line, begin, row in rows:
             _read_row(line, begin, row, names, nested, reading)
@@ -129,27 +138,29 @@ class _Lines:
 
 def _split(pieces: Iterable[str]) -> Iterator[tuple[str, bool]]:
     """Lines, and whether they are whole: of one that is too long only the beginning is given."""
-    rest = ""
+    rest: list[str] = []  # pieces of the line that is not ended yet
+    held = 0
     skipping = False
     for piece in pieces:
-        lines = list(StringIO(rest + piece, newline=""))
-        # What ends in \r may go on with \n.
-        rest = lines.pop() if lines and not lines[-1].endswith("\n") else ""
-        if skipping and (lines or rest.endswith("\r")):
-            skipping = False
-            if lines:
-                lines.pop(0)
-            else:
-                rest = ""
-        for line in lines:
-            yield line, True
+        if "\n" in piece or "\r" in piece or (rest and rest[-1].endswith("\r")):
+            lines = list(StringIO("".join(rest) + piece, newline=""))
+            # What ends in \r may go on with \n.
+            rest = [] if lines[-1].endswith("\n") else [lines.pop()]
+            if skipping and (lines or rest[0].endswith("\r")):
+                skipping = False
+                lines, rest = lines[1:], rest if lines else []
+            for line in lines:
+                yield line, True
+        else:
+            rest.append(piece)
+        held = sum(map(len, rest))
         if skipping:
-            rest = ""
-        elif len(rest) > MAX_ROW_BYTES:
-            yield rest[:1000], False
-            rest, skipping = "", True
+            rest = []
+        elif held > MAX_ROW_BYTES:
+            yield "".join(rest)[:1000], False
+            rest, skipping = [], True
     if rest and not skipping:
-        yield rest, True
+        yield "".join(rest), True
 
 
 def _rows(lines: _Lines, delimiter: str) -> Iterator[tuple[int, str, list[str] | csv.Error]]:
@@ -201,7 +212,7 @@ def _parsed(cell: str | None) -> Any:
     return json.loads(cell) if cell else None
 
 
-def _names(header: Sequence[str], reading: Reading) -> list[str]:
+def column_names(header: Sequence[str], reading: Reading) -> list[str]:
     """Column names: each has one, and only one has it."""
     names: dict[str, None] = {}
     for number, title in enumerate(header, 1):

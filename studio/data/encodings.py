@@ -25,6 +25,8 @@ _LEGACY = ["cp932", "euc_jp", "gb18030", "big5", "cp949", "cp1252", "cp1251"]
 _UTF8 = ("utf-8", "utf-8-sig")
 _SAMPLE_BYTES = 400_000
 _BLOCK_BYTES = 1_000_000
+# So many zero bytes may be in any text.
+_FEW = 3
 NAMES = {
     "utf-8": "UTF-8",
     "utf-8-sig": "UTF-8 (BOM)",
@@ -137,7 +139,7 @@ def detect(path: Path, file: str, encoding: str | None = None, *, quick: bool = 
     wide = _unmarked_utf16(head, path.stat().st_size)
     if wide:
         return _lenient(path, wide)
-    if b"\x00" in head and head.count(0) > len(head) // 100:
+    if head.count(0) > max(_FEW, len(head) // 100):
         raise DataError("error.data.not_text", file=file)
     if b"\x1b$" in head:
         return _lenient(path, "iso2022_jp")

@@ -14,29 +14,42 @@ MAX_ROW_BYTES = 64_000_000
 MAX_DEPTH = 500
 TOLD = 1000
 _BEGINNING = 200
+# A name no file gives a column: the finished table calls it "source".
+_SOURCE = "\ud800source"
 _BATCH_ROWS = 2048
 _BATCH_BYTES = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A row that could not be read. `key` names the reason's sentence, `text` is the beginning of the row."""
+    """A row that could not be read. `key` names the reason's sentence, `text` is the beginning of the row.
+
+    `file` is the one of several that holds it.
+    """
 
     line: int
     key: str
     values: Mapping[str, Any]
     text: str
+    file: str = ""
 
 
 @dataclass(slots=True)
 class Reading:
-    """A file being read. Ids count every row of it, those left out too; `left_out` holds the first of them."""
+    """A file being read, or several one after the other into one table.
+
+    Ids count every row, those left out too; `left_out` holds the first of them. `several`: rows get a column with the
+    name of their file. `columns` are those of this file, `replaced` its characters that could not be read.
+    """
 
     file: str
     writer: TableWriter
     left_out: list[LeftOut] = field(default_factory=list)
     left_out_rows: int = 0
     notes: list[Note] = field(default_factory=list)
+    several: bool = False
+    columns: set[str] = field(default_factory=set)
+    replaced: int = 0
     has_values: bool = False
     seen: int = 0
     _ids: list[int] = field(default_factory=list)
@@ -67,6 +80,10 @@ class Reading:
 
     def _write(self, ids: Sequence[int], values: Sequence[Mapping[str, Any]]) -> None:
         self.has_values = self.has_values or any(values)
+        self.columns.update(*dict.fromkeys(map(tuple, values)))
+        if self.several:
+            values = [{**row, _SOURCE: self.file} for row in values]
+            self.writer.title(_SOURCE, "source")
         try:
             self.writer.extend(ids, values)
         except TooManyColumns:
@@ -77,13 +94,16 @@ class Reading:
         self.seen += 1
         self.left_out_rows += 1
         if len(self.left_out) < TOLD:
-            self.left_out.append(LeftOut(line, key, values, text[:_BEGINNING]))
+            file = self.file if self.several else ""
+            self.left_out.append(LeftOut(line, key, values, text[:_BEGINNING], file))
 
     def leave_too_long(self, line: int, text: str) -> None:
         self.leave(line, "error.row.too_long", text, mb=MAX_ROW_BYTES // 1_000_000)
 
     def note(self, sentence: str, **values: Any) -> None:
-        self.notes.append(Note(sentence, values))
+        note = Note(sentence, values)
+        if note not in self.notes:
+            self.notes.append(note)
 
 
 def is_too_deep(value: Any) -> bool:

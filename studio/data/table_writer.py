@@ -171,6 +171,7 @@ class TableWriter:
         self._thread = ThreadPoolExecutor(1, "table-writer")
         self._written: deque[Future[None]] = deque()
         self._changes: dict[str, Change] = {}
+        self._titles: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -241,6 +242,10 @@ class TableWriter:
         """Have `change` applied to every value of a column before the table is finished."""
         self._changes[column] = change
 
+    def title(self, column: str, title: str) -> None:
+        """Have the finished table call a column so, or nearly so where another has that name."""
+        self._titles[column] = title
+
     def _write_if_enough(self) -> None:
         rows = sum(len(batch.ids) for batch in self._waiting)
         size = sum(batch.bytes for batch in self._waiting)
@@ -296,7 +301,7 @@ class TableWriter:
         if len(parts) > 1 or self._changes or tuple(parts[0].is_json) != self.columns:
             self._unite()
         part = self._parts[-1]
-        part.finish(_named(self._columns))
+        part.finish(_named(self._columns, self._titles))
         os.replace(part.path, self.path)
         self._parts.remove(part)
 
@@ -344,17 +349,17 @@ def _read_column(part: _Part, name: str) -> Iterator[pa.Array]:
                 yield batch.column(0)
 
 
-def _named(columns: Mapping[str, _Column]) -> list[tuple[str, str]]:
+def _named(columns: Mapping[str, _Column], titles: Mapping[str, str]) -> list[tuple[str, str]]:
     """Names that can be written, each once, and types."""
     named: dict[str, str] = {}
-    for name, column in columns.items():
-        shown = base = whole(name)
+    for name in sorted(columns, key=titles.__contains__):
+        shown = base = whole(titles.get(name, name))
         copy = 2
-        while shown in named:
+        while shown in named.values():
             shown = f"{base} ({copy})"
             copy += 1
-        named[shown] = column.type
-    return list(named.items())
+        named[name] = shown
+    return [(named[name], column.type) for name, column in columns.items()]
 
 
 def _texts(values: Sequence[Any], kinds: set[type]) -> list[str | None]:

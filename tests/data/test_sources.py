@@ -135,13 +135,17 @@ def test_header_only_and_no_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "key"),
     [
-        ("a.csv", b"PK\x03\x04rest", "error.data.kind_refused"),
-        ("a.jsonl", b"\x1f\x8b\x08rest", "error.data.kind_refused"),
+        ("a.csv", b"PK\x03\x04rest", "error.data.archive"),
+        ("a.jsonl", b"\x1f\x8b\x08rest", "error.data.archive"),
+        ("a.jsonl", b"BZh91AYrest", "error.data.kind_refused"),
+        ("a.xlsx", b"q,a", "error.data.excel"),
+        ("a.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1rest", "error.data.excel"),
+        ("a.pdf", b"q,a", "error.data.pdf"),
         ("a.parquet", b'{"a": 1}', "error.data.parquet"),
         ("a.parquet", b"PAR1 and then nothing", "error.data.parquet"),
         ("a.json", b"Dear diary\nit rained", "error.data.not_json"),
         ("a.jsonl", b"<html><body>no</body></html>", "error.data.not_json"),
-        ("a.txt", b"Once upon a time\nthere was a fox", "error.data.kind_unknown"),
+        ("a.log", b"Once upon a time\nthere was a fox", "error.data.kind_unknown"),
         ("a.csv", bytes(range(256)) * 20, "error.data.not_text"),
         ("a.bin", random.Random(0).randbytes(5000), "error.data.not_text"),
     ],
@@ -280,7 +284,7 @@ def test_too_deep_and_too_big(tmp_path: Path) -> None:
 def test_missing_and_odd_files(tmp_path: Path) -> None:
     refused(tmp_path / "none.csv", "error.data.missing")
     (tmp_path / "folder.csv").mkdir()
-    refused(tmp_path / "folder.csv", "error.data.missing")
+    refused(tmp_path / "folder.csv", "error.data.nothing_inside")
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a/b\\c.csv", "😀.csv", ".", "x" * 300, "con.csv"])
