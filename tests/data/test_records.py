@@ -57,6 +57,14 @@ def test_calls_are_part_of_what_is_said() -> None:
     assert exact_duplicates([*rows, (3, rows[0][1])]) == {3: 1}
 
 
+def test_what_takes_more_than_a_plain_chat() -> None:
+    assert not Conversation((*ASKED, *GOOD, *ASKED), "x").uses_tools
+    assert Conversation(ASKED, "x", TOOLS).uses_tools
+    assert Conversation(ASKED, "", calls=(CALL,)).uses_tools
+    assert Conversation(CALLED, "x").uses_tools
+    assert Conversation((*ASKED, Message("tool", "1")), "x").uses_tools
+
+
 def test_pairs_repeat_only_with_both_sides() -> None:
     pairs = [(1, Preference(ASKED, GOOD, BAD)), (2, Preference(ASKED, GOOD, GOOD)), (3, Preference(ASKED, GOOD, BAD))]
     assert exact_duplicates(pairs) == {3: 1}
