@@ -548,7 +548,7 @@ class Datasets:
         Those that need tools are left out: a chat with the model has none.
         """
         parts = self.split(version, spec, mapping)
-        by_id = {i: c for i, c in self.conversations(version, mapping)[0] if not c.tools}
+        by_id = {i: c for i, c in self.conversations(version, mapping)[0] if not c.uses_tools}
         validation, train = ([by_id[i] for i in ids.tolist() if i in by_id] for ids in (parts.validation, parts.train))
         chosen = (validation or train)[:limit]
         return tuple((tuple(c.prompt), c.last.text) for c in chosen)

@@ -28,7 +28,7 @@ from studio.data.records import (
 from studio.data.tables import Column, Note, Row
 from studio.data.templates import NoValue, check_template, fill_template, template_columns
 from studio.data.tool_calls import accepted_calls, read_tools
-from studio.data.transcripts import read_transcript
+from studio.data.transcripts import is_transcript, read_transcript
 from studio.data.turns import (
     cell_turn_keys,
     check_answer,
@@ -190,7 +190,7 @@ def _preference(row: Row, mapping: Mapping, system: list[Message], tools: tuple[
 
 
 def _preferred(cell: Any, column: str, mapping: Mapping) -> list[Message]:
-    if mapping.transcript and isinstance(cell, str):
+    if mapping.transcript and isinstance(cell, str) and (is_transcript(cell) or not (mapping.prompt or mapping.turns)):
         return read_transcript(cell, column)
     turns = read_side(cell, column, "assistant")
     if not turns:
@@ -234,7 +234,10 @@ def _prompt(row: Row, mapping: Mapping) -> list[Message]:
     column = mapping.prompt or ""
     cell = row.values.get(column)
     if mapping.transcript and isinstance(cell, str):
-        return [*earlier, *read_transcript(cell, column)]
+        turns = read_transcript(cell, column)
+        # A prompt as HH-RLHF cuts it ends with "Assistant:", for the answer to follow.
+        asked = turns[:-1] if turns[-1].role == "assistant" and is_blank(turns[-1].content) else turns
+        return [*earlier, *asked]
     if isinstance(cell, list) or not mapping.input:
         return [*earlier, *read_side(cell, column, "user")]
     parts = [read_text(cell, column), read_text(row.values.get(mapping.input), mapping.input)]

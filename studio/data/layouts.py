@@ -121,6 +121,7 @@ class Seen:
                 prompt = self.first(PROMPTS, self.is_prompt)
                 extra = self.first(("input", "context", "入力"), self.is_text) if prompt else None
                 asked = {"prompt": prompt, "input": extra if extra != prompt else None}
+                asked["transcript"] = prompt is not None and self.is_transcript(prompt)
             whole = all(self.mostly(name, _is_whole) for name in sides.values())
             answers = all(self.mostly(name, lambda c: isinstance(c, str) or _is_turn(c)) for name in sides.values())
             if whole or (answers and any(asked.values())):
@@ -131,7 +132,7 @@ class Seen:
         prompt = self.first(PROMPTS, self.is_prompt)
         if prompt is None:
             return None
-        parts = {"layout": "ranked", "prompt": prompt, **self.parts()}
+        parts = {"layout": "ranked", "prompt": prompt, "transcript": self.is_transcript(prompt), **self.parts()}
         answers = self.first((*_ANSWER_LISTS, *_BEST_FIRST), lambda name: self.mostly(name, is_answer_list))
         if answers:
             for names, best in ((RANK_KEYS, "lowest"), (SCORE_KEYS, "highest")):
@@ -178,7 +179,8 @@ class Seen:
             named: Layout = "kto" if label else layout
             if layout == "question_answer" and extra and extra.casefold() in ("context", "文脈"):
                 named = "context_qa"
-            return Mapping(layout=named, prompt=prompt, answer=answer, input=extra, label=label, **self.parts())
+            parts = {"transcript": self.is_transcript(prompt), **self.parts()}
+            return Mapping(layout=named, prompt=prompt, answer=answer, input=extra, label=label, **parts)
         return None
 
     def alone(self, layout: Layout, names: Sequence[str]) -> Mapping | None:

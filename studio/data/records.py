@@ -73,6 +73,12 @@ class Conversation:
     def messages(self) -> Messages:
         return (*self.prompt, self.last)
 
+    @property
+    def uses_tools(self) -> bool:
+        """Whether it takes more than a plain chat: tools, calls of them, or what they answered."""
+        turns = self.prompt
+        return bool(self.tools or self.calls) or any(turn.tool_calls or turn.role == "tool" for turn in turns)
+
 
 @dataclass(frozen=True, slots=True)
 class Preference:

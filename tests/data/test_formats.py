@@ -346,6 +346,32 @@ GOOD, BAD = (Message("assistant", "good"),), (Message("assistant", "bad"),)
             "preference",
             Preference(ASKED, GOOD, BAD),
         ),
+        (
+            {"prompt": f"{DIALOGUE}\n\nHuman: Q\n\nAssistant:", "chosen": " good", "rejected": " bad"},
+            "preference",
+            "preference",
+            Preference(
+                (*ASKED, Message("assistant", "A"), *ASKED),
+                (Message("assistant", " good"),),
+                (Message("assistant", " bad"),),
+            ),
+        ),
+        (
+            {
+                "prompt": "\n\nHuman: Q\n\nAssistant: ",
+                "answers": [{"answer": "bad", "rank": 2}, {"answer": "good", "rank": 1}],
+            },
+            "ranked",
+            "preference",
+            Preference(ASKED, GOOD, BAD),
+        ),
+        (
+            {"prompt": "Human: Q\n\nAssistant:", "completion": "A"},
+            "prompt_completion",
+            "prompt_completion",
+            Conversation(ASKED, "A"),
+        ),
+        ({"prompt": "Q", "completion": "good", "kto_tag": 1.0}, "kto", "unpaired_preference", Rated(ASKED, GOOD, True)),
         ({"text": "Once.", "source": "a.txt", "page": 3}, "text", "language_modeling", Passage("Once.")),
         ({"text": f"{DIALOGUE}\n\n"}, "transcripts", "conversational", Conversation(ASKED, "A")),
         ({"text": "### Human: Q### Assistant: A"}, "transcripts", "conversational", Conversation(ASKED, "A")),

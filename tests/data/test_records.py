@@ -1,10 +1,13 @@
 """What supervised fine-tuning learns of each kind of record."""
 
 import pickle
+from typing import get_args
 
 import pytest
 
+from studio.data.checks import PROBLEM_OF
 from studio.data.duplicates import exact_duplicates
+from studio.data.problems import ProblemKind, RowProblem
 from studio.data.records import (
     Conversation,
     Message,
@@ -54,6 +57,21 @@ def test_calls_are_part_of_what_is_said() -> None:
     assert exact_duplicates([*rows, (3, rows[0][1])]) == {3: 1}
 
 
+def test_what_takes_more_than_a_plain_chat() -> None:
+    assert not Conversation((*ASKED, *GOOD, *ASKED), "x").uses_tools
+    assert Conversation(ASKED, "x", TOOLS).uses_tools
+    assert Conversation(ASKED, "", calls=(CALL,)).uses_tools
+    assert Conversation(CALLED, "x").uses_tools
+    assert Conversation((*ASKED, Message("tool", "1")), "x").uses_tools
+
+
 def test_pairs_repeat_only_with_both_sides() -> None:
     pairs = [(1, Preference(ASKED, GOOD, BAD)), (2, Preference(ASKED, GOOD, GOOD)), (3, Preference(ASKED, GOOD, BAD))]
     assert exact_duplicates(pairs) == {3: 1}
+
+
+def test_every_problem_of_a_row_is_a_finding_and_a_sentence() -> None:
+    assert set(PROBLEM_OF) == set(get_args(ProblemKind))
+    for kind in get_args(ProblemKind):
+        for language in ("en", "ja"):
+            assert "214" in RowProblem(214, kind, "column", "detail").message(language)

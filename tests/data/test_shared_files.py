@@ -14,7 +14,7 @@ from studio.data.records import Conversation, Preference, PromptOnly, Rated, Rec
 from studio.data.scan import scan
 from studio.data.sources import read_source
 from studio.data.suggestions import suggest_templates
-from studio.data.tables import Row, Table, build_table, write_table
+from studio.data.tables import Row, Table
 
 
 def opened(shared: Path, folder: Path, name: str) -> tuple[Table, list[Row]]:
@@ -172,17 +172,14 @@ def test_what_the_templates_make(shared: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["tinyshakespeare.txt", "wiki_demo.txt"])
 def test_passages_of_a_document_are_plain_text(shared: Path, tmp_path: Path, name: str) -> None:
-    """As the passages of a document are kept: `text`, and where it is from."""
-    text = (shared / "data" / name).read_text(encoding="utf-8")
-    passages = [text[i : i + 2000] for i in range(0, len(text), 2000)]
-    rows = [
-        Row(i, {"text": passage, "source": name, "part": i, "start": i * 2000}) for i, passage in enumerate(passages, 1)
-    ]
-    write_table(build_table(rows)[0], tmp_path / "t.parquet")
-    mapping = recognise(Table(tmp_path / "t.parquet").columns, rows[:200])
+    table, rows = opened(shared, tmp_path, name)
+    assert table.rows > 500
+    mapping = recognise(table.columns, rows[:200])
     assert mapping is not None
     assert (mapping.layout, mapping.dataset_type) == ("text", "language_modeling")
-    assert converted(rows, mapping)[1] == []
+    records, problems = converted(rows, mapping)
+    assert (len(records), problems) == (len(rows), [])
+    assert all(as_conversation(record) is None for record in records)
 
 
 @pytest.mark.parametrize("name", ["kto_en_demo.json", "jcommonsenseqa_valid.json"])
