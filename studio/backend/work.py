@@ -1,7 +1,7 @@
 """Work that takes a while, done once however many ask for it, and told as it goes."""
 
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Generator, Hashable
 
 Tell = Callable[[float], None]
 Stopping = Callable[[], bool]
@@ -47,7 +47,7 @@ class Work:
         self._lock = threading.Lock()
         self._tasks: dict[Hashable, _Task] = {}
 
-    def follow(self, key: Hashable, do: Callable[[Tell, Stopping], object]) -> Iterator[float]:
+    def follow(self, key: Hashable, do: Callable[[Tell, Stopping], object]) -> Generator[float]:
         """Start `do(tell, stopping)`, or join it where it is under way; yields the share done (0 to 1) until it ends.
 
         Raises what `do` raised. Closing the iterator early stops the task, unless somebody else follows it.

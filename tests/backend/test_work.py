@@ -35,7 +35,8 @@ def test_two_who_ask_for_the_same_share_one_task():
         go.wait(5)
 
     first, second = work.follow("a", do), work.follow("a", do)
-    next(first), next(second)
+    next(first)
+    next(second)
     go.set()
     assert list(first) == list(second) == []
     assert begun == [1]
@@ -66,7 +67,8 @@ def test_a_task_that_nobody_follows_stops_but_not_while_somebody_does():
         stopped.set()
 
     first, second = work.follow("a", do), work.follow("a", do)
-    next(first), next(second)
+    next(first)
+    next(second)
     first.close()
     assert not stopped.wait(0.2)
     second.close()
