@@ -47,7 +47,7 @@ class Work:
         self._lock = threading.Lock()
         self._tasks: dict[Hashable, _Task] = {}
 
-    def follow(self, key: Hashable, do: Callable[[Tell, Stopping], object]) -> Generator[float]:
+    def follow(self, key: Hashable, do: Callable[[Tell, Stopping], object]) -> Generator[float, None, None]:
         """Start `do(tell, stopping)`, or join it where it is under way; yields the share done (0 to 1) until it ends.
 
         Raises what `do` raised. Closing the iterator early stops the task, unless somebody else follows it.
