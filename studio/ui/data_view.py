@@ -179,7 +179,7 @@ def _talk(turns: list[Any], mapping: Mapping, t: Sentence) -> str:
 def _cell(text: str, t: Sentence) -> str:
     if not text.strip():
         return f'<td><div class="d-void">{shown(t("ui.data.table.blank"))}</div></td>'
-    return f"<td><div>{shown(text)}</div></td>"
+    return f"<td><div>{shown(text.strip())}</div></td>"
 
 
 def _pager(offset: int, count: int, total: int, t: Sentence) -> str:

@@ -163,3 +163,8 @@ def test_every_kind_of_finding_says_why_it_matters(language: str) -> None:
     kinds = [key.removeprefix("finding.") for key in catalogue(language) if re.fullmatch(r"finding\.\w+", key)]
     assert kinds
     assert [kind for kind in kinds if f"ui.data.why.{kind}" not in catalogue(language)] == []
+
+
+def test_a_cell_that_begins_with_empty_lines_shows_its_text() -> None:
+    cells = [Cells(1, ("\n\nHuman: hello", "\n\n b"))]
+    assert "<div>Human: hello</div>" in data_view.rows_table(_version(), cells, {}, 0, 1, None, _t)
