@@ -335,3 +335,10 @@ def test_rows_a_method_wants(tmp_path: Path) -> None:
     assert findings(tmp_path, GOOD, options=CheckOptions(tuner="full"))["few_for_method"].values["wanted"] == 2_000
     many = [{"q": f"question {i}", "a": f"answer {i}"} for i in range(200)]
     assert findings(tmp_path, many, options=CheckOptions()) == {}
+
+
+def test_passages_of_a_text_are_not_answers_cut_off(tmp_path: Path) -> None:
+    rows = [{"q": "Say something?", "a": f"The tall ship sailed on and the crew sang {i} songs."} for i in range(40)]
+    rows.append({"q": "Say something?", "a": "The tall ship sailed on and the"})
+    assert findings(tmp_path, rows)["cut_off"].count == 1
+    assert "cut_off" not in findings(tmp_path, rows, Mapping(text="a"))
