@@ -202,9 +202,13 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             return findings_view.trouble(error.message(page.language)), data_view.length_bars(None, t), "", ""
 
     def split_counts(version: Version, part: float, number: float) -> str:
-        spec = SplitSpec(validation_share=part / 100, seed=int(number))
+        spec = split_of(version, part, number)
         kept = datasets.validation_rows(version.id, spec, 0, 8)
         return data_view.split_bar(*datasets.split_counts(version.id, spec), kept, t)
+
+    def split_of(version: Version, part: float, number: float) -> SplitSpec:
+        """What the page asks of the split changes; test rows, groups and strata stay as they were chosen."""
+        return version.split.model_copy(update={"validation_share": part / 100, "seed": int(number)})
 
     def seen(version: Version, row: int, name: str, longest: int) -> str:
         view = datasets.view_row(version.id, row, name, longest)
@@ -240,7 +244,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         version = find(page, version_id)
         if version is None or version.mapping is None:
             return ""
-        datasets.set_split(version.id, SplitSpec(validation_share=part / 100, seed=int(number)))
+        datasets.set_split(version.id, split_of(version, part, number))
         return split_counts(version, part, number)
 
     def on_mapping(version_id: str, *names: str) -> str:
