@@ -282,7 +282,11 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     shows([blocks.load, page.version.change])
     gr.on([blocks.load, tab.select, other.click], page.guard(shelves), outputs=[samples, earlier], **_QUICK)
-    other.click(lambda: (gr.Column(visible=True), gr.Column(visible=False)), outputs=[opener, bench], **_QUICK)
+    other.click(
+        lambda: (gr.Column(visible=True), gr.Column(visible=False), None, ""),
+        outputs=[opener, bench, file, problem],
+        **_QUICK,
+    )
     samples.click(page.guard(open_sample), outputs=page.version, **_QUICK)
     gr.on([earlier.click, report.click], chosen_version, outputs=page.version, **_QUICK)
     file.upload(
