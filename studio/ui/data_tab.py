@@ -160,7 +160,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             data_view.heading(version, datasets.left_out(version.id), look_for(version), t),
             gr.Dropdown(choices=choices, value=version.id),
             gr.Accordion(open=version.mapping is None),
-            gr.Button(interactive=version.mapping is not None),
+            gr.Button(interactive=learnable(version)),
             gr.Row(visible=version.mapping is not None),
             gr.Slider(value=round(100 * version.split.validation_share)),
             gr.Number(value=version.split.seed),
@@ -321,6 +321,11 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     apply.click(page.guard(on_mapping), [page.version, *roles], page.version, **_QUICK).then(
         page.guard(show), page.version, shown_parts, **_QUICK
     ).then(page.guard(measure), asked, measured, show_progress="hidden")
+
+
+def learnable(version: Version) -> bool:
+    """Whether supervised fine-tuning finds answers in its rows; the notes beside the name say why not."""
+    return version.mapping is not None and version.mapping.dataset_type not in ("language_modeling", "prompt_only")
 
 
 def find(page: Page, version: str | None) -> Version | None:
