@@ -145,7 +145,7 @@ def robust_z(values: np.ndarray, asked: np.ndarray) -> np.ndarray:
 
 
 def cut_off(whole: Whole) -> Iterator[Found]:
-    """Answers that stop in the middle of a sentence, where nearly all others end one. Passages of a text are no answers:
+    """Answers that stop in the middle of a sentence, where nearly all others end one. Passages are no answers:
     they end where they were cut."""
     if whole.mapping.dataset_type == "language_modeling":
         return
