@@ -106,6 +106,21 @@ def test_a_file_that_cannot_be_opened_is_told_as_text(page: Page, address: str, 
     assert page.evaluate("window.executed") is None
 
 
+def test_a_document_does_not_lead_on_to_training_and_another_file_can_be_opened(
+    page: Page, address: str, tmp_path: Path
+) -> None:
+    (tmp_path / "story.txt").write_text("Once upon a time there was a ship. It sailed far away.\n" * 40)
+    (tmp_path / "pairs.csv").write_text("question,answer\n" + "".join(f"q{i},a{i}\n" for i in range(30)))
+    _open(page, address)
+    page.locator("#data-file input[type=file]").set_input_files(tmp_path / "story.txt")
+    expect(page.locator("#data-heading")).to_contain_text("story.txt")
+    expect(page.locator("#data-next")).to_be_disabled()
+    page.click("#data-other")
+    page.locator("#data-file input[type=file]").set_input_files(tmp_path / "pairs.csv")
+    expect(page.locator("#data-heading")).to_contain_text("pairs.csv")
+    expect(page.locator("#data-next")).to_be_enabled()
+
+
 def test_a_refresh_and_the_other_language_show_the_same_data(page: Page, address: str) -> None:
     _open(page, address)
     page.click('[data-name="support-en"]')
