@@ -21,7 +21,7 @@ from studio.data.table_order import sorted_places
 from studio.data.table_search import Places, found_places, id_places, matching_places
 from studio.data.table_writer import FINGERPRINT, META, Digest, Row, TableWriter
 
-__all__ = ["Cells", "Column", "Note", "Row", "Table", "TableWriter", "build_table", "write_table"]
+__all__ = ["Cells", "Column", "Note", "Row", "Table", "TableWriter", "write_table"]
 
 _BATCH_ROWS = 8_192
 _NO_ID = 2**63
@@ -60,11 +60,6 @@ def write_table(rows: Iterable[Row], path: Path) -> None:
     """Write rows as a table, whole or not at all."""
     with TableWriter(path) as writer:
         writer.add(rows)
-
-
-def build_table(rows: Sequence[Row]) -> tuple[Sequence[Row], int]:
-    """What `write_table` takes; goes when nobody holds whole tables in memory any more."""
-    return rows, 0
 
 
 class Table:

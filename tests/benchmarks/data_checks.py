@@ -25,7 +25,7 @@ from studio.data.formats import Mapping
 from studio.data.near_duplicates import Clusters, care_for, grams_of, join_near, pairs_of
 from studio.data.parts import BATCH
 from studio.data.scan import scan
-from studio.data.tables import Row, Table, build_table, write_table
+from studio.data.tables import Row, Table, write_table
 from tests.data.planted import clean_rows, edited
 
 SHINGLE, PERMUTATIONS = 5, 128
@@ -61,7 +61,7 @@ def checks(rows: int, folder: Path) -> dict[str, Any]:
     pool = clean_rows(min(rows, 20_000), dice)
     rounds = zip(range(rows), _again(pool), strict=False)
     values = [{"question": f"{i}: {row['question']}", "answer": row["answer"]} for i, row in rounds]
-    built, _ = build_table([Row(i, row) for i, row in enumerate(values, 1)])
+    built = [Row(i, row) for i, row in enumerate(values, 1)]
     write_table(built, folder / "table.parquet")
     mapping = Mapping(prompt="question", answer="answer")
     rates = {}

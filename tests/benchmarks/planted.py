@@ -8,7 +8,7 @@ from pathlib import Path
 
 from studio.data.checks import CheckOptions
 from studio.data.scan import Scan, scan
-from studio.data.tables import Row, Table, build_table, write_table
+from studio.data.tables import Row, Table, write_table
 from tests.data import planted
 from tests.data.planted import Planted
 
@@ -42,7 +42,7 @@ class Score:
 
 def scanned(made: Planted, folder: Path, workers: int = 1) -> Scan:
     """All checks over the rows; ids are the places, from 1."""
-    built, _ = build_table([Row(place, row) for place, row in enumerate(made.rows, 1)])
+    built = [Row(place, row) for place, row in enumerate(made.rows, 1)]
     write_table(built, folder / "planted.parquet")
     return scan(Table(folder / "planted.parquet"), made.mapping, CheckOptions(), workers=workers)
 

@@ -11,7 +11,7 @@ from studio.data.formats import Mapping
 from studio.data.recipe import FIXES
 from studio.data.scan import scan
 from studio.data.sensitive import has_email, has_secret, mask_emails, mask_secrets
-from studio.data.tables import Row, Table, build_table, write_table
+from studio.data.tables import Row, Table, write_table
 from studio.data.tokens import Lengths
 
 PAIR = Mapping(prompt="q", answer="a")
@@ -25,7 +25,7 @@ def findings(
     options: CheckOptions | None = None,
 ) -> dict[str, Finding]:
     """By name; what is only told of small tables is left out unless `options` are given."""
-    built, _ = build_table([Row(i, item) for i, item in enumerate(values, 1)])
+    built = [Row(i, item) for i, item in enumerate(values, 1)]
     write_table(built, folder / "table.parquet")
     chosen = options or CheckOptions(max_length=64, off=frozenset({"few_for_method"}))
     found = scan(Table(folder / "table.parquet"), mapping, chosen, measured=measured).findings

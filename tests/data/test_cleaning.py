@@ -18,7 +18,7 @@ from studio.data.formats import Mapping
 from studio.data.recipe import FIXES, LENGTH_FIXES, ROW_FIXES, TEXT_FIXES, CleanSpec, Step, make_step
 from studio.data.row_steps import Viewed, hinted_steps
 from studio.data.scan import scan
-from studio.data.tables import Row, Table, build_table, write_table
+from studio.data.tables import Row, Table, write_table
 from studio.errors import DataError, Stopped
 from tests.tiny import tiny_tokenizer
 
@@ -36,7 +36,7 @@ AROUND = Surroundings(tokenizers=lambda _: tiny_tokenizer(), workers=1)
 
 def table_of(folder: Path, values: list[dict[str, Any]], name: str = "before") -> Table:
     folder.mkdir(exist_ok=True)
-    built, _ = build_table([Row(i, item) for i, item in enumerate(values, 1)])
+    built = [Row(i, item) for i, item in enumerate(values, 1)]
     write_table(built, folder / f"{name}.parquet")
     return Table(folder / f"{name}.parquet")
 

@@ -26,7 +26,7 @@ from studio.data.records import (
     Record,
     ToolCall,
 )
-from studio.data.tables import Column, Row, Table, build_table, write_table
+from studio.data.tables import Column, Row, Table, write_table
 from studio.errors import DataError
 from studio.messages import translate
 
@@ -38,7 +38,7 @@ def turn(text: str, role: str = "assistant") -> dict[str, str]:
 
 
 def recognised(folder: Path, *values: dict[str, Any]) -> tuple[Mapping | None, list[Row]]:
-    built, _ = build_table([Row(i, item) for i, item in enumerate(values, 1)])
+    built = [Row(i, item) for i, item in enumerate(values, 1)]
     write_table(built, folder / "t.parquet")
     table = Table(folder / "t.parquet")
     rows = list(table.read())

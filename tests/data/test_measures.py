@@ -7,7 +7,7 @@ import pytest
 
 from studio.data.formats import Mapping
 from studio.data.measures import measure
-from studio.data.tables import Row, Table, build_table, write_table
+from studio.data.tables import Row, Table, write_table
 from studio.errors import Stopped
 from tests.tiny import tiny_tokenizer
 
@@ -24,7 +24,7 @@ def talk(rng: random.Random, number: int) -> Row:
 @pytest.fixture
 def table(tmp_path: Path) -> Table:
     rng = random.Random(0)
-    write_table(build_table([talk(rng, i + 1) for i in range(400)])[0], tmp_path / "t.parquet")
+    write_table([talk(rng, i + 1) for i in range(400)], tmp_path / "t.parquet")
     return Table(tmp_path / "t.parquet")
 
 

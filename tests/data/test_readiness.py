@@ -10,13 +10,13 @@ from studio.data.checks import CheckOptions
 from studio.data.formats import Mapping
 from studio.data.readiness import export_findings, readiness
 from studio.data.scan import Scan, scan
-from studio.data.tables import Row, Table, build_table, write_table
+from studio.data.tables import Row, Table, write_table
 
 GOOD = [{"q": f"question {i}", "a": f"answer {i}"} for i in range(200)]
 
 
 def scanned(folder: Path, rows: list[dict[str, str]]) -> tuple[Scan, Table]:
-    built, _ = build_table([Row(i, row) for i, row in enumerate(rows, 1)])
+    built = [Row(i, row) for i, row in enumerate(rows, 1)]
     write_table(built, folder / "table.parquet")
     table = Table(folder / "table.parquet")
     return scan(table, Mapping(prompt="q", answer="a"), CheckOptions()), table

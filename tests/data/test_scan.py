@@ -9,7 +9,7 @@ import pytest
 from studio.data.checks import CheckOptions
 from studio.data.formats import Mapping
 from studio.data.scan import SMALL, Scan, scan
-from studio.data.tables import Row, Table, build_table, write_table
+from studio.data.tables import Row, Table, write_table
 from studio.errors import DataError, Stopped
 
 PAIR = Mapping(prompt="q", answer="a")
@@ -26,7 +26,7 @@ def table(path: Path, rows: int) -> Table:
         values[i] = dict(values[i - 1])
     for i in range(1998, rows, 2000):
         values[i]["a"] = " "
-    built, _ = build_table([Row(2 * i + 1, item) for i, item in enumerate(values)])  # ids with gaps, as after cleaning
+    built = [Row(2 * i + 1, item) for i, item in enumerate(values)]  # ids with gaps, as after cleaning
     write_table(built, path / "table.parquet")
     return Table(path / "table.parquet")
 

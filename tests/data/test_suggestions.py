@@ -8,12 +8,12 @@ import pytest
 from studio.data.formats import convert, mapping_problems
 from studio.data.records import Conversation
 from studio.data.suggestions import starting_template, suggest_templates
-from studio.data.tables import Column, Row, Table, build_table, write_table
+from studio.data.tables import Column, Row, Table, write_table
 from studio.messages import translate
 
 
 def table_of(folder: Path, rows: list[dict[str, Any]]) -> tuple[Table, list[Row]]:
-    write_table(build_table([Row(i, row) for i, row in enumerate(rows, 1)])[0], folder / "t.parquet")
+    write_table([Row(i, row) for i, row in enumerate(rows, 1)], folder / "t.parquet")
     table = Table(folder / "t.parquet")
     return table, list(table.read())
 
