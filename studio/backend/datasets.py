@@ -23,6 +23,7 @@ from studio.data.formats import Mapping, convert, mapping_notes, mapping_problem
 from studio.data.histogram import Histogram, histogram
 from studio.data.hub_data import HubDataset, read_hub
 from studio.data.layouts import Seen
+from studio.data.measures import Measured, measure
 from studio.data.mixing import MIX_MAPPING, TOOLS_MAPPING, MixSpec
 from studio.data.problems import RowProblem
 from studio.data.recipe import LENGTH_FIXES, CleanSpec, Fix, make_step
@@ -34,7 +35,7 @@ from studio.data.splits import Split, SplitSpec, split
 from studio.data.suggestions import Suggestion, suggest_templates
 from studio.data.tables import Cells, Column, Note, Row, Table
 from studio.data.templates import check_template, render_template
-from studio.data.tokens import Lengths, LossOn, Span, TemplateRefusal, lengths, view
+from studio.data.tokens import Lengths, LossOn, Span, TemplateRefusal, view
 from studio.errors import DataError, InputError
 from studio.runs.store import Store, VersionRecord, disk_full, is_disk_full, new_id
 from studio.settings import Settings
@@ -308,15 +309,14 @@ class Datasets:
 
     def _measure(
         self, version: str, mapping: Mapping, model: str, max_length: int, loss_on: LossOn
-    ) -> tuple[Lengths, ...]:
-        good, _ = self.conversations(version, mapping)
-        return tuple(lengths(good, self.tokenizer(model).tokenizer, max_length, loss_on))
+    ) -> Measured:
+        return measure(self.table(version), mapping, self.tokenizer(model).tokenizer, max_length, loss_on)
 
     def lengths(
         self, version: str, model: str = "starter", max_length: int = 256, loss_on: LossOn = "answer"
     ) -> tuple[Lengths, ...]:
-        """Token counts of every readable row."""
-        return self._lengths(version, self._mapping(version), model, max_length, loss_on)
+        """Token counts of every readable row; of a large table, of a sample."""
+        return self._lengths(version, self._mapping(version), model, max_length, loss_on).sample
 
     def histogram(self, version: str, model: str = "starter", max_length: int = 256, bars: int = 30) -> Histogram:
         """How long the rows are in tokens of this model."""
@@ -352,7 +352,7 @@ class Datasets:
     # Findings and fixes
 
     def _find(self, version: str, mapping: Mapping, model: str | None, max_length: int) -> tuple[Finding, ...]:
-        measured = self._lengths(version, mapping, model, max_length, "answer") if model else ()
+        measured = self._lengths(version, mapping, model, max_length, "answer").faulty if model else ()
         options = CheckOptions(max_length=max_length)
         return scan(self.table(version), mapping, options, measured=measured).findings
 

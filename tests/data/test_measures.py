@@ -13,6 +13,7 @@ from tests.tiny import tiny_tokenizer
 
 PAIRS = Mapping(prompt="q", answer="a")
 TURNS = Mapping(layout="messages", turns="messages")
+TEMPLATE = Mapping(layout="template", prompt_template=f"{'Long words of the template. ' * 3}{{q}}", answer="a")
 
 
 def talk(rng: random.Random, number: int) -> Row:
@@ -28,7 +29,7 @@ def table(tmp_path: Path) -> Table:
     return Table(tmp_path / "t.parquet")
 
 
-@pytest.mark.parametrize("mapping", [PAIRS, TURNS])
+@pytest.mark.parametrize("mapping", [PAIRS, TURNS, TEMPLATE])
 @pytest.mark.parametrize("max_length", [60, 128, 200])
 def test_the_faulty_rows_are_the_same_as_when_all_are_counted(table, mapping, max_length):
     tokenizer = tiny_tokenizer()
