@@ -527,3 +527,22 @@ def test_templates_are_offered_and_tried(datasets: Datasets, tmp_path: Path) -> 
     with pytest.raises(DataError) as caught:
         datasets.preview_template(version.id, "{choice}")
     assert "choice0" in caught.value.message()
+
+
+def test_two_tabs_that_clean_at_once_make_one_version(datasets: Datasets, tmp_path: Path) -> None:
+    first = imported(datasets, tmp_path, [*GOOD, {"question": "x", "answer": " "}])
+    together = threading.Barrier(4)
+    made: list[str] = []
+
+    def press() -> None:
+        together.wait()
+        made.append(datasets.fix(first.id, ["drop_blank"]).id)
+
+    tabs = [threading.Thread(target=press) for _ in range(4)]
+    for tab in tabs:
+        tab.start()
+    for tab in tabs:
+        tab.join()
+    assert len(made) == 4
+    assert set(made) == {datasets.versions(first.dataset)[1].id}
+    assert len(datasets.versions(first.dataset)) == 2
