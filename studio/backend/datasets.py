@@ -307,9 +307,7 @@ class Datasets:
             raise DataError("error.train.no_mapping", data=self.version(version).name)
         return found
 
-    def _measure(
-        self, version: str, mapping: Mapping, model: str, max_length: int, loss_on: LossOn
-    ) -> Measured:
+    def _measure(self, version: str, mapping: Mapping, model: str, max_length: int, loss_on: LossOn) -> Measured:
         return measure(self.table(version), mapping, self.tokenizer(model).tokenizer, max_length, loss_on)
 
     def lengths(

@@ -1,0 +1,93 @@
+"""What the panels of an open data set share: the version, the model it is looked at with, and which rows are shown."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from studio.backend.datasets import Version
+from studio.errors import InputError
+from studio.ui.page import Page
+
+VIEWS = ("rows", "clean", "charts", "split", "mix", "more")
+QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
+_LIMIT = 256
+_MODEL = "starter"
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """`view` names the panel that is open (one of VIEWS); `where` the rows that the table shows: JSON, None for all.
+
+    `changed` counts what was set anew for the version that is open, such as its columns. `model` and `limit` are made
+    here and laid out by the panel of rows.
+    """
+
+    page: Page
+    blocks: gr.Blocks
+    views: gr.Tabs
+    view: gr.State
+    changed: gr.State
+    model: gr.Dropdown
+    limit: gr.Number
+    where: gr.State
+
+    def version(self, version: str | None) -> Version | None:
+        """The version the browser remembers, if this workspace still has it."""
+        try:
+            return self.page.studio.datasets.version(version) if version else None
+        except InputError:
+            return None
+
+    @property
+    def news(self) -> list[Any]:
+        """Triggers: another version was chosen, or the one that is open was set anew."""
+        return [self.page.version.change, self.changed.change]
+
+    def when_open(
+        self, panel: gr.Tab, name: str, show: Callable[..., Any], inputs: list[Any], outputs: list[Any]
+    ) -> None:
+        """Have `show(version, *inputs)` fill a panel: when it is opened, and when the version changes while it is open.
+
+        `version` is a Version that has a mapping; without one the panel stays as it is.
+        """
+
+        def fill(version_id: str | None, *values: Any) -> Any:
+            version = self.version(version_id)
+            return gr.skip() if version is None or version.mapping is None else show(version, *values)
+
+        def refill(view: str, version_id: str | None, *values: Any) -> Any:
+            return fill(version_id, *values) if view == name else gr.skip()
+
+        version = self.page.version
+        panel.select(lambda: name, outputs=self.view, **QUICK)
+        panel.select(self.page.guard(fill), [version, *inputs], outputs, **QUICK)
+        gr.on(self.news, self.page.guard(refill), [self.view, version, *inputs], outputs, **QUICK)
+
+
+def make_bench(page: Page, blocks: gr.Blocks, views: gr.Tabs) -> Bench:
+    """The shared parts, before any panel is laid out."""
+    model = gr.Dropdown(
+        [_MODEL],
+        value=_MODEL,
+        allow_custom_value=True,
+        label=page.t("ui.data.model"),
+        elem_id="data-model",
+        render=False,
+    )
+    limit = gr.Number(
+        _LIMIT,
+        label=page.t("ui.data.limit"),
+        precision=0,
+        minimum=16,
+        maximum=131_072,
+        elem_id="data-limit",
+        render=False,
+    )
+    return Bench(page, blocks, views, gr.State("rows"), gr.State(0), model, limit, gr.State(None))
+
+
+def go(view: str) -> gr.Tabs:
+    """The value that opens another panel."""
+    return gr.Tabs(selected=view)
