@@ -28,7 +28,7 @@ class Bench:
     blocks: gr.Blocks
     views: gr.Tabs
     view: gr.State
-    changed: gr.State
+    changed: gr.Number
     model: gr.Dropdown
     limit: gr.Number
     where: gr.State
@@ -85,7 +85,9 @@ def make_bench(page: Page, blocks: gr.Blocks, views: gr.Tabs) -> Bench:
         elem_id="data-limit",
         render=False,
     )
-    return Bench(page, blocks, views, gr.State("rows"), gr.State(0), model, limit, gr.State(None))
+    # No State: of what changes it without the queue, the page is not told.
+    changed = gr.Number(0, visible=False)
+    return Bench(page, blocks, views, gr.State("rows"), changed, model, limit, gr.State(None))
 
 
 def go(view: str) -> gr.Tabs:

@@ -1,22 +1,14 @@
 """The page in a real browser: texts of the data never run, nothing is fetched elsewhere, a refresh loses nothing."""
 
 import csv
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Page, expect
 
-from studio.backend.studio import Studio
-from studio.settings import Settings
-from studio.ui.app import create_server
-from tests.tiny import save_tiny
+from tests.ui.conftest import PATIENCE_MS
 
 pytestmark = pytest.mark.journey
-PATIENCE_MS = 90_000
 RUNS = "window.executed = (window.executed || 0) + 1"
 PAYLOADS = (
     f'<img src=x onerror="{RUNS}">',
@@ -27,39 +19,6 @@ PAYLOADS = (
     "{{constructor.constructor('window.executed = 1')()}} ${window.executed = 1}",
     "\x1b[31mred\u202etxt.exe",
 )
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A studio with a tiny model in place of the starter."""
-    folder = tmp_path_factory.mktemp("studio")
-    assets = folder / "assets"
-    assets.mkdir()
-    for name in ("css", "js", "samples"):
-        (assets / name).symlink_to(Settings(workspace=folder).assets / name)
-    save_tiny(assets / "starter")
-    with Studio(Settings(workspace=folder / "workspace", assets=assets), worker=False) as studio:
-        server = uvicorn.Server(uvicorn.Config(create_server(studio), port=0, log_level="warning"))
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        server.should_exit = True
-        thread.join(timeout=10)
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A visitor; `requests` of the page object's context are checked at the end: none leaves this machine."""
-    context = browser.new_context(locale="en-GB")
-    context.set_default_timeout(PATIENCE_MS)
-    expect.set_options(timeout=PATIENCE_MS)
-    asked: list[str] = []
-    context.on("request", lambda request: asked.append(request.url))
-    yield context.new_page()
-    context.close()
-    assert [url for url in asked if not url.startswith(("http://127.0.0.1:", "data:", "blob:"))] == []
 
 
 def _open(page: Page, address: str) -> None:
