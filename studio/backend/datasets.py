@@ -24,14 +24,14 @@ from studio.data.cleaning import CHANGES_FILE, TABLE_FILE, CleanReport, Surround
 from studio.data.explore import Chart, Where
 from studio.data.formats import Mapping, convert, mapping_notes, mapping_problems, recognise, to_conversation
 from studio.data.histogram import Histogram, histogram
-from studio.data.hub_data import HubDataset, read_hub
-from studio.data.layouts import Seen
+from studio.data.hub_data import HubDataset, HubParts, list_hub, read_hub
 from studio.data.measures import Measured, measure
 from studio.data.mixing import MIX_MAPPING, TOOLS_MAPPING, MixSpec
 from studio.data.problems import RowProblem
 from studio.data.readiness import Readiness, readiness
 from studio.data.recipe import LENGTH_FIXES, CleanSpec, Fix, make_step
 from studio.data.records import Conversation, Message, Preference, Rated, Record, as_conversation
+from studio.data.row_kinds import Kind, Seeming, draft_of, look_through, make_mapping
 from studio.data.samples import SampleCard, list_samples
 from studio.data.scan import Scan, scan
 from studio.data.set_checks import FINDINGS
@@ -202,6 +202,10 @@ class Datasets:
             name, lambda target: read_hub(dataset, target, offline=offline, max_bytes=limit, rows=rows)[0]
         )
 
+    def hub_parts(self, dataset: HubDataset) -> HubParts:
+        """The configurations and splits to choose from. Raises DataError."""
+        return list_hub(dataset, offline=self._settings.offline)
+
     def _read(self, files: Sequence[tuple[Path, str]], target: Path, encoding: str | None) -> Source:
         return read_sources(files, target, encoding=encoding, max_bytes=self._settings.max_upload_bytes)
 
@@ -320,17 +324,17 @@ class Datasets:
         check_template(template, (column.name for column in self.version(version).columns))
         return tuple(render_template(template, row) for row in self.page(version, 0, rows))
 
-    def turns_mapping(self, version: str, column: str) -> Mapping:
-        """The mapping of a column of turns, its keys and the tools beside it found by looking.
+    def hand_mapping(self, version: str, kind: Kind, parts: MappingOf[str, str]) -> Mapping:
+        """The mapping that parts chosen by hand make, such as {"prompt": "q", "answer": "a"}. Raises DataError."""
+        return make_mapping(kind, parts, self.version(version).columns, self.page(version, 0, _RECOGNISED_ROWS))
 
-        Raises DataError when it holds no turns.
-        """
-        columns = self.version(version).columns
-        found = Seen(columns, self.page(version, 0, _RECOGNISED_ROWS)).turn_mapping(column)
-        if found is None:
-            types = {c.name: c.type for c in columns}
-            raise DataError("error.mapping.not_turns", column=column, type=types.get(column, "?"))
-        return found
+    def preview_mapping(
+        self, version: str, kind: Kind, parts: MappingOf[str, str], rows: int = 3
+    ) -> tuple[Seeming, ...]:
+        """What the first rows become, also while the answer is still open. Raises DataError."""
+        mapping = draft_of(kind, self.hand_mapping(version, kind, parts))
+        mapping_problems(mapping, self.version(version).columns)
+        return look_through(mapping, self.page(version, 0, rows))
 
     # What the model sees
 
