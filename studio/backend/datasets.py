@@ -31,7 +31,7 @@ from studio.data.problems import RowProblem
 from studio.data.readiness import Readiness, readiness
 from studio.data.recipe import LENGTH_FIXES, CleanSpec, Fix, make_step
 from studio.data.records import Conversation, Message, Preference, Rated, Record, as_conversation
-from studio.data.row_kinds import Kind, Seeming, draft_of, look_through, make_mapping
+from studio.data.row_kinds import Kind, Seeming, draft_of, guess_parts, look_through, make_mapping
 from studio.data.samples import SampleCard, list_samples
 from studio.data.scan import Scan, scan
 from studio.data.set_checks import FINDINGS
@@ -41,6 +41,7 @@ from studio.data.suggestions import Suggestion, suggest_templates
 from studio.data.tables import Cells, Column, Note, Row, Table
 from studio.data.templates import check_template, render_template
 from studio.data.tokens import Lengths, LossOn, Span, TemplateRefusal, view
+from studio.data.watch import Watch
 from studio.errors import DataError, InputError
 from studio.runs.store import Store, VersionRecord, disk_full, is_disk_full, new_id
 from studio.settings import Settings
@@ -178,36 +179,61 @@ class Datasets:
             path = cards[name].path
             return self._import(path.name, lambda target: self._read([(path, path.name)], target, None), sample=name)
 
-    def import_file(self, path: Path, name: str | None = None, encoding: str | None = None) -> Version:
+    def import_file(
+        self,
+        path: Path,
+        name: str | None = None,
+        encoding: str | None = None,
+        tell: Tell | None = None,
+        stopping: Stopping | None = None,
+    ) -> Version:
         """A new data set from a file, an archive or a folder. Raises DataError: what is wrong, where, what to do."""
         shown = _shown(name or path.name)
-        return self._import(shown, lambda target: self._read([(path, shown)], target, encoding))
+        watch = Watch(tell, stopping)
+        return self._import(shown, lambda target: self._read([(path, shown)], target, encoding, watch))
 
-    def import_files(self, files: Sequence[tuple[Path, str]], encoding: str | None = None) -> Version:
+    def import_files(
+        self,
+        files: Sequence[tuple[Path, str]],
+        encoding: str | None = None,
+        tell: Tell | None = None,
+        stopping: Stopping | None = None,
+    ) -> Version:
         """A new data set from several files, each with the name it is shown under. Raises DataError."""
         shown = [(path, _shown(name)) for path, name in files]
         more = f" +{len(files) - 1}" if len(files) > 1 else ""
-        return self._import(shown[0][1] + more, lambda target: self._read(shown, target, encoding))
+        watch = Watch(tell, stopping)
+        return self._import(shown[0][1] + more, lambda target: self._read(shown, target, encoding, watch))
 
-    def import_text(self, text: str, name: str) -> Version:
+    def import_text(self, text: str, name: str, tell: Tell | None = None, stopping: Stopping | None = None) -> Version:
         """A new data set from pasted text: a table if it looks like one, else passages. Raises DataError."""
-        limit = self._settings.max_upload_bytes
-        return self._import(name, lambda target: read_text(text, target, name=name, max_bytes=limit))
+        limit, watch = self._settings.max_upload_bytes, Watch(tell, stopping)
+        return self._import(name, lambda target: read_text(text, target, name=name, max_bytes=limit, watch=watch))
 
-    def import_hub(self, dataset: HubDataset, rows: int | None = None) -> Version:
+    def import_hub(
+        self,
+        dataset: HubDataset,
+        rows: int | None = None,
+        tell: Tell | None = None,
+        stopping: Stopping | None = None,
+    ) -> Version:
         """A new data set from the Hub, its first `rows` or all. Raises DataError."""
-        limit, offline = self._settings.max_upload_bytes, self._settings.offline
+        limit, offline, watch = self._settings.max_upload_bytes, self._settings.offline, Watch(tell, stopping)
         name = "/".join(part for part in (dataset.name, dataset.config, dataset.split) if part)
         return self._import(
-            name, lambda target: read_hub(dataset, target, offline=offline, max_bytes=limit, rows=rows)[0]
+            name,
+            lambda target: read_hub(dataset, target, offline=offline, max_bytes=limit, rows=rows, watch=watch)[0],
         )
 
     def hub_parts(self, dataset: HubDataset) -> HubParts:
         """The configurations and splits to choose from. Raises DataError."""
         return list_hub(dataset, offline=self._settings.offline)
 
-    def _read(self, files: Sequence[tuple[Path, str]], target: Path, encoding: str | None) -> Source:
-        return read_sources(files, target, encoding=encoding, max_bytes=self._settings.max_upload_bytes)
+    def _read(
+        self, files: Sequence[tuple[Path, str]], target: Path, encoding: str | None, watch: Watch | None = None
+    ) -> Source:
+        limit = self._settings.max_upload_bytes
+        return read_sources(files, target, encoding=encoding, max_bytes=limit, watch=watch)
 
     def _import(self, name: str, read: Callable[[Path], Source], sample: str | None = None) -> Version:
         version = new_id()
@@ -327,6 +353,10 @@ class Datasets:
     def hand_mapping(self, version: str, kind: Kind, parts: MappingOf[str, str]) -> Mapping:
         """The mapping that parts chosen by hand make, such as {"prompt": "q", "answer": "a"}. Raises DataError."""
         return make_mapping(kind, parts, self.version(version).columns, self.page(version, 0, _RECOGNISED_ROWS))
+
+    def guessed_parts(self, version: str, kind: Kind) -> dict[str, str]:
+        """What the parts of this kind seem to be."""
+        return guess_parts(kind, self.version(version).columns, self.page(version, 0, _RECOGNISED_ROWS))
 
     def preview_mapping(
         self, version: str, kind: Kind, parts: MappingOf[str, str], rows: int = 3

@@ -31,7 +31,8 @@ _PAIRS: tuple[tuple[Layout, tuple[str, ...], tuple[str, ...], tuple[str, ...]], 
         (),
     ),
 )
-_SIDES = (
+ANSWERS = tuple(dict.fromkeys(name for _, _, names, _ in _PAIRS for name in names))
+SIDES = (
     ("chosen", "rejected"), ("preferred", "dispreferred"), ("better", "worse"),
     ("chosen_response", "rejected_response"),
     ("response_chosen", "response_rejected"), ("良い回答", "悪い回答"),
@@ -107,7 +108,7 @@ class Seen:
         return {"system": self.system, "tools": tools, "history": history}
 
     def preference(self) -> Mapping | None:
-        for good, bad in _SIDES:
+        for good, bad in SIDES:
             if good not in self.names or bad not in self.names:
                 continue
             sides: dict[str, Any] = {"chosen": self.names[good], "rejected": self.names[bad]}

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from studio.data.formats import convert
-from studio.data.layouts import Seen
+from studio.data.layouts import ANSWERS, PROMPTS, SIDES, TEXTS, Seen
 from studio.data.mapping import Layout, Mapping
 from studio.data.problems import RowProblem
 from studio.data.records import Record
 from studio.data.suggestions import can_be_named
 from studio.data.tables import Column, Row
+from studio.data.turns import is_answer_list
 from studio.errors import DataError
 
 Kind = Literal["pair", "talk", "text", "preference", "rated", "ranked", "prompts", "template"]
@@ -131,6 +132,37 @@ def make_mapping(kind: Kind, parts: MappingOf[str, str], columns: Sequence[Colum
     if kind != "talk":
         chosen["layout"] = _LAYOUTS[kind]
     return Mapping.model_validate(chosen)
+
+
+def guess_parts(kind: Kind, columns: Sequence[Column], rows: Sequence[Row]) -> dict[str, str]:
+    """What the parts of a kind seem to be, by the names of the columns and their first cells; to be looked at."""
+    seen = Seen(columns, rows)
+    names = [column.name for column in columns]
+    texts = [name for name in names if seen.is_text(name)]
+    sides = next((pair for pair in SIDES if set(pair) <= seen.names.keys()), None)
+    found: dict[str, str | None] = {
+        **seen.parts(),
+        "prompt": seen.first(PROMPTS, seen.is_question),
+        "answer": seen.first(ANSWERS, seen.is_answer),
+        "turns": next((name for name in names if seen.is_turns(name) or seen.is_transcript(name)), None),
+        "text": seen.first(TEXTS, seen.is_text) or (texts[0] if len(texts) == 1 else None),
+        "chosen": seen.names[sides[0]] if sides else None,
+        "rejected": seen.names[sides[1]] if sides else None,
+        "label": next((name for name in names if seen.is_label(name)), None),
+        "ranked": next((name for name in names if seen.mostly(name, is_answer_list)), None),
+    }
+    if kind == "template":
+        return {name: value for name in ("tools",) if (value := found[name])}
+    if kind == "rated" and found["turns"]:
+        found |= {"prompt": None, "answer": None}
+    taken: set[str] = set()
+    guessed: dict[str, str] = {}
+    for part in PARTS[kind].names:
+        value = found.get(part)
+        if value and value not in taken:
+            taken.add(value)
+            guessed[part] = value
+    return guessed
 
 
 def draft_of(kind: Kind, mapping: Mapping) -> Mapping:

@@ -196,7 +196,7 @@ def test_mapping_by_hand(datasets: Datasets, tmp_path: Path) -> None:
     with pytest.raises(DataError):
         datasets.set_mapping(version.id, Mapping(prompt="a", answer="nope"))
     with pytest.raises(DataError):
-        datasets.turns_mapping(version.id, "c")
+        datasets.hand_mapping(version.id, "talk", {"turns": "c"})
     mapped = datasets.set_mapping(version.id, Mapping(prompt="a", answer="label"))
     found = {f.key: f for f in datasets.findings(mapped.id)}
     assert found["finding.wrong_type"].count == 5
@@ -325,7 +325,7 @@ def test_samples_open_once_and_hold_what_their_cards_say(datasets: Datasets) -> 
 def test_real_japanese_dialogues(datasets: Datasets, shared: Path) -> None:
     version = datasets.import_file(shared / "data" / "instruction_ja_dev.jsonl")
     assert version.mapping == Mapping(layout="turns", turns="utterances", role_key="name", content_key="text")
-    by_hand = datasets.turns_mapping(version.id, "utterances")
+    by_hand = datasets.hand_mapping(version.id, "talk", {"turns": "utterances"})
     assert datasets.set_mapping(version.id, by_hand).mapping == version.mapping
     view = datasets.view_row(version.id, 1, max_length=2000)
     assert "喫煙のリスク" in "".join(span.text for span in view.spans if span.trained)
@@ -511,7 +511,7 @@ def test_tools_a_template_leaves_out_are_told(datasets: Datasets, tmp_path: Path
     found = {finding.key: finding for finding in datasets.findings(version.id)}
     assert found["finding.refused"].count == 5
     assert len(datasets.examples(version.id, SplitSpec(), 10)) == 5
-    assert datasets.turns_mapping(version.id, "messages").tools == "tools"
+    assert datasets.guessed_parts(version.id, "talk") == {"turns": "messages", "tools": "tools"}
 
 
 def test_templates_are_offered_and_tried(datasets: Datasets, tmp_path: Path) -> None:
