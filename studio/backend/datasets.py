@@ -200,15 +200,16 @@ class Datasets:
         stopping: Stopping | None = None,
     ) -> Version:
         """A new data set from several files, each with the name it is shown under. Raises DataError."""
-        shown = [(path, _shown(name)) for path, name in files]
+        names = _distinct([_shown(name) for _, name in files])
+        shown = [(path, name) for (path, _), name in zip(files, names, strict=True)]
         more = f" +{len(files) - 1}" if len(files) > 1 else ""
         watch = Watch(tell, stopping)
         return self._import(shown[0][1] + more, lambda target: self._read(shown, target, encoding, watch))
 
     def import_text(self, text: str, name: str, tell: Tell | None = None, stopping: Stopping | None = None) -> Version:
         """A new data set from pasted text: a table if it looks like one, else passages. Raises DataError."""
-        limit, watch = self._settings.max_upload_bytes, Watch(tell, stopping)
-        return self._import(name, lambda target: read_text(text, target, name=name, max_bytes=limit, watch=watch))
+        limit, watch, shown = self._settings.max_upload_bytes, Watch(tell, stopping), _shown(name)
+        return self._import(shown, lambda target: read_text(text, target, name=shown, max_bytes=limit, watch=watch))
 
     def import_hub(
         self,
@@ -780,6 +781,15 @@ def _version(record: VersionRecord) -> Version:
 def _shown(name: str) -> str:
     """A file's name on one line."""
     return " ".join(name.split())[:200] or "?"
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Files of one name, from several folders, are told apart by a number."""
+    found: list[str] = []
+    for name in names:
+        taken = sum(other == name for other in names[: len(found)])
+        found.append(f"{name} ({taken + 1})" if taken else name)
+    return found
 
 
 def _write_text(path: Path, text: str) -> None:
