@@ -10,7 +10,7 @@ from studio.data.layouts import ANSWERS, PROMPTS, SIDES, TEXTS, Seen
 from studio.data.mapping import Layout, Mapping
 from studio.data.problems import RowProblem
 from studio.data.records import Record
-from studio.data.suggestions import can_be_named
+from studio.data.suggestions import can_be_named, starting_template
 from studio.data.tables import Column, Row
 from studio.data.turns import is_answer_list
 from studio.errors import DataError
@@ -18,6 +18,9 @@ from studio.errors import DataError
 Kind = Literal["pair", "talk", "text", "preference", "rated", "ranked", "prompts", "template"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 BESTS = ("first", "lowest", "highest")
+
+
+INSTEAD = {"prompt_template": "prompt", "answer_template": "answer", "system_template": "system"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,6 @@ COLUMN_PARTS = (
     "history", "tools", "accepted_calls",
 )  # fmt: skip
 TEMPLATE_PARTS = ("prompt_template", "answer_template", "system_template")
-_INSTEAD = {"prompt_template": "prompt", "answer_template": "answer", "system_template": "system"}
 
 
 def kind_of(mapping: Mapping) -> Kind:
@@ -84,14 +86,30 @@ def parts_of(mapping: Mapping, columns: Sequence[Column]) -> dict[str, str]:
     if kind == "preference" and mapping.turns:
         found["prompt"] = found.pop("turns")
     if kind == "template":
-        texts = {column.name for column in columns if column.type == "text"}
-        for template, part in _INSTEAD.items():
-            name = found.get(part)
-            if template not in found and name in texts and can_be_named(name):
-                found[template] = f"{{{found.pop(part)}}}"
+        found = as_templates(found, columns)
     if kind == "ranked":
         found["best"] = mapping.best
     return {name: value for name, value in found.items() if name in PARTS[kind].names}
+
+
+def as_templates(parts: MappingOf[str, str], columns: Sequence[Column]) -> dict[str, str]:
+    """The parts with columns of text told as templates, where there is none yet."""
+    texts = {column.name for column in columns if column.type == "text"}
+    found = dict(parts)
+    for template, part in INSTEAD.items():
+        name = found.get(part)
+        if name and name in texts and can_be_named(name) and template not in found:
+            found[template] = f"{{{found.pop(part)}}}"
+    return found
+
+
+def first_templates(parts: MappingOf[str, str], columns: Sequence[Column]) -> dict[str, str]:
+    """The parts with something to begin a template of one's own with: what is chosen, else all columns of text."""
+    found = as_templates(parts, columns)
+    begun = starting_template(columns)
+    if begun and not found.get("prompt_template") and not found.get("prompt"):
+        found["prompt_template"] = begun
+    return found
 
 
 def missing_part(kind: Kind, parts: MappingOf[str, str]) -> str | None:
@@ -110,7 +128,7 @@ def make_mapping(kind: Kind, parts: MappingOf[str, str], columns: Sequence[Colum
     if kind == "preference" and asked and seen.is_turns(asked):
         chosen["turns"] = chosen.pop("prompt")
     if kind == "template":
-        for template, part in _INSTEAD.items():
+        for template, part in INSTEAD.items():
             if template in chosen:
                 chosen.pop(part, None)
     if kind == "ranked":

@@ -5,8 +5,19 @@ from typing import Any
 import gradio as gr
 
 from studio.backend.datasets import Version
-from studio.data.row_kinds import BESTS, COLUMN_PARTS, KINDS, PARTS, TEMPLATE_PARTS, kind_of, missing_part, parts_of
-from studio.data.suggestions import Suggestion, starting_template
+from studio.data.row_kinds import (
+    BESTS,
+    COLUMN_PARTS,
+    INSTEAD,
+    KINDS,
+    PARTS,
+    TEMPLATE_PARTS,
+    first_templates,
+    kind_of,
+    missing_part,
+    parts_of,
+)
+from studio.data.suggestions import Suggestion
 from studio.errors import StudioError
 from studio.ui import findings_view, mapping_view
 from studio.ui.data_bench import QUICK, Bench
@@ -76,15 +87,17 @@ def build(bench: Bench) -> gr.Dropdown:
 
     def laid(version: Version, chosen: str, parts: dict[str, str]) -> tuple[Any, ...]:
         """Every field as it is to be for this kind, and what the first rows become."""
-        names = [("—", ""), *((shorten(column.name, 60), column.name) for column in version.columns)]
         of_kind = PARTS[chosen]  # type: ignore[index]  # a choice of the list
+        names = [(shorten(column.name, 60), column.name) for column in version.columns]
+        known = {name for _, name in names}
+        # Beside a template a whole column is an exception, shown where it is one.
+        instead = {part for template, part in INSTEAD.items() if chosen == "template" and not _alone(parts, template)}
         values: list[Any] = [gr.Textbox(value=parts.get(part, "")) for part in TEMPLATE_PARTS]
         for part in (*_MAIN, *_MORE):
-            # Beside templates a whole column is an exception, shown where it is one.
-            seen = part in of_kind.names and (chosen != "template" or part in _MORE or part in parts)
-            value = parts.get(part, "")
-            listed = names if value in ("", *(c.name for c in version.columns)) else [*names, (value, value)]
-            values.append(gr.Dropdown(choices=listed if seen else [], value=value, visible=seen))
+            seen, value = part in of_kind.names and part not in instead, parts.get(part, "")
+            own = [(value, value)] if value and not (seen and value in known) else []
+            choices = [("—", ""), *(names if seen else []), *own]
+            values.append(gr.Dropdown(choices=choices, value=value, visible=seen))
         best = gr.Radio(value=parts.get("best", BESTS[0]), visible="best" in of_kind.names)
         values.insert(len(TEMPLATE_PARTS) + len(_MAIN), best)
         extra = [part for part in of_kind.more if part in _MORE]
@@ -127,9 +140,7 @@ def build(bench: Bench) -> gr.Dropdown:
     def on_kind(version_id: str, chosen: Any, *values: Any) -> tuple[Any, ...]:
         version = datasets.version(version_id)
         parts = {**datasets.guessed_parts(version_id, chosen), **_parts(values)}
-        if chosen == "template" and not parts.get("prompt_template"):
-            parts["prompt_template"] = starting_template(version.columns)
-        return laid(version, chosen, {part: value for part, value in parts.items() if part in PARTS[chosen].names})
+        return laid(version, chosen, first_templates(parts, version.columns) if chosen == "template" else parts)
 
     def on_field(version_id: str, chosen: Any, *values: Any) -> str:
         return preview(version_id, chosen, _parts(values))
@@ -172,6 +183,11 @@ def build(bench: Bench) -> gr.Dropdown:
 def _parts(values: tuple[Any, ...]) -> dict[str, str]:
     """The fields that say something."""
     return {part: value for part, value in zip(_FIELDS, values, strict=True) if value and value.strip()}
+
+
+def _alone(parts: dict[str, str], template: str) -> bool:
+    """Whether a column stands where a template could."""
+    return bool(parts.get(INSTEAD[template])) and not parts.get(template)
 
 
 def _offered(suggestions: tuple[Suggestion, ...], event: gr.EventData) -> Suggestion:
