@@ -173,6 +173,8 @@ def guess_parts(kind: Kind, columns: Sequence[Column], rows: Sequence[Row]) -> d
         return {name: value for name in ("tools",) if (value := found[name])}
     if kind == "rated" and found["turns"]:
         found |= {"prompt": None, "answer": None}
+    if kind == "ranked" and found["ranked"] and (numbers := seen.rank_numbers(found["ranked"])):
+        found |= {"ranks": numbers[0], "best": numbers[1]}
     taken: set[str] = set()
     guessed: dict[str, str] = {}
     for part in PARTS[kind].names:
