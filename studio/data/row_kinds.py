@@ -167,7 +167,7 @@ def guess_parts(kind: Kind, columns: Sequence[Column], rows: Sequence[Row]) -> d
         "chosen": seen.names[sides[0]] if sides else None,
         "rejected": seen.names[sides[1]] if sides else None,
         "label": next((name for name in names if seen.is_label(name)), None),
-        "ranked": next((name for name in names if seen.mostly(name, is_answer_list)), None),
+        "ranked": next((name for name in names if _lists_answers(seen, name)), None),
     }
     if kind == "template":
         return {name: value for name in ("tools",) if (value := found[name])}
@@ -183,6 +183,10 @@ def guess_parts(kind: Kind, columns: Sequence[Column], rows: Sequence[Row]) -> d
             taken.add(value)
             guessed[part] = value
     return guessed
+
+
+def _lists_answers(seen: Seen, name: str) -> bool:
+    return seen.mostly(name, is_answer_list) and not seen.is_turns(name) and not seen.is_tools(name)
 
 
 def draft_of(kind: Kind, mapping: Mapping) -> Mapping:
