@@ -783,12 +783,12 @@ def _shown(name: str) -> str:
     return " ".join(name.split())[:200] or "?"
 
 
-def _distinct(names: Sequence[str]) -> list[str]:
-    """Files of one name, from several folders, are told apart by a number."""
+def _distinct(names: list[str]) -> list[str]:
+    """Files of one name, from several folders, are told apart by a number; the end of a name says what they are."""
     found: list[str] = []
     for name in names:
-        taken = sum(other == name for other in names[: len(found)])
-        found.append(f"{name} ({taken + 1})" if taken else name)
+        taken = names[: len(found)].count(name)
+        found.append(f"({taken + 1}) {name}" if taken else name)
     return found
 
 

@@ -15,6 +15,8 @@ from studio.backend.datasets import Datasets, Version
 from studio.data.formats import Mapping
 from studio.data.hub_data import HubDataset
 from studio.data.recipe import CleanSpec
+from studio.data.records import Conversation, Message
+from studio.data.row_kinds import parts_of
 from studio.data.splits import SplitSpec
 from studio.errors import DataError, InputError, ResourceError, Stopped, StudioError
 from studio.runs.store import Store
@@ -98,6 +100,8 @@ def test_several_files_a_folder_and_pasted_text(datasets: Datasets, tmp_path: Pa
         assert version.mapping is not None
         assert [note.key for note in version.notes] == ["notice.data.files"]
     assert [v.name for v in datasets.versions()] == ["a.csv +1", "folder"]
+    again = datasets.import_files([(folder / name, "a.csv") for name in ("a.csv", "b.csv")])
+    assert {row.values["source"] for row in datasets.page(again.id, 0, 9)} == {"a.csv", "(2) a.csv"}
     pasted = datasets.import_text("question\tanswer\n1\t2\n", "Pasted text")
     assert (pasted.name, pasted.rows, pasted.kind) == ("Pasted text", 1, "CSV")
     with pytest.raises(DataError, match="Pasted text"):
@@ -105,7 +109,9 @@ def test_several_files_a_folder_and_pasted_text(datasets: Datasets, tmp_path: Pa
     offline = Datasets(Settings(workspace=tmp_path / "w", offline=True), datasets._store)
     with pytest.raises(DataError, match="owner/name"):
         offline.import_hub(HubDataset("owner/name"))
-    assert len(datasets.versions()) == 3
+    with pytest.raises(DataError, match="owner/name"):
+        offline.hub_parts(HubDataset("owner/name"))
+    assert len(datasets.versions()) == 4
     assert {p.name for p in datasets.table(pasted.id).path.parents[1].iterdir()} == {v.id for v in datasets.versions()}
 
 
@@ -521,6 +527,13 @@ def test_templates_are_offered_and_tried(datasets: Datasets, tmp_path: Path) -> 
     (offered,) = datasets.suggestions(version.id)
     answer = offered.mapping.answer_template or ""
     assert datasets.preview_template(version.id, answer) == ("犬", "猫", "犬")
+    parts = parts_of(offered.mapping, version.columns)
+    assert [seen.record for seen in datasets.preview_mapping(version.id, "template", parts)] == [
+        Conversation((Message("user", f"何{i}？\n0. 犬\n1. 猫"),), animal)
+        for i, animal in enumerate(("犬", "猫", "犬"))
+    ]
+    with pytest.raises(DataError, match="choise"):
+        datasets.preview_mapping(version.id, "template", {**parts, "answer_template": "{choise}"})
     mapped = datasets.set_mapping(version.id, offered.mapping)
     assert mapped.mapping == offered.mapping
     assert [conversation.answer for _, conversation in datasets.conversations(version.id, None)[0]] == ["犬", "猫"] * 2
