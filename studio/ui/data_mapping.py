@@ -167,8 +167,9 @@ def build(bench: Bench) -> gr.Dropdown:
     filled = [kind, templates, more, look, *ordered]
     gr.on([bench.blocks.load, *bench.news], page.guard(show), page.version, [panel, cards, chips, *filled], **QUICK)
     kind.input(page.guard(on_kind), given, filled, **QUICK)
+    # A Textbox tells of `input` only when keys are typed (6.31): not of pasting, deleting, or a field that is inserted.
     gr.on(
-        [field.input for field in ordered],
+        [field.change if part in TEMPLATE_PARTS else field.input for part, field in fields.items()],
         page.guard(on_field),
         given,
         look,

@@ -300,7 +300,7 @@ class _Hub:
         outputs = [problem, self.found, self.config, self.split]
         gr.on([self.look.click, self.name.submit], page.guard(look_anew), self.name, outputs, **_QUIET)
         self.config.input(page.guard(look), [self.name, self.config], outputs, **_QUIET)
-        self.name.input(lambda: gr.Column(visible=False), outputs=self.found, **QUICK)
+        self.name.change(lambda: gr.Column(visible=False), outputs=self.found, **QUICK)
 
 
 def _choices(parts: HubParts) -> tuple[gr.Dropdown, gr.Dropdown]:
