@@ -26,7 +26,7 @@ KINDS = {
     "stratified": SplitSpec(stratify="topic"),
     "grouped": SplitSpec(group_near_duplicates=True),
 }
-WORDS = "river stone garden window letter morning winter answer number people market engine doctor summer".split()
+WORDS = ["river", "stone", "garden", "window", "letter", "morning", "winter", "answer", "number", "people", "doctor"]
 
 
 def write_rows(path: Path, rows: int) -> None:
