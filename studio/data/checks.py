@@ -243,4 +243,9 @@ def findings_of(found: Iterable[Found], rows: int) -> tuple[Finding, ...]:
         for item in found
         if len(item.ids)
     ]
-    return tuple(sorted(made, key=lambda finding: (_ORDER[finding.severity], -finding.count)))
+    return worst_first(made)
+
+
+def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Errors, warnings, the rest; of each the most frequent first."""
+    return tuple(sorted(findings, key=lambda finding: (_ORDER[finding.severity], -finding.count)))
