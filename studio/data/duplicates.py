@@ -50,7 +50,7 @@ def record_key(record: Record | RowProblem) -> str | None:
     if isinstance(record, Conversation) and not record.calls:  # the usual, without making its last turn
         turns = [f"{turn.role}\1{_said(turn).strip()}" for turn in record.prompt]
         return "\0".join([*turns, f"assistant\1{record.answer.strip()}"])
-    sides = ["\0".join([f"{turn.role}\1{turn.text.strip()}" for turn in side]) for side in record_sides(record)]
+    sides = ["\0".join([f"{turn.role}\1{_said(turn).strip()}" for turn in side]) for side in record_sides(record)]
     return "\2".join(sides)
 
 

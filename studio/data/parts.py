@@ -180,18 +180,21 @@ def _filled(views: Views, usual: int, kind: npt.DTypeLike, told: Callable[[View]
 
 def _hashes(views: Views) -> tuple[np.ndarray, np.ndarray]:
     """Of the record, and of what is asked."""
-    keys: list[tuple[str | None, str | None]] = list(map(pair_keys, views.prompts, views.answers))
-    for place, view in views.made.items():
-        keys[place] = record_key(view.record), prompt_key(view.record)
+    made = views.made
+    keys = [
+        (record_key(made[place].record), prompt_key(made[place].record)) if place in made else pair_keys(q, a)
+        for place, (q, a) in enumerate(zip(views.prompts, views.answers, strict=True))
+    ]
     return hashes_of(key for key, _ in keys), hashes_of(key for _, key in keys)
 
 
 def _compared(views: Views) -> list[str]:
     """The texts by which rows are near duplicates."""
-    texts = [near_pair(q, a) for q, a in zip(views.prompts, views.answers, strict=True)]
-    for place, view in views.made.items():
-        texts[place] = near_text(view.record)
-    return texts
+    made = views.made
+    return [
+        near_text(made[place].record) if place in made else near_pair(q, a)
+        for place, (q, a) in enumerate(zip(views.prompts, views.answers, strict=True))
+    ]
 
 
 def _turns(view: View) -> int:
