@@ -141,7 +141,7 @@ def scan(
         parts += part
         if progress:
             progress((_CHECKED if options.compares else 1.0) * done / chunks * 0.99)
-    parts = parts or [check_rows([], mapping, options)]
+    parts = parts or [check_rows([], {}, mapping, options)]
     cluster = _clusters(parts, table, mapping, options, progress, stop)
     whole = _whole(parts, mapping, options, measured, cluster)
     found = [item for item in _found(parts, whole) if len(item.ids)]
