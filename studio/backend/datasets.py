@@ -41,6 +41,7 @@ from studio.data.suggestions import Suggestion, suggest_templates
 from studio.data.tables import Cells, Column, Note, Row, Table
 from studio.data.templates import check_template, render_template
 from studio.data.tokens import Lengths, LossOn, Span, TemplateRefusal, view
+from studio.data.watch import Watch
 from studio.errors import DataError, InputError
 from studio.runs.store import Store, VersionRecord, disk_full, is_disk_full, new_id
 from studio.settings import Settings
@@ -178,32 +179,57 @@ class Datasets:
             path = cards[name].path
             return self._import(path.name, lambda target: self._read([(path, path.name)], target, None), sample=name)
 
-    def import_file(self, path: Path, name: str | None = None, encoding: str | None = None) -> Version:
+    def import_file(
+        self,
+        path: Path,
+        name: str | None = None,
+        encoding: str | None = None,
+        tell: Tell | None = None,
+        stopping: Stopping | None = None,
+    ) -> Version:
         """A new data set from a file, an archive or a folder. Raises DataError: what is wrong, where, what to do."""
         shown = _shown(name or path.name)
-        return self._import(shown, lambda target: self._read([(path, shown)], target, encoding))
+        watch = Watch(tell, stopping)
+        return self._import(shown, lambda target: self._read([(path, shown)], target, encoding, watch))
 
-    def import_files(self, files: Sequence[tuple[Path, str]], encoding: str | None = None) -> Version:
+    def import_files(
+        self,
+        files: Sequence[tuple[Path, str]],
+        encoding: str | None = None,
+        tell: Tell | None = None,
+        stopping: Stopping | None = None,
+    ) -> Version:
         """A new data set from several files, each with the name it is shown under. Raises DataError."""
         shown = [(path, _shown(name)) for path, name in files]
         more = f" +{len(files) - 1}" if len(files) > 1 else ""
-        return self._import(shown[0][1] + more, lambda target: self._read(shown, target, encoding))
+        watch = Watch(tell, stopping)
+        return self._import(shown[0][1] + more, lambda target: self._read(shown, target, encoding, watch))
 
-    def import_text(self, text: str, name: str) -> Version:
+    def import_text(self, text: str, name: str, tell: Tell | None = None, stopping: Stopping | None = None) -> Version:
         """A new data set from pasted text: a table if it looks like one, else passages. Raises DataError."""
-        limit = self._settings.max_upload_bytes
-        return self._import(name, lambda target: read_text(text, target, name=name, max_bytes=limit))
+        limit, watch = self._settings.max_upload_bytes, Watch(tell, stopping)
+        return self._import(name, lambda target: read_text(text, target, name=name, max_bytes=limit, watch=watch))
 
-    def import_hub(self, dataset: HubDataset, rows: int | None = None) -> Version:
+    def import_hub(
+        self,
+        dataset: HubDataset,
+        rows: int | None = None,
+        tell: Tell | None = None,
+        stopping: Stopping | None = None,
+    ) -> Version:
         """A new data set from the Hub, its first `rows` or all. Raises DataError."""
-        limit, offline = self._settings.max_upload_bytes, self._settings.offline
+        limit, offline, watch = self._settings.max_upload_bytes, self._settings.offline, Watch(tell, stopping)
         name = "/".join(part for part in (dataset.name, dataset.config, dataset.split) if part)
         return self._import(
-            name, lambda target: read_hub(dataset, target, offline=offline, max_bytes=limit, rows=rows)[0]
+            name,
+            lambda target: read_hub(dataset, target, offline=offline, max_bytes=limit, rows=rows, watch=watch)[0],
         )
 
-    def _read(self, files: Sequence[tuple[Path, str]], target: Path, encoding: str | None) -> Source:
-        return read_sources(files, target, encoding=encoding, max_bytes=self._settings.max_upload_bytes)
+    def _read(
+        self, files: Sequence[tuple[Path, str]], target: Path, encoding: str | None, watch: Watch | None = None
+    ) -> Source:
+        limit = self._settings.max_upload_bytes
+        return read_sources(files, target, encoding=encoding, max_bytes=limit, watch=watch)
 
     def _import(self, name: str, read: Callable[[Path], Source], sample: str | None = None) -> Version:
         version = new_id()
