@@ -328,10 +328,10 @@ class Datasets:
         """Token counts of every readable row; of a large table, of a sample."""
         return self._lengths(version, self._mapping(version), model, max_length, loss_on).sample
 
-    def histogram(self, version: str, model: str = "starter", max_length: int = 256, bars: int = 30) -> Histogram:
-        """How long the rows are in tokens of this model."""
+    def histogram(self, version: str, model: str = "starter", max_length: int = 256, bars: int = 24) -> Histogram:
+        """How long the rows, their prompts and their answers are in tokens of this model."""
         measured = self._scans.get(self._asked(version, model, max_length)).measured
-        return histogram(measured.sample if measured else (), max_length, bars)
+        return histogram(measured or Measured((), (), False), max_length, bars)
 
     def view_row(
         self, version: str, row: int, model: str = "starter", max_length: int = 256, loss_on: LossOn = "answer"
