@@ -3,22 +3,25 @@
 import os
 import shutil
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Hashable, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from studio.backend.engine import load_engine
+from studio.backend.scans import Asked, Scans
+from studio.backend.work import Stopping, Tell, Work, turn
 from studio.data.changes import RowChange, changed_rows, count_changed_rows, read_changes
 from studio.data.checks import CheckOptions, Finding
 from studio.data.cleaning import CHANGES_FILE, TABLE_FILE, CleanReport, Surroundings, clean
+from studio.data.explore import Chart, Where
 from studio.data.formats import Mapping, convert, mapping_notes, mapping_problems, recognise, to_conversation
 from studio.data.histogram import Histogram, histogram
 from studio.data.hub_data import HubDataset, read_hub
@@ -26,10 +29,12 @@ from studio.data.layouts import Seen
 from studio.data.measures import Measured, measure
 from studio.data.mixing import MIX_MAPPING, TOOLS_MAPPING, MixSpec
 from studio.data.problems import RowProblem
+from studio.data.readiness import Readiness, readiness
 from studio.data.recipe import LENGTH_FIXES, CleanSpec, Fix, make_step
 from studio.data.records import Conversation, Message, Preference, Rated, Record, as_conversation
 from studio.data.samples import SampleCard, list_samples
-from studio.data.scan import scan
+from studio.data.scan import Scan, scan
+from studio.data.set_checks import FINDINGS
 from studio.data.sources import LeftOut, Source, read_sources, read_text
 from studio.data.splits import Split, SplitSpec, split
 from studio.data.suggestions import Suggestion, suggest_templates
@@ -45,6 +50,8 @@ if TYPE_CHECKING:
 
 _LEFT_OUT: TypeAdapter[tuple[LeftOut, ...]] = TypeAdapter(tuple[LeftOut, ...])
 _RECOGNISED_ROWS = 200
+_OFF = "findings_off"
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,22 +126,39 @@ class Datasets:
         self._settings = settings
         self._store = store
         self._lock = threading.RLock()
-        self._cleaning = threading.RLock()
+        self._cleaning = threading.Lock()
+        self._work = Work()
         self.tokenizer = lru_cache(maxsize=8)(self._tokenizer)
         self._rows = lru_cache(maxsize=2)(self._read_rows)
         self._records = lru_cache(maxsize=3)(self._read_records)
         self._lengths = lru_cache(maxsize=16)(self._measure)
-        self._findings = lru_cache(maxsize=32)(self._find)
+        self._scans = Scans(settings, store, self.tokenizer)
         self._splits = lru_cache(maxsize=8)(self._split)
         if not store.read_only:
             self._sweep()
 
     def _sweep(self) -> None:
-        """Remove what a killed process left half made: version folders that the record does not know."""
+        """Remove what a killed process left half made: version folders that the record does not know, and scans and
+        files in the making."""
         known = {record.id for record in self._store.versions()}
         for folder in self._store.version_folder("").iterdir():
             if folder.is_dir() and folder.name not in known:
                 shutil.rmtree(folder, ignore_errors=True)
+                continue
+            for half in (
+                *folder.glob("*.partial*"),
+                *folder.glob("scans/*.partial"),
+                *folder.glob("scans/*/*.partial"),
+            ):
+                shutil.rmtree(half) if half.is_dir() else half.unlink()
+
+    def follow(self, key: Hashable, do: Callable[[Tell, Stopping], Made]) -> Generator[float, None, Made]:
+        """Something that takes a while, done in a thread of its own: yields the share done and returns what it made.
+
+        `do(tell, stopping)` calls a method here with both. Who follows under the same key shares the work; closing the
+        last of the iterators stops it, and it leaves nothing behind.
+        """
+        return self._work.follow(key, do)
 
     # Opening
 
@@ -241,17 +265,46 @@ class Datasets:
     def table(self, version: str) -> Table:
         return Table(self._store.version_folder(self._store.version(version).id) / "table.parquet")
 
-    def page(self, version: str, offset: int, limit: int, search: str | None = None) -> list[Row]:
-        """Rows `offset` to `offset + limit`, of those that hold `search` in any column."""
-        return self.table(version).page(offset, limit, search)
+    def page(
+        self,
+        version: str,
+        offset: int,
+        limit: int,
+        search: str | None = None,
+        *,
+        order: str | None = None,
+        descending: bool = False,
+        ids: Path | None = None,
+    ) -> list[Row]:
+        """Rows `offset` to `offset + limit` of those that hold `search` in any column and are among `ids` (what
+        `select` made), sorted by the column `order`."""
+        return self._ordered(version, order).page(offset, limit, search, order, descending, ids)
 
-    def count(self, version: str, search: str | None = None) -> int:
-        """How many rows hold `search`."""
-        return self.table(version).count(search) if search else self._store.version(version).rows
+    def count(self, version: str, search: str | None = None, *, ids: Path | None = None) -> int:
+        """How many rows those are."""
+        return self.table(version).count(search, ids) if search or ids else self._store.version(version).rows
 
-    def cells(self, version: str, offset: int, limit: int, search: str | None = None, width: int = 300) -> list[Cells]:
+    def cells(
+        self,
+        version: str,
+        offset: int,
+        limit: int,
+        search: str | None = None,
+        width: int = 300,
+        *,
+        order: str | None = None,
+        descending: bool = False,
+        ids: Path | None = None,
+    ) -> list[Cells]:
         """The same rows as short texts, one per column: what a table on the page shows."""
-        return self.table(version).cells(offset, limit, search, width)
+        return self._ordered(version, order).cells(offset, limit, search, width, order, descending, ids)
+
+    def _ordered(self, version: str, order: str | None) -> Table:
+        table = self.table(version)
+        known = [column.name for column in table.columns]
+        if order is not None and order not in known:
+            raise InputError("error.dataset.no_column", column=order, known=", ".join(known))
+        return table
 
     def left_out(self, version: str) -> tuple[LeftOut, ...]:
         """Rows of the file that could not be read, each with its line and why."""
@@ -318,7 +371,8 @@ class Datasets:
 
     def histogram(self, version: str, model: str = "starter", max_length: int = 256, bars: int = 30) -> Histogram:
         """How long the rows are in tokens of this model."""
-        return histogram(self.lengths(version, model, max_length), max_length, bars)
+        measured = self._scans.get(self._asked(version, model, max_length)).measured
+        return histogram(measured.sample if measured else (), max_length, bars)
 
     def view_row(
         self, version: str, row: int, model: str = "starter", max_length: int = 256, loss_on: LossOn = "answer"
@@ -349,36 +403,106 @@ class Datasets:
 
     # Findings and fixes
 
-    def _find(self, version: str, mapping: Mapping, model: str | None, max_length: int) -> tuple[Finding, ...]:
-        measured = self._lengths(version, mapping, model, max_length, "answer").faulty if model else ()
-        options = CheckOptions(max_length=max_length)
-        return scan(self.table(version), mapping, options, measured=measured).findings
+    def _asked(self, version: str, model: str | None, max_length: int) -> Asked:
+        return Asked(self._store.version(version).id, self._mapping(version), model, max_length)
+
+    def scan(
+        self,
+        version: str,
+        model: str | None = "starter",
+        max_length: int = 256,
+        tell: Tell | None = None,
+        stopping: Stopping | None = None,
+    ) -> Scan:
+        """All that the checks found, those turned off too; made once and kept. Raises Stopped."""
+        return self._scans.get(self._asked(version, model, max_length), tell, stopping).scan
+
+    def scanned(self, version: str, model: str | None = "starter", max_length: int = 256) -> bool:
+        """Whether the scan was made already: findings, readiness, charts and rows to select are quick then."""
+        return self._scans.is_there(self._asked(version, model, max_length))
+
+    def follow_scan(
+        self, version: str, model: str | None = "starter", max_length: int = 256
+    ) -> Generator[float, None, None]:
+        """Make the scan where there is none; yields the share done, 0 to 1."""
+        asked = self._asked(version, model, max_length)
+        if not self._scans.is_there(asked):
+            key = ("scan", self._scans.key(asked))
+            yield from self._work.follow(key, lambda tell, stopping: self._scans.get(asked, tell, stopping))
+
+    def findings_off(self, version: str) -> frozenset[str]:
+        """Names of the findings that are turned off for all versions of this data set."""
+        return frozenset(self._store.dataset_body(self._store.version(version).dataset).get(_OFF, ()))
+
+    def set_findings_off(self, version: str, names: Collection[str]) -> None:
+        """Turn off the findings of these names (`duplicate`), and on all others. Raises InputError."""
+        unknown = sorted(set(names) - FINDINGS)
+        if unknown:
+            raise InputError("error.finding.unknown", name=unknown[0], known=", ".join(sorted(FINDINGS)))
+        self._store.set_dataset_body(self._store.version(version).dataset, **{_OFF: sorted(set(names))})
+
+    def _told(self, version: str, model: str | None, max_length: int) -> Scan:
+        return self.scan(version, model, max_length).without(self.findings_off(version))
 
     def findings(self, version: str, model: str | None = "starter", max_length: int = 256) -> tuple[Finding, ...]:
-        """What would spoil training with this model, worst first; without a model, all but what its tokens tell."""
-        return self._findings(version, self._mapping(version), model, max_length)
+        """What would spoil training with this model, worst first; without a model, all but what its tokens tell.
 
-    def fix(self, version: str, fixes: Sequence[str], model: str = "starter", max_length: int = 256) -> Version:
+        Findings that are turned off are left out.
+        """
+        return self._told(version, model, max_length).findings
+
+    def readiness(self, version: str, model: str | None = "starter", max_length: int = 256) -> Readiness:
+        """The summary of these findings."""
+        return readiness(self._told(version, model, max_length))
+
+    def charts(self, version: str, model: str | None = "starter", max_length: int = 256) -> tuple[Chart, ...]:
+        """What the rows are like: a chart of every feature that tells something."""
+        return self._scans.charts(self._asked(version, model, max_length))
+
+    def select(self, version: str, where: Where, model: str | None = "starter", max_length: int = 256) -> Path:
+        """The rows of a bar or of a finding, as `page`, `cells` and `count` take them (`ids`). Select anew whenever
+        they are asked for: it is made once, and goes when its scan does."""
+        asked = self._asked(version, model, max_length)
+        return self._scans.select(asked, where, self._scans.get(asked).scan)
+
+    def export_findings(
+        self,
+        version: str,
+        model: str | None = "starter",
+        max_length: int = 256,
+        keys: Collection[str] | None = None,
+        form: Literal["csv", "jsonl"] = "csv",
+    ) -> Path:
+        """Write the rows of findings (of all that are on, without `keys`) with the finding of each, as a file in the
+        workspace's `exports`. `keys` are those of `Finding`."""
+        found = self._told(version, model, max_length)
+        return self._scans.export(version, self.version(version).name, found, keys, form)
+
+    def fix(
+        self,
+        version: str,
+        fixes: Sequence[str],
+        model: str = "starter",
+        max_length: int = 256,
+        tell: Tell | None = None,
+        stopping: Stopping | None = None,
+    ) -> Version:
         """Apply fixes in order, as `clean` does; those that go by length use this model's tokens."""
         chosen = {"model": model, "max_length": max_length}
         steps = [make_step(fix, **(chosen if fix in LENGTH_FIXES else {})) for fix in fixes]
-        return self.clean(version, CleanSpec(steps=tuple(steps)))
+        return self.clean(version, CleanSpec(steps=tuple(steps)), tell, stopping)
 
     def clean(
-        self,
-        version: str,
-        recipe: CleanSpec,
-        progress: Callable[[float], None] | None = None,
-        stop: Callable[[], bool] | None = None,
+        self, version: str, recipe: CleanSpec, tell: Tell | None = None, stopping: Stopping | None = None
     ) -> Version:
         """Apply a recipe; the result is a new version with its report.
 
         Where nothing changes it is the version itself, and where the same was done before, the version made then.
-        Raises DataError when no row would be left or a step does not fit this data; Stopped when `stop` says so.
+        Raises DataError when no row would be left or a step does not fit this data; Stopped when `stopping` says so.
         """
         parent = self.version(version)
         mapping = self._mapping(version)
-        with self._cleaning:
+        with turn(self._cleaning, stopping):
             for known in self.versions(parent.dataset):
                 if (known.parent, known.recipe, known.mapping) == (version, recipe, mapping):
                     return known
@@ -387,8 +511,8 @@ class Datasets:
                 earlier=[self.table(ancestor) for ancestor in self._ancestors(version)],
                 next_id=self._next_id(parent.dataset) if any(step.fix == "add_rows" for step in recipe.steps) else None,
                 fingerprint=parent.fingerprint,
-                progress=progress,
-                stop=stop,
+                progress=tell,
+                stop=stopping,
             )
             return self._clean(parent, mapping, recipe, around)
 

@@ -1,7 +1,6 @@
 """Exports: an adapter leaves the studio as a zip, proven to answer outside as it does here."""
 
 import os
-import re
 import secrets
 import shutil
 import threading
@@ -19,7 +18,7 @@ from studio.errors import ExportError, InputError, WorkspaceError
 from studio.export.proof import Proof
 from studio.runs.events import RunState
 from studio.runs.spec import RunSpec, with_changes
-from studio.runs.store import Store, disk_full, is_disk_full, sync_folder
+from studio.runs.store import Store, disk_full, file_words, is_disk_full, sync_folder
 from studio.settings import Settings
 
 if TYPE_CHECKING:
@@ -245,9 +244,8 @@ class _Outline:
 
 def file_name(name: str, run: str, step: int | None) -> str:
     """Letters and digits of the run's name, and its id: what users wrote never becomes a path."""
-    words = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()[:40].strip("-")
     part = "" if step is None else f"-step{step}"
-    return f"{words or 'adapter'}-{run}{part}.zip"
+    return f"{file_words(name) or 'adapter'}-{run}{part}.zip"
 
 
 def _public(spec: RunSpec, base: "ModelIdentity") -> RunSpec:

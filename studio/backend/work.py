@@ -1,16 +1,40 @@
 """Work that takes a while, done once however many ask for it, and told as it goes."""
 
 import threading
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Generator, Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
+from studio.errors import Stopped
+
+Made = TypeVar("Made")
 Tell = Callable[[float], None]
 Stopping = Callable[[], bool]
 _TELL_SECONDS = 0.3
+_LOOK_SECONDS = 0.2
+
+
+@contextmanager
+def turn(lock: threading.Lock, stopping: Stopping | None) -> Iterator[None]:
+    """Wait for a lock and hold it. Raises Stopped soon after `stopping` says so."""
+    while not lock.acquire(timeout=_LOOK_SECONDS):
+        if stopping and stopping():
+            raise Stopped("error.stopped")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def part_of(tell: Tell | None, begin: float, end: float) -> Tell | None:
+    """Tells the shares of a part of the work as shares of all of it."""
+    return None if tell is None else lambda share: tell(begin + (end - begin) * share)
 
 
 class _Task:
-    def __init__(self, do: Callable[[Tell, Stopping], object]) -> None:
+    def __init__(self, do: Callable[[Tell, Stopping], Any]) -> None:
         self._do = do
+        self.made: Any = None
         self._stop = threading.Event()
         self.done = threading.Event()
         self.share = 0.0
@@ -30,7 +54,7 @@ class _Task:
 
     def _run(self) -> None:
         try:
-            self._do(self._told, self._stop.is_set)
+            self.made = self._do(self._told, self._stop.is_set)
         except BaseException as error:
             self.error = error
         finally:
@@ -47,8 +71,9 @@ class Work:
         self._lock = threading.Lock()
         self._tasks: dict[Hashable, _Task] = {}
 
-    def follow(self, key: Hashable, do: Callable[[Tell, Stopping], object]) -> Generator[float, None, None]:
-        """Start `do(tell, stopping)`, or join it where it is under way; yields the share done (0 to 1) until it ends.
+    def follow(self, key: Hashable, do: Callable[[Tell, Stopping], Made]) -> Generator[float, None, Made]:
+        """Start `do(tell, stopping)`, or join it where it is under way; yields the share done (0 to 1) until it ends,
+        and returns what it made (`made = yield from ...`).
 
         Raises what `do` raised. Closing the iterator early stops the task, unless somebody else follows it.
         """
@@ -70,3 +95,4 @@ class Work:
                     del self._tasks[key]
         if task.error is not None:
             raise task.error
+        return task.made

@@ -6,12 +6,15 @@ source, label, cluster`. A bar and the filter that finds its rows come from one 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, field_validator, model_validator
+
+from studio.data.set_checks import FINDINGS
+from studio.errors import InputError
 
 By = Literal["prompt_chars", "answer_chars", "turns", "language", "source", "label", "cluster"]
 BY: tuple[By, ...] = get_args(By)
@@ -20,13 +23,53 @@ BARS = 24
 _NAMED = 12
 
 
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+
+
 class RowFilter(BaseModel, frozen=True, extra="forbid"):
-    """The rows of a bar: `by` is `value`, or, for lengths, from `low` up to but without `high` (None: no end)."""
+    """The rows of a bar: `by` is `value`, or, for numbers, from `low` up to but without `high` (None: no end).
+
+    The value of `label` is 1 for thumbs up and 0 for down.
+    """
 
     by: By
-    value: str | int | None = None
-    low: int | None = None
-    high: int | None = None
+    value: str | Whole | None = None
+    low: Whole | None = None
+    high: Whole | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        worded = self.by in ("language", "source")
+        if self.value is not None and isinstance(self.value, str) != worded:
+            raise ValueError(f"{self.by} is {'a word' if worded else 'a number'}")
+        if (worded or self.by == "label") and (self.low, self.high) != (None, None):
+            raise ValueError(f"{self.by} has no low and no high")
+        return self
+
+
+class FindingRows(BaseModel, frozen=True, extra="forbid"):
+    """All rows of a finding, by its name: `duplicate`."""
+
+    finding: str
+
+    @field_validator("finding")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in FINDINGS:
+            raise ValueError("no such finding")
+        return name
+
+
+Where = RowFilter | FindingRows
+_WHERE: TypeAdapter[Where] = TypeAdapter(Where)
+
+
+def where_from_json(text: str) -> Where:
+    """What `model_dump_json` of either wrote. Raises InputError for anything else."""
+    try:
+        return _WHERE.validate_json(text)
+    except ValidationError:
+        raise InputError("error.filter.unreadable", filter=text[:60]) from None
 
 
 @dataclass(frozen=True, slots=True)

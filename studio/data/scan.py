@@ -6,8 +6,8 @@ second one costs about a second to start.
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,12 @@ class Scan:
         """Keys of the findings that were made."""
         return tuple(dict.fromkeys(finding.key for finding in self.findings))
 
+    def without(self, names: Collection[str]) -> "Scan":
+        """The same, but for the findings of these names (`duplicate`, not `finding.duplicate`)."""
+        off = {f"finding.{name}" for name in names}
+        findings = tuple(finding for finding in self.findings if finding.key not in off)
+        return replace(self, findings=findings, found={k: ids for k, ids in self.found.items() if k not in off})
+
     def save(self, folder: Path) -> None:
         """Write `findings.json`, `rows.parquet` and `features.parquet` into the folder."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,14 +77,14 @@ class Scan:
         """What `save` wrote. Raises DataError when it is not whole."""
         try:
             dumped = json.loads((folder / "findings.json").read_text(encoding="utf-8"))
-            rows = pq.read_table(folder / "rows.parquet")
-            features = pq.read_table(folder / "features.parquet")
-        except (OSError, ValueError, pa.ArrowInvalid) as error:
+            findings = tuple(Finding(**{**item, "examples": tuple(item["examples"])}) for item in dumped)
+            features = pq.read_table(folder / "features.parquet", page_checksum_verification=True)
+            rows = pq.read_table(folder / "rows.parquet", page_checksum_verification=True)
+            keys = rows["key"].combine_chunks().dictionary_encode()
+            place, ids = keys.indices.to_numpy(), rows["id"].to_numpy()
+        except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
             raise DataError("error.scan.unreadable", folder=folder.name) from error
-        keys = np.array(rows["key"].to_pylist(), dtype=object)
-        ids = rows["id"].to_numpy()
-        found = {key: ids[keys == key] for key in dict.fromkeys(keys.tolist())}
-        findings = tuple(Finding(**{**item, "examples": tuple(item["examples"])}) for item in dumped)
+        found = {key: ids[place == number] for number, key in enumerate(keys.dictionary.to_pylist())}
         return cls(findings, features, found)
 
 
@@ -91,7 +97,7 @@ def _dumped(finding: Finding) -> dict[str, Any]:
 
 def _write(path: Path, table: pa.Table) -> None:
     partial = path.with_name(f"{path.name}.partial")
-    pq.write_table(table, partial, compression="zstd", compression_level=1)
+    pq.write_table(table, partial, compression="zstd", compression_level=1, write_page_checksum=True)
     os.replace(partial, path)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from studio.data.cells import KINDS
-from studio.data.checks import FEW_ROWS, CheckOptions, Found
+from studio.data.checks import FEW_ROWS, PROBLEMS, ROW_CHECKS, CheckOptions, Found
 from studio.data.duplicates import groups_that_differ, later_copies
 from studio.data.formats import Mapping as ColumnMapping
 from studio.data.tokens import Lengths
@@ -244,6 +244,9 @@ SET_CHECKS: Mapping[str, Callable[[Whole], Iterator[Found]]] = {
         few_for_method,
     )
 }  # fmt: skip
+
+# The name of every finding there can be; its key is `finding.` and the name.
+FINDINGS: frozenset[str] = frozenset({*PROBLEMS, *(check.name for check in ROW_CHECKS), *SET_CHECKS})
 
 
 def leaks(train_ids: np.ndarray, other_ids: np.ndarray, features: pa.Table) -> np.ndarray:

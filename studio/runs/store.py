@@ -3,7 +3,7 @@
     workspace/
       studio.db          SQLite, WAL; schema version in `user_version`
       studio.lock        held by the one process that writes
-      datasets/<version id>/table.parquet, changes.json
+      datasets/<version id>/table.parquet, changes.json, scans/<key>/
       runs/<run id>/checkpoint-<step>/, adapter/
       exports/, uploads/, logs/
 
@@ -15,6 +15,7 @@ the last commits, never the consistency; https://sqlite.org/wal.html).
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
 import sqlite3
@@ -53,6 +54,7 @@ _MIGRATIONS = (
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX events_by_kind ON events (run, kind, seq);
     """,
+    "ALTER TABLE datasets ADD COLUMN body TEXT NOT NULL DEFAULT '{}';",
 )
 SCHEMA_VERSION = len(_MIGRATIONS)
 
@@ -87,6 +89,11 @@ class VersionRecord:
 def new_id() -> str:
     """Sortable by time, unique, safe as a file name."""
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
+
+
+def file_words(name: str) -> str:
+    """Letters and digits of a name, to begin a file's name with; may be empty. What users wrote becomes no path."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()[:40].strip("-")
 
 
 class Store:
@@ -231,7 +238,7 @@ class Store:
         with self._write() as db:
             if dataset is None:
                 dataset = version
-                db.execute("INSERT INTO datasets VALUES (?, ?, ?)", (dataset, name, now))
+                db.execute("INSERT INTO datasets (id, name, created) VALUES (?, ?, ?)", (dataset, name, now))
             number = db.execute(
                 "SELECT coalesce(max(number), 0) + 1 FROM versions WHERE dataset = ?", (dataset,)
             ).fetchone()[0]
@@ -264,6 +271,19 @@ class Store:
         body = {**self.version(version).body, **changes}
         with self._write() as db:
             db.execute("UPDATE versions SET body = ? WHERE id = ?", (json.dumps(body, ensure_ascii=False), version))
+
+    def dataset_body(self, dataset: str) -> dict[str, Any]:
+        """What is kept of a data set as a whole. Raises InputError when there is none of that id."""
+        found = self._rows("SELECT body FROM datasets WHERE id = ?", (dataset,))
+        if not found:
+            raise InputError("error.dataset.unknown", version=dataset)
+        return json.loads(found[0][0])
+
+    def set_dataset_body(self, dataset: str, **changes: Any) -> None:
+        """Replace entries of it."""
+        with self._write() as db:
+            body = {**self.dataset_body(dataset), **changes}
+            db.execute("UPDATE datasets SET body = ? WHERE id = ?", (json.dumps(body, ensure_ascii=False), dataset))
 
     # Runs
 

@@ -398,12 +398,12 @@ def test_a_recipe_is_used_on_another_data_set(datasets: Datasets, tmp_path: Path
     saved = datasets.recipe(cleaned.id).reusable().to_yaml()
     other = imported(datasets, tmp_path, [{"question": f"q{i}", "answer": "" if i % 2 else f"a{i}"} for i in range(30)])
     told: list[float] = []
-    again = datasets.clean(other.id, CleanSpec.from_yaml(saved, "saved.yaml"), progress=told.append)
+    again = datasets.clean(other.id, CleanSpec.from_yaml(saved, "saved.yaml"), tell=told.append)
     assert (again.rows, again.report and again.report.rows_before, told[-1]) == (15, 30, 1)
     with pytest.raises(DataError):
         datasets.clean(other.id, datasets.recipe(cleaned.id))
     with pytest.raises(Stopped):
-        datasets.clean(again.id, CleanSpec.from_yaml("steps: [mask_emails]", "r"), stop=lambda: True)
+        datasets.clean(again.id, CleanSpec.from_yaml("steps: [mask_emails]", "r"), stopping=lambda: True)
     assert len(datasets.versions(other.dataset)) == 2
 
 
