@@ -19,9 +19,10 @@ from studio.backend.scans import Asked, Scans
 from studio.backend.splits import SplitRow, Splits
 from studio.backend.versions import Body, Version, ancestors, notes_json, version_of
 from studio.backend.work import Stopping, Tell, Work, part_of, turn
+from studio.data.cell_input import typed_cell
 from studio.data.changes import RowChange
 from studio.data.checks import Finding
-from studio.data.cleaning import TABLE_FILE, Surroundings, clean
+from studio.data.cleaning import TABLE_FILE, Surroundings, check_recipe, clean
 from studio.data.conversations import Conversations
 from studio.data.explore import Chart, Where
 from studio.data.formats import Mapping, mapping_notes, mapping_problems, recognise
@@ -31,20 +32,21 @@ from studio.data.layouts import Seen
 from studio.data.measures import Measured, measure
 from studio.data.mixing import MIX_MAPPING, TOOLS_MAPPING, MixSpec
 from studio.data.readiness import Readiness, readiness
-from studio.data.recipe import LENGTH_FIXES, CleanSpec, make_step
+from studio.data.recipe import LENGTH_FIXES, CleanSpec, FilterStep, FindingTest, ReplaceStep, make_step
 from studio.data.records import Message
 from studio.data.samples import SampleCard, list_samples
 from studio.data.scan import Scan
 from studio.data.set_checks import FINDINGS
 from studio.data.sources import LeftOut, Source, read_sources, read_text
 from studio.data.splits import Split, SplitSpec
+from studio.data.step_preview import Preview, preview_step
 from studio.data.suggestions import Suggestion, suggest_templates
 from studio.data.tables import Cells, Note, Row, Table
 from studio.data.templates import check_template, render_template
 from studio.data.tokens import Lengths, LossOn
 from studio.data.watch import Watch
 from studio.errors import DataError, InputError
-from studio.runs.store import Store, disk_full, is_disk_full, new_id
+from studio.runs.store import Store, disk_full, file_words, is_disk_full, new_id
 from studio.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ if TYPE_CHECKING:
 
 _LEFT_OUT: TypeAdapter[tuple[LeftOut, ...]] = TypeAdapter(tuple[LeftOut, ...])
 _RECOGNISED_ROWS = 200
+_PREVIEW_ROWS = 3
+_RECIPE_BYTES = 1_000_000
 _OFF = "findings_off"
 # Share of the work done when the scan is made, and the split is to be looked at.
 _SCANNED = 0.95
@@ -492,6 +496,24 @@ class Datasets:
         """New rows at the end."""
         return self._by_hand(version, "add_rows", [dict(values) for values in rows], ())
 
+    def type_row(self, version: str, row: int | None, typed: MappingOf[str, str]) -> Version:
+        """A row written by hand, as text per column: of the row with this id those that are given, or (None) a new row.
+
+        Raises CellError for a text that does not fit its column, InputError where nothing was written.
+        """
+        columns = {column.name: column for column in self.version(version).columns}
+        before = self.table(version).find([row]).get(row) if row is not None else None
+        values = {
+            name: typed_cell(text, columns[name], before.values[name] if before else None)
+            for name, text in typed.items()
+            if name in columns
+        }
+        if row is not None:
+            return self.edit_rows(version, {row: values}) if values else self.version(version)
+        if all(value is None for value in values.values()):
+            raise InputError("error.cell.nothing")
+        return self.add_rows(version, [{name: values.get(name) for name in columns}])
+
     def exclude_rows(self, version: str, rows: Collection[int]) -> Version:
         """Leave these rows out."""
         return self._by_hand(version, "exclude_rows", sorted(rows), rows)
@@ -508,9 +530,62 @@ class Datasets:
                 raise InputError("error.dataset.no_row", row=row, data=found.name)
         return self.clean(version, CleanSpec(steps=(make_step(fix, data=found.fingerprint, rows=rows),)))
 
+    def lineage(self, version: str) -> tuple[Version, ...]:
+        """The versions from the file as it was opened to this one."""
+        return tuple(map(self.version, [version, *ancestors(self._store, version)][::-1]))
+
     def recipe(self, version: str) -> CleanSpec:
         """All steps from the file as it was opened to this version."""
         return whole_recipe(self._store, version)
+
+    def save_recipe(self, version: str) -> Path | None:
+        """What of that recipe holds for other data too, as a YAML file in the workspace's `exports`; None: nothing."""
+        recipe = self.recipe(version).reusable()
+        if not recipe.steps:
+            return None
+        name = file_words(self.version(version).name) or "data"
+        path = self._settings.workspace / "exports" / f"{name}-recipe-{version}.yaml"
+        _write_text(path, recipe.to_yaml())
+        return path
+
+    def read_recipe(self, version: str, path: Path, name: str) -> tuple[CleanSpec, int]:
+        """A recipe from a YAML file, to be used on this version; `name` is told in errors.
+
+        Steps that were done by hand in other data do not fit and are left out: their number. Raises SpecError that
+        tells every problem with its path, and DataError for columns that are not there.
+        """
+        if path.stat().st_size > _RECIPE_BYTES:
+            raise DataError("error.recipe.too_large", file=name, limit=_RECIPE_BYTES // 1000)
+        try:
+            recipe = CleanSpec.from_yaml(path.read_text(encoding="utf-8"), name)
+        except UnicodeDecodeError:
+            raise DataError("error.recipe.not_text", file=name) from None
+        own = self.version(version).fingerprint
+        foreign = [step for step in recipe.by_hand if step.data != own]
+        kept = CleanSpec(steps=tuple(step for step in recipe.steps if step not in foreign))
+        check_recipe(self.table(version), kept, own)
+        return kept, len(foreign)
+
+    def preview_step(
+        self, version: str, step: ReplaceStep | FilterStep, model: str | None = "starter", max_length: int = 256
+    ) -> Preview | None:
+        """What a step would do, by as many rows as can be looked at in a moment; None while the findings that it goes
+        by were not counted yet."""
+        mapping = self._mapping(version)
+        if not (isinstance(step, FilterStep) and isinstance(step.where, FindingTest)):
+            return preview_step(self.table(version), mapping, step)
+        check_recipe(self.table(version), CleanSpec(steps=(step,)))
+        if not self.scanned(version, model, max_length):
+            return None
+        found = self.scan(version, model, max_length).rows(f"finding.{step.where.finding}")
+        table = self.table(version)
+        if step.action == "drop":
+            rows = table.find(found[:_PREVIEW_ROWS].tolist())
+            examples = tuple((rows[row_id], None, ()) for row_id in sorted(rows))
+            return Preview(len(found), table.rows, table.rows, examples)
+        first = table.page(0, _PREVIEW_ROWS)
+        examples = tuple((row, None, ()) for row in first if row.id not in found)
+        return Preview(table.rows - len(found), table.rows, table.rows, examples)
 
     def changes(
         self, version: str, offset: int = 0, limit: int | None = None, since: str | None = None
@@ -518,13 +593,20 @@ class Datasets:
         """Rows dropped, changed or added on the way from the parent version (from `since`, a version before it)."""
         return changes(self._store, version, offset, limit, since)
 
-    def changed_rows(self, version: str, since: str | None = None) -> int:
-        """How many rows were dropped, changed or added on the way."""
-        return count_changes(self._store, version, since)
+    def changed_rows(self, version: str, since: str | None = None, step: tuple[str, int] | None = None) -> int:
+        """How many rows were dropped, changed or added on the way. `step`: by this step (from 0) of this version."""
+        return count_changes(self._store, version, since, step)
 
-    def diff(self, version: str, offset: int = 0, limit: int = 20, since: str | None = None) -> tuple[RowDiff, ...]:
+    def diff(
+        self,
+        version: str,
+        offset: int = 0,
+        limit: int = 20,
+        since: str | None = None,
+        step: tuple[str, int] | None = None,
+    ) -> tuple[RowDiff, ...]:
         """Those rows, before and after."""
-        return diff(self._store, version, offset, limit, since)
+        return diff(self._store, version, offset, limit, since, step)
 
     # Mixtures
 

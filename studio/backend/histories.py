@@ -37,14 +37,18 @@ def changes(store: Store, version: str, offset: int, limit: int | None, since: s
     return read_changes(_files(store, version, since), offset, limit)
 
 
-def count_changes(store: Store, version: str, since: str | None) -> int:
-    """How many rows those are."""
-    return count_changed_rows(_files(store, version, since))
+def count_changes(store: Store, version: str, since: str | None, step: tuple[str, int] | None) -> int:
+    """How many rows those are. `step`: by this step (from 0) of this version alone."""
+    files = _files(store, version, since)
+    return count_changed_rows(files, _place(store, files, step))
 
 
-def diff(store: Store, version: str, offset: int, limit: int, since: str | None) -> tuple[RowDiff, ...]:
+def diff(
+    store: Store, version: str, offset: int, limit: int, since: str | None, step: tuple[str, int] | None
+) -> tuple[RowDiff, ...]:
     """Those rows, before and after."""
-    found = changed_rows(_files(store, version, since), offset, limit)
+    files = _files(store, version, since)
+    found = changed_rows(files, offset, limit, _place(store, files, step))
     first = since or store.version(version).parent
     if not found or first is None:
         return ()
@@ -53,6 +57,17 @@ def diff(store: Store, version: str, offset: int, limit: int, since: str | None)
     return tuple(
         RowDiff(row.row_id, row.fixes, row.columns, before.get(row.row_id), after.get(row.row_id)) for row in found
     )
+
+
+def _place(store: Store, files: Sequence[Path], step: tuple[str, int] | None) -> tuple[int, int] | None:
+    """The step as `changed_rows` of its file takes it. Raises InputError when it was not on the way."""
+    if step is None:
+        return None
+    folder = store.version_folder(step[0])
+    place = next((i for i, path in enumerate(files) if path.parent == folder), None)
+    if place is None:
+        raise InputError("error.dataset.step_not_there", step=step[1] + 1, version=step[0])
+    return place, step[1]
 
 
 def _files(store: Store, version: str, since: str | None) -> Sequence[Path]:
