@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from studio.backend.engine import load_engine
 from studio.backend.scans import Asked, Scans
@@ -36,6 +36,7 @@ from studio.data.samples import SampleCard, list_samples
 from studio.data.scan import Scan, scan
 from studio.data.set_checks import FINDINGS
 from studio.data.sources import LeftOut, Source, read_sources, read_text
+from studio.data.spec_files import spec_error
 from studio.data.splits import Split, SplitSpec, split
 from studio.data.suggestions import Suggestion, suggest_templates
 from studio.data.tables import Cells, Column, Note, Row, Table
@@ -112,11 +113,21 @@ class RowDiff:
 
 @dataclass(frozen=True, slots=True)
 class SplitRow:
-    """A row of the validation split, to be looked at."""
+    """A row that is kept out of training, to be looked at."""
 
     row_id: int
     prompt: str
     answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """Rows with one value of a column, on each side of a split."""
+
+    value: Any
+    train: int
+    validation: int
+    test: int
 
 
 class Datasets:
@@ -134,6 +145,7 @@ class Datasets:
         self._lengths = lru_cache(maxsize=16)(self._measure)
         self._scans = Scans(settings, store, self.tokenizer)
         self._splits = lru_cache(maxsize=8)(self._split)
+        self._near = lru_cache(maxsize=2)(self._find_near)
         if not store.read_only:
             self._sweep()
 
@@ -626,10 +638,13 @@ class Datasets:
 
     def _clusters(self, version: str, mapping: Mapping, rows: Sequence[tuple[int, Conversation]]) -> NDArray[np.int64]:
         """The cluster of near duplicates that each row is of."""
+        ids, clusters = self._near(version, mapping)
+        return clusters[np.searchsorted(ids, [row_id for row_id, _ in rows])]
+
+    def _find_near(self, version: str, mapping: Mapping) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         options = CheckOptions(only=frozenset({"near_duplicate"}))
         features = scan(self.table(version), mapping, options).features
-        places = np.searchsorted(features["id"].to_numpy(), [row_id for row_id, _ in rows])
-        return features["cluster"].to_numpy()[places]
+        return features["id"].to_numpy(), features["cluster"].to_numpy()
 
     def _strata(self, version: str, rows: Sequence[tuple[int, Conversation]], column: str | None) -> list[Any] | None:
         if column is None:
@@ -644,18 +659,48 @@ class Datasets:
         """Ids of the rows on each side; rows that are no conversations are on none."""
         return self._splits(version, self._mapping(version, mapping), spec)
 
-    def validation_rows(self, version: str, spec: SplitSpec, offset: int = 0, limit: int = 20) -> tuple[SplitRow, ...]:
+    def kept_rows(
+        self, version: str, spec: SplitSpec, side: Literal["validation", "test"], offset: int = 0, limit: int = 20
+    ) -> tuple[SplitRow, ...]:
         """Rows kept out of training, to be looked at: the last question and its answer."""
-        ids = self.split(version, spec).validation[offset : offset + limit].tolist()
+        parts = self.split(version, spec)
+        ids = (parts.test if side == "test" else parts.validation)[offset : offset + limit].tolist()
         mapping = self._mapping(version)
         rows = self.table(version).find(ids)
         found = [(row_id, to_conversation(rows[row_id], mapping)) for row_id in ids]
         return tuple(SplitRow(i, c.prompt[-1].text, c.last.text) for i, c in found if c)
 
+    def strata(self, version: str, spec: SplitSpec) -> tuple[Stratum, ...]:
+        """How the values of the column that is kept in proportion fall on the sides, most frequent first."""
+        rows = self.conversations(version, None)[0]
+        values = self._strata(version, rows, spec.stratify)
+        if values is None:
+            return ()
+        parts = self.split(version, spec)
+        sides = (parts.train, parts.validation, parts.test)
+        place = {row_id: side for side, ids in enumerate(sides) for row_id in ids.tolist()}
+        found: dict[str, tuple[Any, list[int]]] = {}
+        for (row_id, _), value in zip(rows, values, strict=True):
+            counts = found.setdefault(repr(value), (value, [0, 0, 0]))[1]
+            if row_id in place:
+                counts[place[row_id]] += 1
+        made = [Stratum(value, *counts) for value, counts in found.values()]
+        return tuple(sorted(made, key=lambda one: -(one.train + one.validation + one.test)))
+
     def set_split(self, version: str, spec: SplitSpec) -> Version:
         """Remember how this version is to be split: new runs begin with it."""
         self._store.set_version_body(version, split=spec.model_dump(mode="json"))
         return self.version(version)
+
+    def change_split(self, version: str, changes: MappingOf[str, Any]) -> Version:
+        """Change some of how this version is to be split; the rest stays as it was chosen. Raises SpecError."""
+        with self._lock:
+            values = {**self.version(version).split.model_dump(), **changes}
+            try:
+                spec = SplitSpec.model_validate(values)
+            except ValidationError as error:
+                raise spec_error(error, under="data.split.") from None
+            return self.set_split(version, spec)
 
     def split_counts(self, version: str, spec: SplitSpec) -> tuple[int, int]:
         """Rows in (train, validation)."""

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, Literal
 
-from studio.backend.datasets import RowView, SplitRow, Version
+from studio.backend.datasets import RowView, Version
 from studio.data.formats import Mapping
 from studio.data.histogram import Histogram
 from studio.data.samples import SampleCard
 from studio.data.sources import LeftOut
 from studio.data.tables import Cells
 from studio.data.tokens import Span
-from studio.ui.markup import Sentence, act_button, badge, headline, plain, shorten, shown
+from studio.ui.markup import Sentence, act_button, badge, plain, shorten, shown
 
 Language = Literal["en", "ja"]
 PAGE_ROWS = 10
@@ -236,7 +236,7 @@ def _spans(shown_spans: Sequence[Span]) -> str:
     return "".join(parts)
 
 
-# Lengths and split
+# Lengths
 
 
 def length_bars(found: Histogram | None, t: Sentence) -> str:
@@ -272,25 +272,3 @@ def length_bars(found: Histogram | None, t: Sentence) -> str:
 def bar_height(count: int, highest: int) -> float:
     """In percent; a bar of few rows beside one of thousands can still be seen."""
     return max(2.0, 100 * count / highest) if count else 0.0
-
-
-def split_bar(train: int, validation: int, kept: Sequence[SplitRow], t: Sentence) -> str:
-    """Rows on both sides, and the first of those kept out of training."""
-    total = max(1, train + validation)
-    rows = "".join(
-        f'<li><span class="d-rowno">{row.row_id}</span>'
-        f'<span class="d-snippet">{shown(shorten(row.prompt, 120))}</span></li>'
-        for row in kept
-    )
-    details = (
-        f'<details class="d-kept"><summary>{shown(t("ui.data.split.look"))}</summary><ul>{rows}</ul></details>'
-        if rows
-        else ""
-    )
-    return (
-        f"{headline(t('ui.data.split.title'), t('ui.data.split.text'))}"
-        f'<div class="d-split" aria-hidden="true"><i style="width:{100 * train / total:.2f}%"></i>'
-        f'<i style="width:{100 * validation / total:.2f}%"></i></div>'
-        f'<p class="d-sides"><span><b>{train:,}</b> {shown(t("ui.data.split.train"))}</span>'
-        f"<span><b>{validation:,}</b> {shown(t('ui.data.split.validation'))}</span></p>{details}"
-    )
