@@ -73,7 +73,10 @@ def build(bench: Bench, panel: gr.Tab) -> None:
         spec = version.split
         parts = datasets.split(version.id, spec)
         unusable = datasets.conversations(version.id, None)[1]
-        kept = tuple(datasets.kept_rows(version.id, spec, side, 0, _LOOK) for side in ("validation", "test"))
+        kept = (
+            datasets.kept_rows(version.id, spec, "validation", 0, _LOOK),
+            datasets.kept_rows(version.id, spec, "test", 0, _LOOK),
+        )
         counts = (len(parts.train), len(parts.validation), len(parts.test))
         return split_view.Sides(spec, counts, unusable, kept, datasets.strata(version.id, spec))
 

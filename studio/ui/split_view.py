@@ -67,7 +67,8 @@ def _notes(sides: Sides, t: Sentence) -> str:
         values = {"column": sides.spec.stratify, "count": len(sides.strata)}
         notes.append(t("ui.data.split.all_different", **values))
     lines = "".join(f"<li>{shown(note)}</li>" for note in notes)
-    told = f'<p class="s-muted">{shown(t("ui.data.split.unusable", count=sides.unusable))}</p>' if sides.unusable else ""
+    left = t("ui.data.split.unusable", count=sides.unusable) if sides.unusable else ""
+    told = f'<p class="s-muted">{shown(left)}</p>' if left else ""
     return (f'<ul class="d-notes">{lines}</ul>' if lines else "") + told
 
 
