@@ -702,6 +702,14 @@ class Datasets:
                 raise spec_error(error, under="data.split.") from None
             return self.set_split(version, spec)
 
+    def curve(self, version: str) -> tuple[str, ...]:
+        """The runs of the learning curve that was started last on this version, smallest part first."""
+        return tuple(self._store.version(version).body.get("curve", ()))
+
+    def set_curve(self, version: str, runs: Sequence[str]) -> None:
+        """Remember which runs are its learning curve."""
+        self._store.set_version_body(version, curve=list(runs))
+
     def split_counts(self, version: str, spec: SplitSpec) -> tuple[int, int]:
         """Rows in (train, validation)."""
         parts = self.split(version, spec)
