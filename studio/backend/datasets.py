@@ -10,13 +10,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from studio.backend.engine import load_engine
 from studio.backend.histories import RowDiff, changes, count_changes, diff, whole_recipe
 from studio.backend.row_view import RowView, view_row
 from studio.backend.scans import Asked, Scans
-from studio.backend.splits import SplitRow, Splits
+from studio.backend.splits import SplitRow, Splits, Stratum
 from studio.backend.versions import Body, Version, ancestors, notes_json, version_of
 from studio.backend.work import Stopping, Tell, Work, part_of, turn
 from studio.data.cell_input import typed_cell
@@ -38,6 +38,7 @@ from studio.data.samples import SampleCard, list_samples
 from studio.data.scan import Scan
 from studio.data.set_checks import FINDINGS
 from studio.data.sources import LeftOut, Source, read_sources, read_text
+from studio.data.spec_files import spec_error
 from studio.data.splits import Split, SplitSpec
 from studio.data.step_preview import Preview, preview_step
 from studio.data.suggestions import Suggestion, suggest_templates
@@ -61,7 +62,7 @@ _OFF = "findings_off"
 _SCANNED = 0.95
 Made = TypeVar("Made")
 
-__all__ = ["Datasets", "RowDiff", "RowView", "SplitRow", "Version"]
+__all__ = ["Datasets", "RowDiff", "RowView", "SplitRow", "Stratum", "Version"]
 
 
 class Datasets:
@@ -631,15 +632,40 @@ class Datasets:
         """Ids of the rows on each side; rows that are no conversations are on none."""
         return self._splits.split(version, self._mapping(version, mapping), spec)
 
-    def validation_rows(self, version: str, spec: SplitSpec, offset: int = 0, limit: int = 20) -> tuple[SplitRow, ...]:
+    def kept_rows(
+        self, version: str, spec: SplitSpec, side: Literal["validation", "test"], offset: int = 0, limit: int = 20
+    ) -> tuple[SplitRow, ...]:
         """Rows kept out of training, to be looked at: the last question and its answer."""
-        ids = self.split(version, spec).validation[offset : offset + limit]
+        parts = self.split(version, spec)
+        ids = (parts.test if side == "test" else parts.validation)[offset : offset + limit]
         return self._splits.rows(version, self._mapping(version), ids)
+
+    def strata(self, version: str, spec: SplitSpec) -> tuple[Stratum, ...]:
+        """How the values of the column that is kept in proportion fall on the sides, most frequent first."""
+        return self._splits.strata(version, self._mapping(version), spec)
 
     def set_split(self, version: str, spec: SplitSpec) -> Version:
         """Remember how this version is to be split: new runs begin with it."""
         self._store.set_version_body(version, split=spec.model_dump(mode="json"))
         return self.version(version)
+
+    def change_split(self, version: str, changes: MappingOf[str, Any]) -> Version:
+        """Change some of how this version is to be split; the rest stays as it was chosen. Raises SpecError."""
+        with self._lock:
+            values = {**self.version(version).split.model_dump(), **changes}
+            try:
+                spec = SplitSpec.model_validate(values)
+            except ValidationError as error:
+                raise spec_error(error, under="data.split.") from None
+            return self.set_split(version, spec)
+
+    def curve(self, version: str) -> tuple[str, ...]:
+        """The runs of the learning curve that was started last on this version, smallest part first."""
+        return tuple(self._store.version(version).body.get("curve", ()))
+
+    def set_curve(self, version: str, runs: Sequence[str]) -> None:
+        """Remember which runs are its learning curve."""
+        self._store.set_version_body(version, curve=list(runs))
 
     def split_counts(self, version: str, spec: SplitSpec) -> tuple[int, int]:
         """Rows in (train, validation)."""

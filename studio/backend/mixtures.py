@@ -85,6 +85,13 @@ class Mixtures:
                 return known
         return self._make(spec, found.name, model, found, progress, stop).version
 
+    def replayed(self, version: str) -> Version | None:
+        """The version on the way to this one that general data was mixed into; None where it holds none."""
+        found: Version | None = self._datasets.version(version)
+        while found is not None and not (found.mix and found.mix.replay):
+            found = self._datasets.version(found.parent) if found.parent and not found.mix else None
+        return found
+
     def _make(
         self,
         spec: MixSpec,

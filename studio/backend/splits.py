@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -38,11 +39,21 @@ _FIND_ROWS = 256
 
 @dataclass(frozen=True, slots=True)
 class SplitRow:
-    """A row of the validation split, to be looked at."""
+    """A row that is kept out of training, to be looked at."""
 
     row_id: int
     prompt: str
     answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """Rows with one value of a column, on each side of a split."""
+
+    value: Any
+    train: int
+    validation: int
+    test: int
 
 
 class Splits:
@@ -87,6 +98,22 @@ class Splits:
         """The last question of these rows, and its answer."""
         found = Conversations(self._table(version), mapping, 0).find(ids.tolist())
         return tuple(SplitRow(i, found[i].prompt[-1].text, found[i].last.text) for i in ids.tolist() if i in found)
+
+    def strata(self, version: str, mapping: Mapping, spec: SplitSpec) -> tuple[Stratum, ...]:
+        """How the values of the column that is kept in proportion fall on the sides, most frequent first."""
+        if spec.stratify is None:
+            return ()
+        parts = self.split(version, mapping, spec)
+        sides = [set(ids.tolist()) for ids in (parts.train, parts.validation, parts.test)]
+        found: dict[str, tuple[Any, list[int]]] = {}
+        for batch in self._table(version).batches(columns=[spec.stratify]):
+            for row in batch:
+                value = row.values[spec.stratify]
+                for number, ids in enumerate(sides):
+                    if row.id in ids:
+                        found.setdefault(repr(value), (value, [0, 0, 0]))[1][number] += 1
+        made = [Stratum(value, *counts) for value, counts in found.values()]
+        return tuple(sorted(made, key=lambda one: -(one.train + one.validation + one.test)))
 
     def examples(
         self, version: str, mapping: Mapping, spec: SplitSpec, limit: int

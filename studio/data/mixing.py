@@ -120,8 +120,13 @@ class MixSpec(_Part):
     @classmethod
     def from_yaml(cls, text: str, name: str) -> Self:
         """Raises SpecError that tells every problem with its path; `name` is told in errors."""
+        return cls.from_values(load_yaml_mapping(text, name))
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any]) -> Self:
+        """Raises SpecError that tells every problem with its path."""
         try:
-            return cls.model_validate(load_yaml_mapping(text, name))
+            return cls.model_validate(values)
         except ValidationError as error:
             raise spec_error(error, _TAGS) from None
 

@@ -28,11 +28,11 @@ def load_yaml_mapping(text: str, name: str) -> dict[str, Any]:
     return values
 
 
-def spec_error(error: ValidationError, tags: Collection[str] = ()) -> SpecError:
+def spec_error(error: ValidationError, tags: Collection[str] = (), under: str = "") -> SpecError:
     """All problems of a pydantic error in one SpecError. `tags`: names of the members of tagged unions, which pydantic
-    puts into the path although no file holds them."""
+    puts into the path although no file holds them. `under`: where the whole stands in a larger spec (`data.split.`)."""
     problems = tuple(
-        (_path(item["loc"], tags), item["type"], item.get("ctx", {}), item["input"])
+        (under + _path(item["loc"], tags), item["type"], item.get("ctx", {}), item["input"])
         for item in error.errors(include_url=False)
     )
     return _SpecProblems("error.spec.invalid", problems=problems)

@@ -95,3 +95,8 @@ def make_bench(page: Page, blocks: gr.Blocks, views: gr.Tabs) -> Bench:
 def go(view: str) -> gr.Tabs:
     """The value that opens another panel."""
     return gr.Tabs(selected=view)
+
+
+def learnable(version: Version) -> bool:
+    """Whether supervised fine-tuning finds answers in its rows; the notes beside the name say why not."""
+    return version.mapping is not None and version.mapping.dataset_type not in ("language_modeling", "prompt_only")

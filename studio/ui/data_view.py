@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from studio.backend.datasets import SplitRow, Version
+from studio.backend.datasets import Version
 from studio.data.formats import Mapping
 from studio.data.samples import SampleCard
 from studio.data.sources import LeftOut
-from studio.ui.markup import Sentence, badge, headline, shorten, shown
+from studio.ui.markup import Sentence, badge, shorten, shown
 
 Language = Literal["en", "ja"]
 # Those chosen by hand, and all that a mapping can name.
@@ -110,28 +110,3 @@ def _mapped_columns(mapping: Mapping | None, t: Sentence) -> str:
     pairs = [(role, getattr(mapping, role)) for role in ALL_ROLES]
     parts = [f"{shown(t(f'ui.data.role.{role}'))} ← <b>{shown(shorten(name, 60))}</b>" for role, name in pairs if name]
     return f'<p class="s-muted d-mapped">{" &nbsp;·&nbsp; ".join(parts)}</p>'
-
-
-# Split
-
-
-def split_bar(train: int, validation: int, kept: Sequence[SplitRow], t: Sentence) -> str:
-    """Rows on both sides, and the first of those kept out of training."""
-    total = max(1, train + validation)
-    rows = "".join(
-        f'<li><span class="d-rowno">{row.row_id}</span>'
-        f'<span class="d-snippet">{shown(shorten(row.prompt, 120))}</span></li>'
-        for row in kept
-    )
-    details = (
-        f'<details class="d-kept"><summary>{shown(t("ui.data.split.look"))}</summary><ul>{rows}</ul></details>'
-        if rows
-        else ""
-    )
-    return (
-        f"{headline(t('ui.data.split.title'), t('ui.data.split.text'))}"
-        f'<div class="d-split" aria-hidden="true"><i style="width:{100 * train / total:.2f}%"></i>'
-        f'<i style="width:{100 * validation / total:.2f}%"></i></div>'
-        f'<p class="d-sides"><span><b>{train:,}</b> {shown(t("ui.data.split.train"))}</span>'
-        f"<span><b>{validation:,}</b> {shown(t('ui.data.split.validation'))}</span></p>{details}"
-    )
