@@ -144,7 +144,7 @@ def test_what_the_split_lets_leak_is_found(opened: Datasets, store: Store, tmp_p
 def test_examples_are_rows_of_the_right_side(opened: Datasets, tmp_path: Path) -> None:
     version = imported(opened, tmp_path, talks(2_000))
     spec = SplitSpec(validation_share=0.4)
-    kept = opened.validation_rows(version.id, spec, 3, 5)
+    kept = opened.kept_rows(version.id, spec, "validation", 3, 5)
     assert [row.row_id for row in kept] == opened.split(version.id, spec).validation[3:8].tolist()
     examples = opened.examples(version.id, spec, 600)
     assert [answer for _, answer in examples[3:8]] == [row.answer for row in kept]
