@@ -84,12 +84,11 @@ class Datasets:
             if folder.is_dir() and folder.name not in known:
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
-            for half in (
-                *folder.glob("*.partial*"),
-                *folder.glob("scans/*.partial"),
-                *folder.glob("scans/*/*.partial"),
-            ):
-                shutil.rmtree(half) if half.is_dir() else half.unlink()
+            for half in list(folder.rglob("*.partial*")):
+                if half.is_dir():
+                    shutil.rmtree(half, ignore_errors=True)
+                else:
+                    half.unlink(missing_ok=True)
 
     def follow(self, key: Hashable, do: Callable[[Tell, Stopping], Made]) -> Generator[float, None, Made]:
         """Something that takes a while, done in a thread of its own: yields the share done and returns what it made.
@@ -365,7 +364,7 @@ class Datasets:
 
     def _is_there(self, asked: Asked) -> bool:
         split = self.version(asked.version).split
-        return self._scans.is_there(asked) and self._splits.is_there(asked.version, asked.mapping, split)
+        return self._scans.is_there(asked) and self._splits.leak_is_there(asked, split)
 
     def follow_scan(
         self, version: str, model: str | None = "starter", max_length: int = 256

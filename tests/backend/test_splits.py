@@ -64,8 +64,7 @@ def talks(count: int) -> list[dict[str, Any]]:
     return rows
 
 
-@pytest.mark.parametrize("spec", SPECS)
-@pytest.mark.parametrize("count", [300, SMALL])
+@pytest.mark.parametrize(("spec", "count"), [*((spec, 300) for spec in SPECS), (SPECS[1], SMALL)])
 def test_the_split_is_that_of_the_rows(opened: Datasets, tmp_path: Path, spec: SplitSpec, count: int) -> None:
     version = imported(opened, tmp_path, talks(count))
     table, mapping = opened.table(version.id), version.mapped()
@@ -111,7 +110,7 @@ def test_scores_of_a_large_table_are_kept(
     broken = Datasets(Settings(workspace=store.folder), store)
     assert broken.split(version.id, SplitSpec(seed=5)).validation.tolist() == first
     assert asked == [1]
-    for seed in range(6):
+    for seed in range(4):
         opened.split(version.id, SplitSpec(seed=seed))
     assert len(list(path.parent.iterdir())) == 4
 
