@@ -28,7 +28,6 @@ from studio.data.formats import Mapping, mapping_notes, mapping_problems, recogn
 from studio.data.histogram import Histogram, histogram
 from studio.data.hub_data import HubDataset, read_hub
 from studio.data.layouts import Seen
-from studio.data.measures import Measured, measure
 from studio.data.mixing import MIX_MAPPING, TOOLS_MAPPING, MixSpec
 from studio.data.readiness import Readiness, readiness
 from studio.data.recipe import LENGTH_FIXES, CleanSpec, make_step
@@ -70,7 +69,6 @@ class Datasets:
         self._cleaning = threading.Lock()
         self._work = Work()
         self.tokenizer = lru_cache(maxsize=8)(self._tokenizer)
-        self._lengths = lru_cache(maxsize=16)(self._measure)
         self._scans = Scans(settings, store, self.tokenizer)
         self._splits = Splits(store, self._scans)
         if not store.read_only:
@@ -318,19 +316,14 @@ class Datasets:
     def _mapping(self, version: str, mapping: Mapping | None = None) -> Mapping:
         return self.version(version).mapped(mapping)
 
-    def _measure(self, version: str, mapping: Mapping, model: str, max_length: int, loss_on: LossOn) -> Measured:
-        return measure(self.table(version), mapping, self.tokenizer(model).tokenizer, max_length, loss_on)
-
-    def lengths(
-        self, version: str, model: str = "starter", max_length: int = 256, loss_on: LossOn = "answer"
-    ) -> tuple[Lengths, ...]:
+    def lengths(self, version: str, model: str = "starter", max_length: int = 256) -> tuple[Lengths, ...]:
         """Token counts of every readable row; of a large table, of a sample."""
-        return self._lengths(version, self._mapping(version), model, max_length, loss_on).sample
+        measured = self._scans.get(self._asked(version, model, max_length)).measured
+        return measured.sample if measured else ()
 
     def histogram(self, version: str, model: str = "starter", max_length: int = 256, bars: int = 30) -> Histogram:
         """How long the rows are in tokens of this model."""
-        measured = self._scans.get(self._asked(version, model, max_length)).measured
-        return histogram(measured.sample if measured else (), max_length, bars)
+        return histogram(self.lengths(version, model, max_length), max_length, bars)
 
     def view_row(
         self, version: str, row: int, model: str = "starter", max_length: int = 256, loss_on: LossOn = "answer"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from studio.backend.datasets import Datasets, Version
+from studio.backend.runner import Runner
 from studio.data import conversations
 from studio.data.explore import FindingRows
 from studio.data.formats import to_conversation
@@ -17,6 +18,7 @@ from studio.data.mapping import Mapping
 from studio.data.scan import SMALL
 from studio.data.splits import SplitSpec, split
 from studio.errors import DataError
+from studio.runs.spec import DataSpec, RunSpec
 from studio.runs.store import Store
 from studio.settings import Settings
 
@@ -177,5 +179,8 @@ def test_data_without_answers_says_so(opened: Datasets, tmp_path: Path, row: dic
         opened.check_answers(version.id)
     assert caught.value.key == f"error.train.{kind}"
     assert "my data.jsonl" in caught.value.message("ja")
+    with pytest.raises(DataError) as caught:
+        Runner(opened._settings, opened._store, opened, worker=False).submit(RunSpec(data=DataSpec(version=version.id)))
+    assert caught.value.key == f"error.train.{kind}"
     if kind == "language_modeling":
         opened.check_answers(version.id, Mapping(prompt="text", answer="text"))
