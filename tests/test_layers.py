@@ -24,9 +24,9 @@ VALUES = {
     "studio.data.explore", "studio.data.formats", "studio.data.records", "studio.data.problems",
     "studio.data.templates", "studio.data.suggestions", "studio.data.histogram", "studio.data.sources",
     "studio.data.checks", "studio.data.changes", "studio.data.recipe", "studio.data.cleaning", "studio.data.mixing",
-    "studio.data.samples", "studio.data.splits", "studio.data.row_kinds", "studio.data.hub_data",
-    "studio.data.export_file", "studio.data.tables", "studio.data.tokens",
-    "studio.runs.spec", "studio.runs.presets", "studio.runs.events",
+    "studio.data.samples", "studio.data.splits", "studio.data.export_file", "studio.data.readiness",
+    "studio.data.instruction_templates", "studio.data.row_kinds", "studio.data.hub_data",
+    "studio.data.tables", "studio.data.tokens", "studio.runs.spec", "studio.runs.presets", "studio.runs.events",
     "studio.runs.store.RunRecord",
 }  # fmt: skip
 HEAVY = {"torch", "transformers", "peft", "trl", "accelerate"}

@@ -6,9 +6,11 @@ rows spoil is left out, because the best evaluation of each run is what counts. 
 quarter are among those of the half), so that no difference comes from other rows.
 """
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import ceil, floor
 from typing import Any
 
 from studio.backend.datasets import Datasets
@@ -18,21 +20,23 @@ from studio.messages import translate
 from studio.runs.spec import RunSpec, with_changes
 
 SHARES = (0.25, 0.5, 1.0)
+UNFINISHED = ("queued", "running")
 # Fewer validation rows than this tell nothing; smaller differences, as a share of the loss, come and go with the seed.
-_FEW = 20
+FEW = 20
 _NOTABLE = 0.02
 _MOST_EPOCHS = 100.0
 
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """One run. `loss`: its best validation loss, None until it has one."""
+    """One run. `loss`: its best validation loss, None until it has one. `progress`: the part done, 0 to 1."""
 
     run: str
     share: float
     rows: int | None
     loss: float | None
     status: str
+    progress: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +52,40 @@ class CurveReading:
         return translate(self.key, language, **self.values)
 
 
+@dataclass(frozen=True, slots=True)
+class CurveOutline:
+    """What a learning curve would take: rows of each run by its share, smallest first; `steps` of each run."""
+
+    parts: tuple[tuple[float, int], ...]
+    validation_rows: int
+    steps: int
+
+
 class LearningCurve:
     """Queues the runs of a learning curve and reads what came of them."""
 
     def __init__(self, datasets: Datasets, runner: Runner) -> None:
         self._datasets = datasets
         self._runner = runner
+        self._starting = threading.Lock()
+
+    def outline(self, spec: RunSpec, shares: Sequence[float] = SHARES) -> CurveOutline:
+        """What `start` would do. Raises InputError when there are no validation rows to measure on."""
+        planned = self.plan(spec, shares)
+        parts = tuple((one.data.split.train_share, self._rows(spec, one.data.split.train_share)) for one in planned)
+        validation = len(self._datasets.split(spec.data.version, spec.data.split, spec.data.mapping).validation)
+        return CurveOutline(parts, validation, planned[-1].total_steps(parts[-1][1]))
 
     def plan(self, spec: RunSpec, shares: Sequence[float] = SHARES) -> tuple[RunSpec, ...]:
-        """The settings of each run, smallest part first. The last, with all rows, is `spec` itself.
+        """The settings of each run, smallest part first. The last, with all rows, is `spec` itself, with fewer epochs
+        where the smallest part would have to be read more often than a run may.
 
         Raises InputError when there are no validation rows to measure on.
         """
         if not spec.data.split.validation_share:
             raise InputError("error.curve.no_validation")
         rows = [self._rows(spec, share) for share in sorted(shares)]
-        steps = spec.total_steps(rows[-1])
+        steps = min(spec.total_steps(rows[-1]), int(_MOST_EPOCHS) * spec.steps_per_epoch(rows[0]))
         return tuple(
             with_changes(spec, {"data.split.train_share": share, "training.epochs": _epochs(spec, steps, count)})
             for share, count in zip(sorted(shares), rows, strict=True)
@@ -74,16 +96,38 @@ class LearningCurve:
         return len(self._datasets.split(spec.data.version, part, spec.data.mapping).train)
 
     def start(self, spec: RunSpec, shares: Sequence[float] = SHARES, name: str = "", language: str = "en") -> list[str]:
-        """Queue the runs, each named by its part; their ids, smallest part first."""
+        """Queue the runs, each named by its part; their ids, smallest part first. They are remembered with the
+        version (`of`); while those of an earlier start still wait or train, these are they."""
         title = name or self._datasets.version(spec.data.version).name
-        planned = self.plan(spec, shares)
-        return [
-            self._runner.submit(
-                one,
-                translate("ui.curve.run", language, name=title, share=f"{one.data.split.train_share:.0%}"),
-            ).id
-            for one in planned
-        ]
+        with self._starting:
+            going = self.of(spec.data.version)
+            if any(self._runner.state(run).status in UNFINISHED for run in going):
+                return list(going)
+            runs = [
+                self._runner.submit(
+                    one,
+                    translate("ui.curve.run", language, name=title, share=f"{one.data.split.train_share:.0%}"),
+                ).id
+                for one in self.plan(spec, shares)
+            ]
+            self._datasets.set_curve(spec.data.version, runs)
+        return runs
+
+    def of(self, version: str) -> tuple[str, ...]:
+        """The runs that were started last on this version; none where no curve was."""
+        return self._datasets.curve(version)
+
+    def stop(self, runs: Sequence[str]) -> None:
+        """Take those that wait off the queue, and stop the one in training. Those that are done stay."""
+        for run in reversed(runs):
+            if self._runner.state(run).status in UNFINISHED:
+                self._runner.stop(run)
+
+    def resume(self, runs: Sequence[str]) -> None:
+        """Queue again what was stopped, interrupted or failed."""
+        for run in runs:
+            if self._runner.state(run).resumable:
+                self._runner.resume(run)
 
     def read(self, runs: Sequence[str]) -> CurveReading:
         """What the runs say so far, in words with numbers."""
@@ -96,7 +140,7 @@ class LearningCurve:
         losses = [point.validation_loss for point in state.checkpoints if point.validation_loss is not None]
         rows = state.started.train_rows if state.started else None
         loss = min(losses, default=None) if state.status == "done" else None
-        return CurvePoint(run, spec.data.split.train_share, rows, loss, state.status)
+        return CurvePoint(run, spec.data.split.train_share, rows, loss, state.status, state.share)
 
     def _validation_rows(self, run: str) -> int:
         started = self._runner.state(run).started
@@ -104,9 +148,12 @@ class LearningCurve:
 
 
 def _epochs(spec: RunSpec, steps: int, rows: int) -> float:
-    """So many that `rows` rows take `steps` steps."""
-    # A hair less, or rounding up would add a step.
-    return min(_MOST_EPOCHS, steps / spec.steps_per_epoch(rows) * (1 - 1e-9))
+    """So many that `rows` rows take `steps` steps: what `spec` says where that is it, else the shortest number."""
+    if spec.total_steps(rows) == steps:
+        return spec.training.epochs
+    per_epoch = spec.steps_per_epoch(rows)
+    tried = (floor(steps / per_epoch * 10**digits) / 10**digits for digits in range(12))
+    return next(epochs for epochs in tried if ceil(epochs * per_epoch) == steps)
 
 
 def _read(points: Sequence[CurvePoint], validation_rows: int) -> tuple[str, dict[str, Any]]:
@@ -125,8 +172,8 @@ def _read(points: Sequence[CurvePoint], validation_rows: int) -> tuple[str, dict
         "part_loss": f"{half:.3f}",
         "rise": f"{abs(rise):.1%}",
     }
-    if validation_rows < _FEW:
-        return "ui.curve.few", {**values, "validation": validation_rows, "wanted": _FEW}
+    if validation_rows < FEW:
+        return "ui.curve.few", {**values, "validation": validation_rows, "wanted": FEW}
     if rise < _NOTABLE:
         return ("ui.curve.worse" if rise < -_NOTABLE else "ui.curve.flat"), values
     steady = all(a >= b for a, b in pairwise(losses))

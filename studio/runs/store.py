@@ -268,8 +268,8 @@ class Store:
 
     def set_version_body(self, version: str, **changes: Any) -> None:
         """Replace entries of a version's body."""
-        body = {**self.version(version).body, **changes}
         with self._write() as db:
+            body = {**self.version(version).body, **changes}
             db.execute("UPDATE versions SET body = ? WHERE id = ?", (json.dumps(body, ensure_ascii=False), version))
 
     def dataset_body(self, dataset: str) -> dict[str, Any]:

@@ -1,38 +1,112 @@
 """Which rows are kept out of training."""
 
+from typing import Any
+
 import gradio as gr
 
 from studio.backend.datasets import Version
-from studio.data.splits import SplitSpec
-from studio.ui import data_view
+from studio.errors import StudioError
+from studio.ui import findings_view, split_view
 from studio.ui.data_bench import QUICK, Bench
+from studio.ui.markup import headline, shorten
 from studio.ui.page import html
+
+_LOOK = 8
 
 
 def build(bench: Bench, panel: gr.Tab) -> None:
-    """Lay the panel out."""
+    """Lay the panel out. Each widget changes its own part of the split; the counts follow."""
     page, datasets, t = bench.page, bench.page.studio.datasets, bench.page.t
-    with gr.Column(elem_classes="s-card", elem_id="data-split"):
-        counts = html(elem_id="data-split-counts")
-        share = gr.Slider(0, 50, 10, step=1, label=t("ui.data.split.share"), elem_id="data-share")
-        seed = gr.Number(0, label=t("ui.data.split.seed"), precision=0, minimum=0, elem_id="data-seed")
+    asked = gr.Number(0, visible=False)
+    with gr.Row(equal_height=False, elem_id="data-split"):
+        with gr.Column(scale=2, min_width=300, elem_classes="s-card"):
+            html(headline(t("ui.data.split.title"), t("ui.data.split.text")))
+            validation = gr.Slider(
+                0, 50, 10, step=1, label=t("ui.data.split.validation_share"), elem_id="data-share", buttons=[]
+            )
+            test = gr.Slider(
+                0,
+                40,
+                0,
+                step=1,
+                label=t("ui.data.split.test_share"),
+                info=t("ui.data.split.test_help"),
+                elem_id="data-test",
+                buttons=[],
+            )
+            group = gr.Checkbox(
+                label=t("ui.data.split.group"), info=t("ui.data.split.group_help"), elem_id="data-group"
+            )
+            stratify = gr.Dropdown(
+                [], label=t("ui.data.split.stratify"), info=t("ui.data.split.stratify_help"), elem_id="data-stratify"
+            )
+            seed = gr.Number(
+                0, label=t("ui.data.split.seed"), info=t("ui.data.split.seed_help"), precision=0, elem_id="data-seed"
+            )
+        with gr.Column(scale=3, min_width=300, elem_classes="s-card"):
+            counts = html(elem_id="data-split-counts")
 
-    def show(version: Version) -> tuple[gr.Slider, gr.Number, str]:
-        part, number = round(100 * version.split.validation_share), version.split.seed
-        return gr.Slider(value=part), gr.Number(value=number), told(version, version.split)
+    def show(version: Version, turn: int) -> tuple[Any, ...]:
+        spec = version.split
+        none = (t("ui.data.split.stratify_none"), "")
+        columns = [(shorten(column.name, 60), column.name) for column in version.columns]
+        return (
+            round(100 * spec.validation_share),
+            round(100 * spec.test_share),
+            spec.group_near_duplicates,
+            gr.Dropdown(choices=[none, *columns], value=spec.stratify or ""),
+            spec.seed,
+            split_view.counting(t),
+            turn + 1,
+        )
 
-    def told(version: Version, spec: SplitSpec) -> str:
-        kept = datasets.validation_rows(version.id, spec, 0, 8)
-        return data_view.split_bar(*datasets.split_counts(version.id, spec), kept, t)
-
-    def on_split(version_id: str | None, part: float, number: float) -> str:
+    def count(version_id: str | None) -> str:
         version = bench.version(version_id)
         if version is None or version.mapping is None:
             return ""
-        # What is asked here changes; test rows, groups and strata stay as they were chosen.
-        spec = version.split.model_copy(update={"validation_share": part / 100, "seed": int(number)})
-        datasets.set_split(version.id, spec)
-        return told(version, spec)
+        try:
+            return split_view.split_view(sides(version), t)
+        except StudioError as error:
+            return findings_view.trouble(error.message(page.language))
 
-    bench.when_open(panel, "split", show, [], [share, seed, counts])
-    gr.on([share.release, seed.submit, seed.blur], page.guard(on_split), [page.version, share, seed], counts, **QUICK)
+    def sides(version: Version) -> split_view.Sides:
+        spec = version.split
+        parts = datasets.split(version.id, spec)
+        unusable = datasets.conversations(version.id, None)[1]
+        kept = (
+            datasets.kept_rows(version.id, spec, "validation", 0, _LOOK),
+            datasets.kept_rows(version.id, spec, "test", 0, _LOOK),
+        )
+        counts = (len(parts.train), len(parts.validation), len(parts.test))
+        return split_view.Sides(spec, counts, unusable, kept, datasets.strata(version.id, spec))
+
+    def on_change(name: str, scale: float = 1) -> Any:
+        def change(version_id: str | None, value: Any, turn: int) -> tuple[Any, Any]:
+            version = bench.version(version_id)
+            if version is None or version.mapping is None:
+                return gr.skip(), gr.skip()
+            try:
+                datasets.change_split(version.id, {name: value / scale if scale != 1 else value})
+            except StudioError as error:
+                return gr.skip(), findings_view.trouble(error.message(page.language))
+            return turn + 1, gr.skip()
+
+        return page.guard(change)
+
+    bench.when_open(panel, "split", show, [asked], [validation, test, group, stratify, seed, counts, asked])
+    asked.change(page.guard(count), page.version, counts, trigger_mode="always_last", show_progress="minimal")
+    for events, widget, name, scale in (
+        ([validation.input], validation, "validation_share", 100),
+        ([test.input], test, "test_share", 100),
+        ([group.input], group, "group_near_duplicates", 1),
+        ([stratify.input], stratify, "stratify", 1),
+        ([seed.submit, seed.blur], seed, "seed", 1),
+    ):
+        gr.on(
+            events,
+            on_change(name, scale),
+            [page.version, widget, asked],
+            [asked, counts],
+            trigger_mode="always_last",
+            **QUICK,
+        )

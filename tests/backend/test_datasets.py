@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 
-from studio.backend.datasets import Datasets, Version
+from studio.backend.datasets import Datasets, Stratum, Version
 from studio.data.formats import Mapping
 from studio.data.hub_data import HubDataset
 from studio.data.recipe import CleanSpec
 from studio.data.records import Conversation, Message
 from studio.data.row_kinds import parts_of
 from studio.data.splits import SplitSpec
-from studio.errors import DataError, InputError, ResourceError, Stopped, StudioError
+from studio.errors import DataError, InputError, ResourceError, SpecError, Stopped, StudioError
+from studio.messages import LANGUAGES, translate
 from studio.runs.store import Store
 from studio.settings import Settings
 from tests.tiny import save_tiny, tiny_tokenizer
@@ -153,7 +154,7 @@ def test_the_model_decides_what_is_too_long(datasets: Datasets, tmp_path: Path) 
     assert (shorter.rows, [d.row_id for d in datasets.diff(shorter.id)]) == (31, [31])
     assert datasets.fix(shorter.id, ["drop_lost"], max_length=64).rows == 30
     bars = datasets.histogram(first.id, max_length=64)
-    assert (sum(bars.counts), bars.over) == (32, 2)
+    assert (bars.rows, bars.over) == (32, 2)
     with pytest.raises(DataError) as caught:
         datasets.fix(first.id, ["drop_lost"], max_length=4)
     assert caught.value.key == "error.clean.nothing_left"
@@ -215,7 +216,7 @@ def test_split_preview(datasets: Datasets, tmp_path: Path) -> None:
     version = imported(datasets, tmp_path, GOOD)
     spec = SplitSpec(validation_share=0.2, seed=3)
     assert datasets.split_counts(version.id, spec) == (24, 6)
-    shown = datasets.validation_rows(version.id, spec)
+    shown = datasets.kept_rows(version.id, spec, "validation")
     assert [row.row_id for row in shown] == list(datasets.split(version.id, spec).validation)
     assert shown[0].prompt == f"質問{shown[0].row_id - 1}"
     examples = datasets.examples(version.id, spec, 2)
@@ -420,9 +421,33 @@ def test_strata_and_test_rows(datasets: Datasets, tmp_path: Path) -> None:
     sides = [{int(i) for i in ids} for ids in (parts.train, parts.validation, parts.test)]
     assert [len(side) for side in sides] == [70, 20, 10]
     assert [len({i for i in side if i % 10 == 1}) for side in sides] == [7, 2, 1]
+    shown = datasets.strata(version.id, SplitSpec(validation_share=0.2, test_share=0.1, stratify="kind"))
+    assert shown == (Stratum("usual", 63, 18, 9), Stratum("rare", 7, 2, 1))
+    kept = datasets.kept_rows(version.id, SplitSpec(test_share=0.1), "test", 1, 3)
+    assert [row.row_id for row in kept] == datasets.split(version.id, SplitSpec(test_share=0.1)).test[1:4].tolist()
     with pytest.raises(DataError) as caught:
         datasets.split(version.id, SplitSpec(stratify="nope"))
     assert "kind" in caught.value.message("ja")
+
+
+def test_one_part_of_a_split_changes_and_the_others_stay(datasets: Datasets, tmp_path: Path) -> None:
+    version = imported(datasets, tmp_path, GOOD)
+    chosen = SplitSpec(
+        validation_share=0.2, test_share=0.1, seed=4, group_near_duplicates=True, stratify="answer", train_share=0.5
+    )
+    datasets.set_split(version.id, chosen)
+    changes = {"validation_share": 0.3, "test_share": 0.25, "seed": 9, "group_near_duplicates": False, "stratify": ""}
+    for name, value in changes.items():
+        changed = datasets.change_split(version.id, {name: value}).split
+        assert changed == chosen.model_copy(update={name: value or (None if name == "stratify" else value)})
+        chosen = changed
+    for language in LANGUAGES:
+        with pytest.raises(SpecError) as caught:
+            datasets.change_split(version.id, {"seed": None, "test_share": 2})
+        told = caught.value.message(language)
+        assert translate("spec.data.split.seed.label", language) in told
+        assert translate("spec.data.split.test_share.label", language) in told
+    assert datasets.version(version.id).split == chosen
 
 
 def test_near_duplicates_stay_on_one_side(datasets: Datasets, tmp_path: Path) -> None:
@@ -478,9 +503,9 @@ def test_every_dataset_type_can_be_looked_at(
     assert f"notice.mapping.{note}" in [item.key for item in version.notes]
     assert len(datasets.conversations(version.id, None)[0]) == learned
     assert datasets.findings(version.id) is not None
-    assert sum(datasets.histogram(version.id).counts) == learned
+    assert datasets.histogram(version.id).rows == learned
     assert sum(datasets.split_counts(version.id, SplitSpec())) == learned
-    assert len(datasets.validation_rows(version.id, SplitSpec())) == (2 if learned else 0)
+    assert len(datasets.kept_rows(version.id, SplitSpec(), "validation")) == (2 if learned else 0)
     assert len(datasets.examples(version.id, SplitSpec(), 2)) == (2 if learned else 0)
     view = datasets.view_row(version.id, 1)
     assert view.problem is None

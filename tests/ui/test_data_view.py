@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.backend.datasets import RowDiff, RowView, SplitRow, Version
+from studio.backend.datasets import RowDiff, RowView, Version
 from studio.data.checks import Finding
 from studio.data.formats import Mapping, RowProblem
 from studio.data.histogram import Histogram
@@ -92,7 +92,6 @@ def _everything() -> dict[str, str]:
         "findings": findings_view.findings_list([finding], {1: row}, mapping, _t),
         "trouble": findings_view.trouble(EVIL),
         "diff": findings_view._change(diff, _t) + findings_view._change(dropped, _t),
-        "split": data_view.split_bar(1, 1, [SplitRow(1, EVIL, EVIL)], _t),
     }
 
 
