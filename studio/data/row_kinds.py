@@ -157,6 +157,7 @@ def guess_parts(kind: Kind, columns: Sequence[Column], rows: Sequence[Row]) -> d
     seen = Seen(columns, rows)
     names = [column.name for column in columns]
     texts = [name for name in names if seen.is_text(name)]
+    truths = {column.name for column in columns if column.type == "boolean"}
     sides = next((pair for pair in SIDES if set(pair) <= seen.names.keys()), None)
     found: dict[str, str | None] = {
         **seen.parts(),
@@ -166,7 +167,7 @@ def guess_parts(kind: Kind, columns: Sequence[Column], rows: Sequence[Row]) -> d
         "text": seen.first(TEXTS, seen.is_text) or (texts[0] if len(texts) == 1 else None),
         "chosen": seen.names[sides[0]] if sides else None,
         "rejected": seen.names[sides[1]] if sides else None,
-        "label": next((name for name in names if seen.is_label(name)), None),
+        "label": next((name for name in sorted(names, key=lambda n: n not in truths) if seen.is_label(name)), None),
         "ranked": next((name for name in names if _lists_answers(seen, name)), None),
     }
     if kind == "template":

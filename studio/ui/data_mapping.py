@@ -139,7 +139,9 @@ def build(bench: Bench) -> gr.Dropdown:
 
     def on_kind(version_id: str, chosen: Any, *values: Any) -> tuple[Any, ...]:
         version = datasets.version(version_id)
-        parts = {**datasets.guessed_parts(version_id, chosen), **_parts(values)}
+        given = _parts(values)
+        guessed = datasets.guessed_parts(version_id, chosen)
+        parts = {**{part: value for part, value in guessed.items() if value not in given.values()}, **given}
         return laid(version, chosen, first_templates(parts, version.columns) if chosen == "template" else parts)
 
     def on_field(version_id: str, chosen: Any, *values: Any) -> str:

@@ -158,6 +158,8 @@ def test_guesses_are_what_the_studio_would_recognise() -> None:
         "text": "x"
     }
     assert guess_parts("rated", COLUMNS, ROWS)["label"] == "ok"
+    columns = [Column("worse", "text"), Column("thumb", "boolean")]
+    assert guess_parts("rated", columns, [Row(1, {"worse": "no", "thumb": True})])["label"] == "thumb"
 
 
 def test_templates_begin_with_what_is_chosen() -> None:

@@ -36,7 +36,7 @@ def _two(folder: Path) -> tuple[Path, Path]:
 def _slow(path: Path) -> Path:
     """A file that takes some seconds to read."""
     row = '"空の色は何色ですか。\n","青いです。とても青いです。"\n'
-    path.write_bytes(("質問,回答\n" + row * 180_000).encode("cp932"))
+    path.write_bytes(("質問,回答\n" + row * 700_000).encode("cp932"))
     return path
 
 
