@@ -212,6 +212,15 @@ def test_search_in_any_case_and_script(tmp_path: Path) -> None:
     }
     assert {text: table.count(text) for text in [*asked, "ａｂ"]} == {**asked, "ａｂ": 1}
     assert table.count("\ud800") == 0
+    numbers = [12, -7, 2.5, 10**30, 1e300, float("inf"), float("nan")]
+    kinds = table_of(
+        tmp_path,
+        [{"i": 12, "n": number, "b": flag} for number, flag in zip(numbers, [True, False] * 4, strict=False)],
+        "kinds.parquet",
+    )
+    assert [column.type for column in kinds.columns] == ["integer", "number", "boolean"]
+    asked = {"2": 7, "-7": 1, ".5": 1, "E+3": 1, "INFIN": 1, "nan": 1, "TRUE": 4, "als": 3, "q": 0, "1 2": 0}
+    assert {text: kinds.count(text) for text in asked} == asked
     long = table_of(tmp_path, [{"q": "ab" * 100_000}, {"q": "b" * 5000}], "long.parquet")
     assert [long.count(text) for text in ("AB" * 90_000, "B" * 5000, "a" * 1001, "aB" * 400)] == [1, 1, 0, 1]
     assert len(table.page(0, 3, search="a")) == 3
