@@ -221,15 +221,15 @@ class Table:
 
     def _chosen(self, search: str | None, ids: Path | None, need: int | None = None) -> Places | None:
         """Places in the file of the rows chosen, in order; None when all are. At least `need` of them will do."""
-        found = matching_places(self.path, self._json_columns, search, None if ids else need) if search else None
+        found = (
+            matching_places(self.path, tuple(column.type for column in self.columns), search, None if ids else need)
+            if search
+            else None
+        )
         if ids is None:
             return found
         kept = id_places(self.path, ids)
         return kept if found is None else np.intersect1d(found, kept, assume_unique=True)
-
-    @cached_property
-    def _json_columns(self) -> tuple[bool, ...]:
-        return tuple(column.is_json for column in self.columns)
 
     def _places(
         self, offset: int, limit: int, search: str | None, order: str | None, descending: bool, ids: Path | None

@@ -1,6 +1,8 @@
 """How fast the checks are. `python -m tests.benchmarks.data_checks [rows]` prints one JSON object.
 
-`checks`: rows a second of all checks but near duplicates and token counts, two processes, from Parquet to findings.
+`checks`: rows a second of all checks but near duplicates and token counts, from Parquet to findings: in one process and
+in two, by the clock, and in one by its processor time, which other jobs on the machine hardly change. `load`: how many
+processes wanted a core in the last minute.
 `near_en`, `near_ja`: rows a second of near duplicates on rows of about 230 characters, 5 % of them copies with 5-15 % of their
 characters changed; recall is the share of copies found, precision the share of found rows that are copies. rensa and
 datasketch, where they are installed, sign 5-character shingles with 128 permutations in as many bands as give them
@@ -8,6 +10,7 @@ about the same recall; what they find is not verified. All in one process, secon
 """
 
 import json
+import os
 import random
 import sys
 import tempfile
@@ -66,9 +69,11 @@ def checks(rows: int, folder: Path) -> dict[str, Any]:
     mapping = Mapping(prompt="question", answer="answer")
     rates = {}
     for workers in (1, 2):
-        begun = time.perf_counter()
+        begun, processor = time.perf_counter(), time.process_time()
         scan(Table(folder / "table.parquet"), mapping, CheckOptions(near=False), workers=workers)
         rates[f"rows_per_second_{workers}"] = round(rows / (time.perf_counter() - begun))
+        if workers == 1:
+            rates["rows_per_processor_second"] = round(rows / (time.process_time() - processor))
     characters = sum(len(row["question"]) + len(row["answer"]) for row in values) / rows
     return {"rows": rows, "characters_per_row": round(characters), **rates}
 
@@ -131,7 +136,7 @@ def near(finder: Callable[[list[str]], set[int]], rows: list[str], copies: set[i
 def main() -> None:
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     with tempfile.TemporaryDirectory() as folder:
-        told: dict[str, Any] = {"checks": checks(rows, Path(folder))}
+        told: dict[str, Any] = {"checks": checks(rows, Path(folder)), "load": os.getloadavg()[0]}
     for language in ("en", "ja"):
         made, copies = texts(min(rows, 50_000), random.Random(1), language)
         found = {"ours": near(ours, made, copies)}
