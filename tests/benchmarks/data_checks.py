@@ -25,6 +25,7 @@ from studio.data.formats import Mapping
 from studio.data.near_duplicates import Clusters, care_for, grams_of, join_near, pairs_of
 from studio.data.parts import BATCH
 from studio.data.scan import scan
+from studio.data.scan_workers import on_this_machine
 from studio.data.tables import Row, Table, write_table
 from tests.data.planted import clean_rows, edited
 
@@ -67,7 +68,7 @@ def checks(rows: int, folder: Path) -> dict[str, Any]:
     rates = {}
     for workers in (1, 2):
         begun = time.perf_counter()
-        scan(Table(folder / "table.parquet"), mapping, CheckOptions(near=False), workers=workers)
+        scan(Table(folder / "table.parquet"), mapping, CheckOptions(near=False), spread=on_this_machine(workers))
         rates[f"rows_per_second_{workers}"] = round(rows / (time.perf_counter() - begun))
     characters = sum(len(row["question"]) + len(row["answer"]) for row in values) / rows
     return {"rows": rows, "characters_per_row": round(characters), **rates}
