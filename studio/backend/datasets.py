@@ -30,6 +30,7 @@ from studio.data.recipe import LENGTH_FIXES, CleanSpec, Fix, make_step
 from studio.data.records import Conversation, Message, Preference, Rated, Record, as_conversation
 from studio.data.samples import SampleCard, list_samples
 from studio.data.scan import scan
+from studio.data.scan_workers import BOTH_CORES, Spread
 from studio.data.sources import LeftOut, Source, read_sources, read_text
 from studio.data.splits import Split, SplitSpec, split
 from studio.data.suggestions import Suggestion, suggest_templates
@@ -115,8 +116,9 @@ class SplitRow:
 class Datasets:
     """All about data. Files are written first, the record after, so that a version in the record is whole."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, spread: Spread = BOTH_CORES) -> None:
         self._settings = settings
+        self._spread = spread
         self._store = store
         self._lock = threading.RLock()
         self._cleaning = threading.RLock()
@@ -307,9 +309,7 @@ class Datasets:
             raise DataError("error.train.no_mapping", data=self.version(version).name)
         return found
 
-    def _measure(
-        self, version: str, mapping: Mapping, model: str, max_length: int, loss_on: LossOn
-    ) -> Measured:
+    def _measure(self, version: str, mapping: Mapping, model: str, max_length: int, loss_on: LossOn) -> Measured:
         return measure(self.table(version), mapping, self.tokenizer(model).tokenizer, max_length, loss_on)
 
     def lengths(
@@ -354,7 +354,7 @@ class Datasets:
     def _find(self, version: str, mapping: Mapping, model: str | None, max_length: int) -> tuple[Finding, ...]:
         measured = self._lengths(version, mapping, model, max_length, "answer").faulty if model else ()
         options = CheckOptions(max_length=max_length)
-        return scan(self.table(version), mapping, options, measured=measured).findings
+        return scan(self.table(version), mapping, options, measured=measured, spread=self._spread).findings
 
     def findings(self, version: str, model: str | None = "starter", max_length: int = 256) -> tuple[Finding, ...]:
         """What would spoil training with this model, worst first; without a model, all but what its tokens tell."""
@@ -389,6 +389,7 @@ class Datasets:
                 earlier=[self.table(ancestor) for ancestor in self._ancestors(version)],
                 next_id=self._next_id(parent.dataset) if any(step.fix == "add_rows" for step in recipe.steps) else None,
                 fingerprint=parent.fingerprint,
+                spread=self._spread,
                 progress=progress,
                 stop=stop,
             )
@@ -505,7 +506,7 @@ class Datasets:
     def _clusters(self, version: str, mapping: Mapping, rows: Sequence[tuple[int, Conversation]]) -> NDArray[np.int64]:
         """The cluster of near duplicates that each row is of."""
         options = CheckOptions(only=frozenset({"near_duplicate"}))
-        features = scan(self.table(version), mapping, options).features
+        features = scan(self.table(version), mapping, options, spread=self._spread).features
         places = np.searchsorted(features["id"].to_numpy(), [row_id for row_id, _ in rows])
         return features["cluster"].to_numpy()[places]
 

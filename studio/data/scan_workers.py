@@ -86,9 +86,9 @@ def _on_processes(job: Work[Made], chunks: int, workers: int, stop: Callable[[],
         for chunk in range(chunks):
             waiting.append(pool.submit(ask, chunk))
             if len(waiting) > workers * _AHEAD:
-                yield result_of(waiting.popleft(), stop)
+                yield _result(waiting.popleft(), stop)
         while waiting:
-            yield result_of(waiting.popleft(), stop)
+            yield _result(waiting.popleft(), stop)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         for worker in started:
@@ -98,8 +98,7 @@ def _on_processes(job: Work[Made], chunks: int, workers: int, stop: Callable[[],
             worker.communicate()
 
 
-def result_of(future: Future[Made], stop: Callable[[], bool] | None) -> Made:
-    """What it comes to, waited for until then. Raises Stopped soon after `stop` says so."""
+def _result(future: Future[Made], stop: Callable[[], bool] | None) -> Made:
     while not _done(future):
         if stop and stop():
             raise Stopped("error.stopped")
