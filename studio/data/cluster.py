@@ -16,7 +16,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,8 +59,7 @@ def on_cluster(address: str) -> Iterator[Spread]:
         raise FaultError("error.cluster.missing", command=f"{sys.executable} -m pip install 'ray[data]>=2.60'")
     with ExitStack() as stack:
         if address == LOCAL:
-            token = {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
-            stack.enter_context(_environment({**_QUIET, **_LOOPBACK, **token}))
+            stack.enter_context(_environment({**_QUIET, **_LOOPBACK, "RAY_AUTH_TOKEN": _token()}))
             # Sockets lie in it, whose paths must be short; else its logs would stay.
             short = "/tmp" if os.name == "posix" else None
             folder = stack.enter_context(
@@ -82,6 +81,12 @@ def on_cluster(address: str) -> Iterator[Spread]:
         if address == LOCAL and {node["NodeManagerAddress"] for node in ray.nodes()} != {"127.0.0.1"}:
             raise RuntimeError("Ray was imported before, and would listen to other machines")
         yield _Cluster()
+
+
+@cache
+def _token() -> str:
+    """What keeps others of this machine out. Ray reads it once in a process."""
+    return secrets.token_hex(32)
 
 
 @contextmanager
