@@ -184,7 +184,7 @@ class _Foreman:
 
     def __init__(self) -> None:
         self._begun: Counter[int] = Counter()
-        self._rows: Iterator[dict[str, Any]] = iter(())
+        self._made: Iterator[pa.Table] = iter(())
 
     def start(self, path: Path, chunks: int, job: "Sequence[ObjectRef]", here: dict[str, str]) -> None:
         """`job` is in a tuple, so that it comes as a reference."""
@@ -199,7 +199,7 @@ class _Foreman:
         dataset.context.execution_options.preserve_order = True
         dataset.context.enable_progress_bars = False
         self._begun.clear()
-        self._rows = iter(dataset.iter_rows())
+        self._made = iter(dataset.iter_batches(batch_size=1, prefetch_batches=0, batch_format="pyarrow"))
 
     def begin(self, chunk: int) -> int:
         self._begun[chunk] += 1
@@ -207,8 +207,8 @@ class _Foreman:
 
     def take(self) -> bytes | None:
         """What was made of the next row group; None after the last."""
-        row = next(self._rows, None)
-        return row and row["made"]
+        made = next(self._made, None)
+        return None if made is None else made["made"][0].as_py()
 
 
 def _read(row: dict[str, Any], path: Path) -> dict[str, Any]:
