@@ -16,7 +16,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,6 @@ from studio.errors import FaultError, InputError, ResourceError, Stopped
 
 if TYPE_CHECKING:
     from ray import ObjectRef
-    from ray.actor import ActorProxy
 
 LOCAL = "local"
 # Row groups read at a time; what is read ahead is bounded by Ray's object store.
@@ -133,10 +132,11 @@ class _Cluster:
         import ray
 
         self._here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
-        self._idle: list[ActorProxy[_Foreman]] = []
+        self._idle: list[Any] = []  # handles of _Foreman; Ray makes their types as it runs
 
     def __call__(self, job: Work[Made], stop: Callable[[], bool] | None, /) -> Iterator[Made]:
         import ray
+        from ray.exceptions import RayError
 
         chunks = Table(job.table.path).groups
         if not chunks:
@@ -154,7 +154,7 @@ class _Cluster:
                     raise RuntimeError(f"part {came} came in the place of {chunk}")
                 yield made
             done = True
-        except ray.exceptions.RayError as error:
+        except RayError as error:
             raise FaultError("error.cluster.failed", detail=_last_line(error)) from error
         finally:
             if done:
@@ -162,7 +162,7 @@ class _Cluster:
             else:
                 ray.kill(foreman)  # and with it what it has under way
 
-    def _new_foreman(self) -> "ActorProxy[_Foreman]":
+    def _new_foreman(self) -> Any:
         import ray
 
         # In a process of its own, for Ray Data cannot be asked to leave off while it waits for a worker; two calls at
@@ -191,11 +191,12 @@ class _Foreman:
         import ray
         import ray.data
 
-        working = {"job": job, "foreman": ray.get_runtime_context().current_actor}
+        reading = partial(_read, path=path)
+        working = partial(_work, job=job[0], foreman=ray.get_runtime_context().current_actor)
         readers = ray.data.TaskPoolStrategy(size=_READERS)
         dataset = ray.data.from_items([{"chunk": chunk} for chunk in range(chunks)], override_num_blocks=chunks)
-        dataset = dataset.map(_read, fn_kwargs={"path": path}, num_cpus=0, compute=readers, label_selector=here)
-        dataset = dataset.map(_work, fn_kwargs=working, num_cpus=1)
+        dataset = dataset.map(reading, num_cpus=0, compute=readers, label_selector=here)
+        dataset = dataset.map(working, num_cpus=1)
         dataset.context.execution_options.preserve_order = True
         dataset.context.enable_progress_bars = False
         self._begun.clear()
@@ -220,15 +221,16 @@ def _read(row: dict[str, Any], path: Path) -> dict[str, Any]:
     return {"chunk": row["chunk"], "shard": sink.getvalue().to_pybytes()}
 
 
-def _work(row: dict[str, Any], job: "Sequence[ObjectRef]", foreman: "ActorProxy[_Foreman]") -> dict[str, Any]:
+def _work(row: dict[str, Any], job: "ObjectRef", foreman: Any) -> dict[str, Any]:
     """On a worker. What goes wrong in the work is told to who asked, who raises it."""
     import ray
 
     chunk = row["chunk"]
     try:
-        if ray.get(foreman.begin.remote(chunk)) > _TRIES:
+        begun: Any = ray.get(foreman.begin.remote(chunk))
+        if begun > _TRIES:
             raise ResourceError("error.cluster.worker_lost", tries=_TRIES, part=chunk + 1)
-        made = _fetched(job[0]).run(chunk, pa.ipc.open_stream(row["shard"]).read_all())
+        made = _fetched(job).run(chunk, pa.ipc.open_stream(row["shard"]).read_all())
     except ImportError as error:
         made = FaultError("error.cluster.package", detail=str(error))
     except Exception as error:

@@ -44,6 +44,7 @@ def address() -> Iterator[str]:
     """A cluster of a head that does no work and two nodes that each do one thing at a time, heard on 127.0.0.1."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_worker_niceness", "0")  # else whatever else this machine does comes first
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
@@ -56,7 +57,7 @@ def address() -> Iterator[str]:
             cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **options})
             for _ in range(2):
                 cluster.add_node(num_cpus=1, **options)
-            yield cluster.address
+            yield str(cluster.address)
             cluster.shutdown()
 
 
