@@ -36,6 +36,7 @@ from studio.data.recipe import LENGTH_FIXES, CleanSpec, FilterStep, FindingTest,
 from studio.data.records import Message
 from studio.data.samples import SampleCard, list_samples
 from studio.data.scan import Scan
+from studio.data.scan_workers import BOTH_CORES, Spread
 from studio.data.set_checks import FINDINGS
 from studio.data.sources import LeftOut, Source, read_sources, read_text
 from studio.data.spec_files import spec_error
@@ -68,14 +69,15 @@ __all__ = ["Datasets", "RowDiff", "RowView", "SplitRow", "Stratum", "Version"]
 class Datasets:
     """All about data. Files are written first, the record after, so that a version in the record is whole."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, spread: Spread = BOTH_CORES) -> None:
         self._settings = settings
+        self._spread = spread
         self._store = store
         self._lock = threading.RLock()
         self._cleaning = threading.Lock()
         self._work = Work()
         self.tokenizer = lru_cache(maxsize=8)(self._tokenizer)
-        self._scans = Scans(settings, store, self.tokenizer)
+        self._scans = Scans(settings, store, self.tokenizer, spread)
         self._splits = Splits(store, self._scans)
         if not store.read_only:
             self._sweep()
@@ -462,6 +464,7 @@ class Datasets:
                 earlier=[self.table(ancestor) for ancestor in ancestors(self._store, version)],
                 next_id=self._next_id(parent.dataset) if any(step.fix == "add_rows" for step in recipe.steps) else None,
                 fingerprint=parent.fingerprint,
+                spread=self._spread,
                 progress=tell,
                 stop=stopping,
             )

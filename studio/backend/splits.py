@@ -22,7 +22,7 @@ from studio.data.cleaning import TABLE_FILE
 from studio.data.conversations import Conversations, Scored, score
 from studio.data.mapping import Mapping
 from studio.data.records import Conversation, Message
-from studio.data.scan import SMALL
+from studio.data.scan_workers import SMALL
 from studio.data.set_checks import split_leak
 from studio.data.splits import Split, SplitSpec, assign, strata_codes
 from studio.data.tables import Table

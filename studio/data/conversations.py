@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from studio.data.formats import Mapping, to_conversation
 from studio.data.records import Conversation
-from studio.data.scan import SMALL
-from studio.data.scan_workers import spread
+from studio.data.scan_workers import SMALL, spread
 from studio.data.splits import scores
 from studio.data.tables import Table
 from studio.errors import Stopped

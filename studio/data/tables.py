@@ -21,7 +21,7 @@ from studio.data.table_order import sorted_places
 from studio.data.table_search import Places, found_places, id_places, matching_places
 from studio.data.table_writer import FINGERPRINT, META, Digest, Row, TableWriter
 
-__all__ = ["Cells", "Column", "Note", "Row", "Table", "TableWriter", "write_table"]
+__all__ = ["Cells", "Column", "Note", "Outline", "Row", "Table", "TableWriter", "rows_of", "write_table"]
 
 _BATCH_ROWS = 8_192
 _NO_ID = 2**63
@@ -54,6 +54,15 @@ class Cells:
 
     id: int
     texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What is to be known of a table by who is given its row groups one by one."""
+
+    path: Path
+    columns: tuple[Column, ...]
+    rows: int
 
 
 def write_table(rows: Iterable[Row], path: Path) -> None:
@@ -102,7 +111,7 @@ class Table:
         ids: Path | None = None,
     ) -> list[Row]:
         """Rows `offset` to `offset + limit` of those chosen."""
-        return self._rows(self._fetch(self._places(offset, limit, search, order, descending, ids)), self.columns)
+        return rows_of(self._fetch(self._places(offset, limit, search, order, descending, ids)), self.columns)
 
     def cells(
         self,
@@ -131,7 +140,7 @@ class Table:
     def find(self, ids: Iterable[int]) -> dict[int, Row]:
         """The rows of these ids, where they are in this table."""
         found = self._fetch(self._at(ids))
-        return {row.id: row for row in self._rows(found, self.columns)}
+        return {row.id: row for row in rows_of(found, self.columns)}
 
     def position(self, row: int) -> int | None:
         """Where the row of this id stands in the table, from 0; None when it is not there."""
@@ -173,18 +182,21 @@ class Table:
         kept = [self.columns[names.index(name)] for name in wanted]
         with pq.ParquetFile(self.path, memory_map=True) as file:
             for batch in file.iter_batches(batch_size=size, columns=["id", *stored], row_groups=groups):
-                yield self._rows(pa.table(batch), kept)
+                yield rows_of(pa.table(batch), kept)
+
+    @property
+    def outline(self) -> Outline:
+        return Outline(self.path, self.columns, self.rows)
 
     @property
     def groups(self) -> int:
         """How many row groups the file has; each can be read on its own."""
         return self._meta.num_row_groups
 
-    def read_group(self, group: int) -> Iterator[Row]:
-        """The rows of one row group, in order."""
+    def shard(self, group: int) -> pa.Table:
+        """One row group as it is stored: `id, c0, c1, ...`."""
         with pq.ParquetFile(self.path, memory_map=True) as file:
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group]):
-                yield from self._rows(pa.table(batch), self.columns)
+            return file.read_row_group(group)
 
     @property
     def first_ids(self) -> list[int]:
@@ -207,17 +219,6 @@ class Table:
             for batch in file.iter_batches(batch_size=_BATCH_ROWS):
                 digest.update(pa.table(batch))
         return digest.hexdigest([(c.name, c.type) for c in self.columns])
-
-    def _rows(self, found: pa.Table, columns: Sequence[Column]) -> list[Row]:
-        names = [column.name for column in columns]
-        ids = found["id"].to_pylist()
-        if not names:
-            return [Row(row, {}) for row in ids]
-        cells = [_values(found[i + 1], column) for i, column in enumerate(columns)]
-        return [
-            Row(row, dict(zip(names, item, strict=True)))
-            for row, item in zip(ids, zip(*cells, strict=True), strict=True)
-        ]
 
     def _chosen(self, search: str | None, ids: Path | None, need: int | None = None) -> Places | None:
         """Places in the file of the rows chosen, in order; None when all are. At least `need` of them will do."""
@@ -255,6 +256,18 @@ class Table:
         back = np.empty(len(places), np.int64)
         back[np.argsort(groups, kind="stable")] = np.arange(len(places))
         return pa.concat_tables(parts).take(back)
+
+
+def rows_of(found: pa.Table, columns: Sequence[Column]) -> list[Row]:
+    """Rows as they were, from `id` and these columns as they are stored."""
+    names = [column.name for column in columns]
+    ids = found["id"].to_pylist()
+    if not names:
+        return [Row(row, {}) for row in ids]
+    cells = [_values(found[i + 1], column) for i, column in enumerate(columns)]
+    return [
+        Row(row, dict(zip(names, item, strict=True))) for row, item in zip(ids, zip(*cells, strict=True), strict=True)
+    ]
 
 
 def _values(cells: pa.ChunkedArray, column: Column) -> list[Any]:
