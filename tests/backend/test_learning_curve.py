@@ -53,6 +53,35 @@ def test_nested_parts_same_steps_same_validation_rows(studio: Studio, tmp_path: 
         studio.learning_curve.plan(with_changes(spec, {"data.split.validation_share": 0}))
 
 
+def test_the_runs_of_a_version_are_remembered(studio: Studio, tmp_path: Path) -> None:
+    spec = spec_of(studio, tmp_path, 40)
+    curves, version = studio.learning_curve, spec.data.version
+    assert curves.of(version) == ()
+    told = curves.outline(spec)
+    assert (told.parts, told.validation_rows, told.steps) == (((0.25, 8), (0.5, 16), (1.0, 32)), 8, 8)
+    other = studio.runner.submit(with_changes(spec, {"data.split.train_share": 0.3})).id
+    runs = curves.start(spec)
+    assert list(curves.of(version)) == runs
+    assert curves.start(spec) == runs  # a second press while they wait
+    assert studio.runner.queue() == [other, *runs]
+
+    studio.runner.run_now(runs[0])
+    curves.stop(runs)
+    assert [studio.runner.state(run).status for run in runs] == ["done", "stopped", "stopped"]
+    assert studio.runner.queue() == [other]
+    assert curves.read(runs).key == "ui.curve.failed"
+    curves.resume(runs)
+    assert studio.runner.queue() == [other, *runs[1:]]
+
+    with Studio(Settings(workspace=tmp_path / "workspace"), read_only=True, worker=False) as again:
+        assert list(again.learning_curve.of(version)) == runs
+    for run in runs[1:]:
+        studio.runner.run_now(run)
+    assert {point.progress for point in curves.read(runs).points} == {1.0}
+    assert curves.start(spec) != runs
+    assert set(curves.of(version)).isdisjoint(runs)
+
+
 def test_real_runs_are_ordinary_runs(studio: Studio, tmp_path: Path) -> None:
     runs = studio.learning_curve.start(spec_of(studio, tmp_path, 40), name="Shop")
     assert [studio.runner.record(run).name for run in runs] == [
