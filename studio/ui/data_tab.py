@@ -5,7 +5,17 @@ from typing import Any
 import gradio as gr
 
 from studio.backend.datasets import Version
-from studio.ui import data_curve, data_mapping, data_mix, data_opener, data_rows, data_split, data_view
+from studio.ui import (
+    data_charts,
+    data_curve,
+    data_mapping,
+    data_mix,
+    data_opener,
+    data_rows,
+    data_scan,
+    data_split,
+    data_view,
+)
 from studio.ui.data_bench import QUICK, VIEWS, learnable, make_bench
 from studio.ui.page import Page, goto, html
 
@@ -27,11 +37,14 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         views = gr.Tabs(elem_id="data-views", selected="rows", render=False)
         bench = make_bench(page, blocks, views)
         again = data_mapping.build(bench)
+        data_scan.build(bench)
         views.render()
         with views:
             panels = {name: gr.Tab(t(f"ui.data.panel.{name}"), id=name, elem_id=f"data-panel-{name}") for name in VIEWS}
         with panels["rows"]:
             data_rows.build(bench)
+        with panels["charts"]:
+            data_charts.build(bench, panels["charts"])
         with panels["split"]:
             data_split.build(bench, panels["split"])
         with panels["mix"]:
