@@ -8,7 +8,7 @@ import pytest
 
 from studio.backend.learning_curve import CurvePoint, _read
 from studio.backend.studio import Studio
-from studio.errors import InputError
+from studio.errors import DataError, InputError
 from studio.messages import LANGUAGES, translate
 from studio.runs.spec import RunSpec, with_changes
 from studio.settings import Settings
@@ -51,6 +51,15 @@ def test_nested_parts_same_steps_same_validation_rows(studio: Studio, tmp_path: 
         assert steps == {other.total_steps(160)}
     with pytest.raises(InputError):
         studio.learning_curve.plan(with_changes(spec, {"data.split.validation_share": 0}))
+
+
+@pytest.mark.parametrize("rows", ['{"text": "Only a passage."}\n', '{"question": "No answer?", "answer": ""}\n'])
+def test_nothing_to_learn_from_is_told(studio: Studio, tmp_path: Path, rows: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(rows * 30, encoding="utf-8")
+    version = studio.datasets.import_file(path).id
+    with pytest.raises(DataError):
+        studio.learning_curve.outline(with_changes(RunSpec(), {"data.version": version}))
 
 
 def test_the_runs_of_a_version_are_remembered(studio: Studio, tmp_path: Path) -> None:
