@@ -127,7 +127,11 @@ def to_spec(draft: Draft) -> MixSpec:
 
 
 def _part_values(part: DraftPart) -> dict[str, Any]:
-    own = [{"prompt": way.prompt, **({"answer": way.answer} if way.answer.strip() else {})} for way in part.own]
+    own = [
+        {"prompt": way.prompt, **({"answer": way.answer} if way.answer.strip() else {})}
+        for way in part.own
+        if way.prompt.strip() or way.answer.strip()
+    ]
     return {
         "data": part.data,
         "mapping": json.loads(part.mapping) if part.mapping else None,

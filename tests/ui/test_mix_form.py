@@ -51,6 +51,7 @@ def test_buttons() -> None:
     draft = mix_form.pressed(draft, "way", part="1")
     draft = mix_form.pressed(draft, "way", part="1")
     assert [len(part.own) for part in draft.parts] == [0, 2]
+    assert mix_form.to_spec(draft).parts[1].ways == ()  # nothing typed yet
     draft = mix_form.pressed(draft, "unway", part="1", way="0")
     assert [len(part.own) for part in draft.parts] == [0, 1]
     assert [part.data for part in mix_form.pressed(draft, "remove", part="0").parts] == ["b"]
