@@ -29,7 +29,7 @@ from studio.data.formats import Mapping, mapping_notes, mapping_problems, recogn
 from studio.data.histogram import Histogram, histogram
 from studio.data.hub_data import HubDataset, read_hub
 from studio.data.layouts import Seen
-from studio.data.measures import Measured, measure
+from studio.data.measures import Measured
 from studio.data.mixing import MIX_MAPPING, TOOLS_MAPPING, MixSpec
 from studio.data.readiness import Readiness, readiness
 from studio.data.recipe import LENGTH_FIXES, CleanSpec, FilterStep, FindingTest, ReplaceStep, make_step
@@ -75,7 +75,6 @@ class Datasets:
         self._cleaning = threading.Lock()
         self._work = Work()
         self.tokenizer = lru_cache(maxsize=8)(self._tokenizer)
-        self._lengths = lru_cache(maxsize=16)(self._measure)
         self._scans = Scans(settings, store, self.tokenizer)
         self._splits = Splits(store, self._scans)
         if not store.read_only:
@@ -89,12 +88,11 @@ class Datasets:
             if folder.is_dir() and folder.name not in known:
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
-            for half in (
-                *folder.glob("*.partial*"),
-                *folder.glob("scans/*.partial"),
-                *folder.glob("scans/*/*.partial"),
-            ):
-                shutil.rmtree(half) if half.is_dir() else half.unlink()
+            for half in list(folder.rglob("*.partial*")):
+                if half.is_dir():
+                    shutil.rmtree(half, ignore_errors=True)
+                else:
+                    half.unlink(missing_ok=True)
 
     def follow(self, key: Hashable, do: Callable[[Tell, Stopping], Made]) -> Generator[float, None, Made]:
         """Something that takes a while, done in a thread of its own: yields the share done and returns what it made.
@@ -324,14 +322,10 @@ class Datasets:
     def _mapping(self, version: str, mapping: Mapping | None = None) -> Mapping:
         return self.version(version).mapped(mapping)
 
-    def _measure(self, version: str, mapping: Mapping, model: str, max_length: int, loss_on: LossOn) -> Measured:
-        return measure(self.table(version), mapping, self.tokenizer(model).tokenizer, max_length, loss_on)
-
-    def lengths(
-        self, version: str, model: str = "starter", max_length: int = 256, loss_on: LossOn = "answer"
-    ) -> tuple[Lengths, ...]:
+    def lengths(self, version: str, model: str = "starter", max_length: int = 256) -> tuple[Lengths, ...]:
         """Token counts of every readable row; of a large table, of a sample."""
-        return self._lengths(version, self._mapping(version), model, max_length, loss_on).sample
+        measured = self._scans.get(self._asked(version, model, max_length)).measured
+        return measured.sample if measured else ()
 
     def histogram(self, version: str, model: str = "starter", max_length: int = 256, bars: int = 24) -> Histogram:
         """How long the rows, their prompts and their answers are in tokens of this model."""
@@ -370,7 +364,7 @@ class Datasets:
 
     def _is_there(self, asked: Asked) -> bool:
         split = self.version(asked.version).split
-        return self._scans.is_there(asked) and self._splits.is_there(asked.version, asked.mapping, split)
+        return self._scans.is_there(asked) and self._splits.leak_is_there(asked, split)
 
     def follow_scan(
         self, version: str, model: str | None = "starter", max_length: int = 256

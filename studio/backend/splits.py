@@ -77,14 +77,19 @@ class Splits:
         """Ids of the rows on each side; rows that are no conversations are on none."""
         return self._splits(version, mapping, spec)
 
-    def is_there(self, version: str, mapping: Mapping, spec: SplitSpec) -> bool:
-        """Whether the split takes no reading of all rows, or only of few."""
-        key = (version, mapping, spec.seed)
-        return key in self._held or self._file(*key).is_file() or self._table(version).rows < SMALL
+    def leak_is_there(self, asked: Asked, spec: SplitSpec) -> bool:
+        """Whether `leak` takes no reading of all rows, or only of few."""
+        key = (asked.version, asked.mapping, spec.seed)
+        return (
+            not _may_leak(spec)
+            or key in self._held
+            or self._file(*key).is_file()
+            or self._table(asked.version).rows < SMALL
+        )
 
     def leak(self, asked: Asked, spec: SplitSpec, stopping: Stopping | None = None) -> Found | None:
         """What this split lets leak; None where it keeps near duplicates together or nothing back."""
-        if spec.group_near_duplicates or not (spec.validation_share or spec.test_share):
+        if not _may_leak(spec):
             return None
         self._scored(asked.version, asked.mapping, spec.seed, stopping)
         return self._leaks(self._scans.key(asked), asked, spec)
@@ -187,6 +192,10 @@ class Splits:
 
     def _table(self, version: str) -> Table:
         return Table(self._store.version_folder(self._store.version(version).id) / TABLE_FILE)
+
+
+def _may_leak(spec: SplitSpec) -> bool:
+    return not spec.group_near_duplicates and bool(spec.validation_share or spec.test_share)
 
 
 def _load(path: Path) -> Scored | None:

@@ -87,7 +87,10 @@ def make_examples(
     lost = truncated = 0
     sides = [set(ids.tolist()) for ids in (parts.train, parts.validation)]
     made: tuple[list[Example], list[Example]] = ([], [])
+    shown: dict[int, Conversation | None] = dict.fromkeys(shown_first(parts))
     for row_id, conversation in rows:
+        if row_id in shown:
+            shown[row_id] = conversation
         side = next((number for number, ids in enumerate(sides) if row_id in ids), None)
         if side is None:
             continue
@@ -103,8 +106,7 @@ def make_examples(
             lost += 1
     if not made[0]:
         check_learnable(rows, spec, tokenizer, length)
-    shown = pick(rows, shown_first(parts))
-    return ExampleSet(tuple(made[0]), tuple(made[1]), tuple(shown), lost, truncated)
+    return ExampleSet(tuple(made[0]), tuple(made[1]), tuple(filter(None, shown.values())), lost, truncated)
 
 
 def shown_first(parts: Split) -> list[int]:
@@ -115,7 +117,12 @@ def shown_first(parts: Split) -> list[int]:
 def pick(rows: Rows, ids: Sequence[int]) -> list[Conversation]:
     """The conversations of these rows, in this order."""
     wanted = set(ids)
-    found = {row_id: conversation for row_id, conversation in rows if row_id in wanted}
+    found: dict[int, Conversation] = {}
+    for row_id, conversation in rows:
+        if row_id in wanted:
+            found[row_id] = conversation
+            if len(found) == len(wanted):
+                break
     return [found[row_id] for row_id in ids]
 
 

@@ -499,7 +499,7 @@ def test_every_dataset_type_can_be_looked_at(
     assert datasets.findings(version.id) is not None
     assert datasets.histogram(version.id).rows == learned
     assert sum(datasets.split_counts(version.id, SplitSpec())) == learned
-    assert len(datasets.validation_rows(version.id, SplitSpec())) == (2 if learned else 0)
+    assert len(datasets.kept_rows(version.id, SplitSpec(), "validation")) == (2 if learned else 0)
     assert len(datasets.examples(version.id, SplitSpec(), 2)) == (2 if learned else 0)
     view = datasets.view_row(version.id, 1)
     assert view.problem is None
