@@ -86,6 +86,7 @@ class RowView:
     `prompt_tokens` and `answer_tokens` are of the whole row, `total_tokens` of what is left after cutting, and
     `trained_tokens` of those that carry loss. `problem`: why the row is no conversation; then there is nothing else.
     `refused`: why the model's template does not take it. `rejected`: of a preference, how the worse answer differs.
+    `thumbs_up`: how a rated answer was rated.
     """
 
     spans: tuple[Span, ...]
@@ -97,6 +98,7 @@ class RowView:
     problem: RowProblem | None
     refused: DataError | None = None
     rejected: tuple[Span, ...] = ()
+    thumbs_up: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,10 +303,11 @@ class Datasets:
         order: str | None = None,
         descending: bool = False,
         ids: Path | None = None,
+        columns: Sequence[str] | None = None,
     ) -> list[Row]:
         """Rows `offset` to `offset + limit` of those that hold `search` in any column and are among `ids` (what
-        `select` made), sorted by the column `order`."""
-        return self._ordered(version, order).page(offset, limit, search, order, descending, ids)
+        `select` made), sorted by the column `order`; `columns` are those wanted, all by default."""
+        return self._ordered(version, order).page(offset, limit, search, order, descending, ids, columns)
 
     def count(self, version: str, search: str | None = None, *, ids: Path | None = None) -> int:
         """How many rows those are."""
@@ -321,9 +324,10 @@ class Datasets:
         order: str | None = None,
         descending: bool = False,
         ids: Path | None = None,
+        columns: Sequence[str] | None = None,
     ) -> list[Cells]:
         """The same rows as short texts, one per column: what a table on the page shows."""
-        return self._ordered(version, order).cells(offset, limit, search, width, order, descending, ids)
+        return self._ordered(version, order).cells(offset, limit, search, width, order, descending, ids, columns)
 
     def _ordered(self, version: str, order: str | None) -> Table:
         table = self.table(version)
@@ -404,10 +408,11 @@ class Datasets:
         self, version: str, row: int, model: str = "starter", max_length: int = 256, loss_on: LossOn = "answer"
     ) -> RowView:
         """The row of this id rendered with the model's template, the trained tokens marked."""
-        found = self.table(version).find([row])
+        mapping = self._mapping(version)
+        found = self.table(version).find([row], mapping.columns)
         if row not in found:
             raise InputError("error.dataset.no_row", row=row, data=self.version(version).name)
-        record = convert(found[row], self._mapping(version))
+        record = convert(found[row], mapping)
         if isinstance(record, RowProblem):
             return RowView((), 0, 0, 0, 0, False, record)
         tokenizer = self.tokenizer(model).tokenizer
@@ -425,6 +430,7 @@ class Datasets:
             truncated=example.truncated,
             problem=None,
             rejected=rejected,
+            thumbs_up=record.label if isinstance(record, Rated) else None,
         )
 
     # Findings and fixes
