@@ -408,8 +408,8 @@ class Datasets:
         self, version: str, row: int, model: str = "starter", max_length: int = 256, loss_on: LossOn = "answer"
     ) -> RowView:
         """The row of this id rendered with the model's template, the trained tokens marked."""
-        mapping = self._mapping(version)
-        found = self.table(version).find([row], mapping.columns)
+        mapping, table = self._mapping(version), self.table(version)
+        found = table.find([row], mapping.needed(column.name for column in table.columns))
         if row not in found:
             raise InputError("error.dataset.no_row", row=row, data=self.version(version).name)
         record = convert(found[row], mapping)

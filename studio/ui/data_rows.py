@@ -176,6 +176,8 @@ def build(bench: Bench) -> None:
             path = datasets.export_findings(version_id, model, int(limit), keys, act["form"])
             gr.Info(shown(t("ui.data.findings.exported", name=path.name)))
             yield gr.skip(), "", f"gradio_api/file={path}#{path.stat().st_mtime_ns}"
+        else:  # what yields nothing empties its outputs
+            yield (gr.skip(),) * 3
 
     def fix(version_id: str, fixes: tuple[str, ...], model: str, limit: int) -> Iterator[tuple[Any, ...]]:
         def do(tell: Any, stopping: Any) -> Version:
