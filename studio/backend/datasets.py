@@ -6,44 +6,47 @@ import threading
 from collections.abc import Callable, Collection, Generator, Hashable, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from studio.backend.engine import load_engine
+from studio.backend.histories import RowDiff, changes, count_changes, diff, whole_recipe
+from studio.backend.row_view import RowView, view_row
 from studio.backend.scans import Asked, Scans
-from studio.backend.work import Stopping, Tell, Work, turn
-from studio.data.changes import RowChange, changed_rows, count_changed_rows, read_changes
-from studio.data.checks import CheckOptions, Finding
-from studio.data.cleaning import CHANGES_FILE, TABLE_FILE, CleanReport, Surroundings, clean
+from studio.backend.splits import SplitRow, Splits
+from studio.backend.versions import Body, Version, ancestors, notes_json, version_of
+from studio.backend.work import Stopping, Tell, Work, part_of, turn
+from studio.data.cell_input import typed_cell
+from studio.data.changes import RowChange
+from studio.data.checks import Finding
+from studio.data.cleaning import TABLE_FILE, Surroundings, check_recipe, clean
+from studio.data.conversations import Conversations
 from studio.data.explore import Chart, Where
-from studio.data.formats import Mapping, convert, mapping_notes, mapping_problems, recognise, to_conversation
+from studio.data.formats import Mapping, mapping_notes, mapping_problems, recognise
 from studio.data.histogram import Histogram, histogram
 from studio.data.hub_data import HubDataset, read_hub
 from studio.data.layouts import Seen
 from studio.data.measures import Measured, measure
 from studio.data.mixing import MIX_MAPPING, TOOLS_MAPPING, MixSpec
-from studio.data.problems import RowProblem
 from studio.data.readiness import Readiness, readiness
-from studio.data.recipe import LENGTH_FIXES, CleanSpec, Fix, make_step
-from studio.data.records import Conversation, Message, Preference, Rated, Record, as_conversation
+from studio.data.recipe import LENGTH_FIXES, CleanSpec, FilterStep, FindingTest, ReplaceStep, make_step
+from studio.data.records import Message
 from studio.data.samples import SampleCard, list_samples
-from studio.data.scan import Scan, scan
+from studio.data.scan import Scan
 from studio.data.set_checks import FINDINGS
 from studio.data.sources import LeftOut, Source, read_sources, read_text
-from studio.data.splits import Split, SplitSpec, split
+from studio.data.splits import Split, SplitSpec
+from studio.data.step_preview import Preview, preview_step
 from studio.data.suggestions import Suggestion, suggest_templates
-from studio.data.tables import Cells, Column, Note, Row, Table
+from studio.data.tables import Cells, Note, Row, Table
 from studio.data.templates import check_template, render_template
-from studio.data.tokens import Lengths, LossOn, Span, TemplateRefusal, view
+from studio.data.tokens import Lengths, LossOn
 from studio.data.watch import Watch
 from studio.errors import DataError, InputError
-from studio.runs.store import Store, VersionRecord, disk_full, is_disk_full, new_id
+from studio.runs.store import Store, disk_full, file_words, is_disk_full, new_id
 from studio.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,75 +54,14 @@ if TYPE_CHECKING:
 
 _LEFT_OUT: TypeAdapter[tuple[LeftOut, ...]] = TypeAdapter(tuple[LeftOut, ...])
 _RECOGNISED_ROWS = 200
+_PREVIEW_ROWS = 3
+_RECIPE_BYTES = 1_000_000
 _OFF = "findings_off"
+# Share of the work done when the scan is made, and the split is to be looked at.
+_SCANNED = 0.95
 Made = TypeVar("Made")
 
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """A dataset version as the page shows it."""
-
-    id: str
-    dataset: str
-    name: str
-    number: int
-    parent: str | None
-    created: float
-    rows: int
-    fingerprint: str
-    columns: tuple[Column, ...]
-    kind: str
-    encoding: str | None
-    mapping: Mapping | None
-    notes: tuple[Note, ...]
-    recipe: CleanSpec | None
-    report: CleanReport | None
-    sample: str | None
-    split: SplitSpec
-    mix: MixSpec | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RowView:
-    """A row as the model will see it. Token counts include the template's own tokens.
-
-    `prompt_tokens` and `answer_tokens` are of the whole row, `total_tokens` of what is left after cutting, and
-    `trained_tokens` of those that carry loss. `problem`: why the row is no conversation; then there is nothing else.
-    `refused`: why the model's template does not take it. `rejected`: of a preference, how the worse answer differs.
-    `thumbs_up`: how a rated answer was rated.
-    """
-
-    spans: tuple[Span, ...]
-    prompt_tokens: int
-    answer_tokens: int
-    total_tokens: int
-    trained_tokens: int
-    truncated: bool
-    problem: RowProblem | None
-    refused: DataError | None = None
-    rejected: tuple[Span, ...] = ()
-    thumbs_up: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RowDiff:
-    """A row on the way from an earlier version: `before` None when it was added, `after` None when it was dropped.
-    `columns` are those changed."""
-
-    row_id: int
-    fixes: tuple[Fix, ...]
-    columns: tuple[str, ...]
-    before: Row | None
-    after: Row | None
-
-
-@dataclass(frozen=True, slots=True)
-class SplitRow:
-    """A row of the validation split, to be looked at."""
-
-    row_id: int
-    prompt: str
-    answer: str
+__all__ = ["Datasets", "RowDiff", "RowView", "SplitRow", "Version"]
 
 
 class Datasets:
@@ -132,11 +74,9 @@ class Datasets:
         self._cleaning = threading.Lock()
         self._work = Work()
         self.tokenizer = lru_cache(maxsize=8)(self._tokenizer)
-        self._rows = lru_cache(maxsize=2)(self._read_rows)
-        self._records = lru_cache(maxsize=3)(self._read_records)
         self._lengths = lru_cache(maxsize=16)(self._measure)
         self._scans = Scans(settings, store, self.tokenizer)
-        self._splits = lru_cache(maxsize=8)(self._split)
+        self._splits = Splits(store, self._scans)
         if not store.read_only:
             self._sweep()
 
@@ -177,7 +117,7 @@ class Datasets:
         with self._lock:
             for record in self._store.versions():
                 if record.body.get("sample") == name and record.number == 1:
-                    return _version(record)
+                    return version_of(record)
             path = cards[name].path
             return self._import(path.name, lambda target: self._read([(path, path.name)], target, None), sample=name)
 
@@ -243,7 +183,7 @@ class Datasets:
             first = table.page(0, _RECOGNISED_ROWS)
             mapping = recognise(table.columns, first)
             told = mapping_notes(mapping, first) if mapping else ()
-            body = _Body(source.kind, source.encoding, mapping, source.notes, None, None, sample, SplitSpec(), told)
+            body = Body(source.kind, source.encoding, mapping, source.notes, None, None, sample, SplitSpec(), told)
             return self._record(version, table, body, dataset=None, name=name, parent=None)
 
     @contextmanager
@@ -260,7 +200,7 @@ class Datasets:
             raise
 
     def _record(
-        self, version: str, table: Table, body: "_Body", *, dataset: str | None, name: str, parent: str | None
+        self, version: str, table: Table, body: Body, *, dataset: str | None, name: str, parent: str | None
     ) -> Version:
         record = self._store.add_version(
             version,
@@ -271,23 +211,23 @@ class Datasets:
             fingerprint=table.fingerprint(),
             body={**body.to_json(), "columns": [[c.name, c.type] for c in table.columns]},
         )
-        return _version(record)
+        return version_of(record)
 
     # Versions
 
     def versions(self, dataset: str | None = None) -> list[Version]:
         """Newest data set first, its versions in order."""
-        return [_version(record) for record in self._store.versions(dataset)]
+        return [version_of(record) for record in self._store.versions(dataset)]
 
     def version(self, version: str) -> Version:
-        return _version(self._store.version(version))
+        return version_of(self._store.version(version))
 
     def set_mapping(self, version: str, mapping: Mapping) -> Version:
         """Say by hand which column is what. The rows stay as they are."""
         found = self.version(version)
         mapping_problems(mapping, found.columns)
         notes = mapping_notes(mapping, self.page(version, 0, _RECOGNISED_ROWS))
-        self._store.set_version_body(version, mapping=mapping.model_dump(mode="json"), mapping_notes=_notes_json(notes))
+        self._store.set_version_body(version, mapping=mapping.model_dump(mode="json"), mapping_notes=notes_json(notes))
         return self.version(version)
 
     def table(self, version: str) -> Table:
@@ -370,25 +310,20 @@ class Datasets:
 
         return load_tokenizer(source, self._settings)
 
-    def _read_rows(self, version: str) -> tuple[Row, ...]:
-        return tuple(self.table(version).read())
+    def conversations(self, version: str, mapping: Mapping | None) -> tuple[Conversations, int]:
+        """The rows that supervised fine-tuning learns from, and how many it cannot learn from. Nothing is held: they
+        are read whenever they are gone through."""
+        found = self._splits.conversations(version, self._mapping(version, mapping))
+        return found, self._store.version(version).rows - len(found)
 
-    def _read_records(self, version: str, mapping: Mapping) -> tuple[tuple[int, Record | RowProblem], ...]:
-        return tuple((row.id, convert(row, mapping)) for row in self._rows(version))
-
-    def conversations(self, version: str, mapping: Mapping | None) -> tuple[list[tuple[int, Conversation]], int]:
-        """The rows that supervised fine-tuning learns from, as conversations, and how many it cannot learn from."""
-        everything = self._records(version, self._mapping(version, mapping))
-        good = [
-            (i, c) for i, record in everything if not isinstance(record, RowProblem) and (c := as_conversation(record))
-        ]
-        return good, len(everything) - len(good)
+    def check_answers(self, version: str, mapping: Mapping | None = None) -> None:
+        """Raises DataError for data that has no answers to learn: passages and prompts alone."""
+        kind = self._mapping(version, mapping).dataset_type
+        if kind in ("language_modeling", "prompt_only"):
+            raise DataError(f"error.train.{kind}", data=self.version(version).name)
 
     def _mapping(self, version: str, mapping: Mapping | None = None) -> Mapping:
-        found = mapping or self.version(version).mapping
-        if found is None:
-            raise DataError("error.train.no_mapping", data=self.version(version).name)
-        return found
+        return self.version(version).mapped(mapping)
 
     def _measure(self, version: str, mapping: Mapping, model: str, max_length: int, loss_on: LossOn) -> Measured:
         return measure(self.table(version), mapping, self.tokenizer(model).tokenizer, max_length, loss_on)
@@ -412,26 +347,8 @@ class Datasets:
         found = table.find([row], mapping.needed(column.name for column in table.columns))
         if row not in found:
             raise InputError("error.dataset.no_row", row=row, data=self.version(version).name)
-        record = convert(found[row], mapping)
-        if isinstance(record, RowProblem):
-            return RowView((), 0, 0, 0, 0, False, record)
         tokenizer = self.tokenizer(model).tokenizer
-        try:
-            example, spans = view(record, tokenizer, max_length, loss_on)
-            rejected = _rejected(record, spans, tokenizer, max_length)
-        except TemplateRefusal as error:
-            return RowView((), 0, 0, 0, 0, False, None, error)
-        return RowView(
-            spans=spans,
-            prompt_tokens=example.prompt_tokens,
-            answer_tokens=example.answer_tokens,
-            total_tokens=len(example.ids),
-            trained_tokens=example.trained_tokens,
-            truncated=example.truncated,
-            problem=None,
-            rejected=rejected,
-            thumbs_up=record.label if isinstance(record, Rated) else None,
-        )
+        return view_row(found[row], mapping, tokenizer, max_length, loss_on)
 
     # Findings and fixes
 
@@ -447,20 +364,24 @@ class Datasets:
         stopping: Stopping | None = None,
     ) -> Scan:
         """All that the checks found, those turned off too; made once and kept. Raises Stopped."""
-        return self._scans.get(self._asked(version, model, max_length), tell, stopping).scan
+        return self._whole(self._asked(version, model, max_length), tell, stopping)
 
     def scanned(self, version: str, model: str | None = "starter", max_length: int = 256) -> bool:
         """Whether the scan was made already: findings, readiness, charts and rows to select are quick then."""
-        return self._scans.is_there(self._asked(version, model, max_length))
+        return self._is_there(self._asked(version, model, max_length))
+
+    def _is_there(self, asked: Asked) -> bool:
+        split = self.version(asked.version).split
+        return self._scans.is_there(asked) and self._splits.is_there(asked.version, asked.mapping, split)
 
     def follow_scan(
         self, version: str, model: str | None = "starter", max_length: int = 256
     ) -> Generator[float, None, None]:
         """Make the scan where there is none; yields the share done, 0 to 1."""
         asked = self._asked(version, model, max_length)
-        if not self._scans.is_there(asked):
-            key = ("scan", self._scans.key(asked))
-            yield from self._work.follow(key, lambda tell, stopping: self._scans.get(asked, tell, stopping))
+        if not self._is_there(asked):
+            key = ("scan", self._scans.key(asked), self.version(version).split)
+            yield from self._work.follow(key, lambda tell, stopping: self._whole(asked, tell, stopping))
 
     def findings_off(self, version: str) -> frozenset[str]:
         """Names of the findings that are turned off for all versions of this data set."""
@@ -473,8 +394,14 @@ class Datasets:
             raise InputError("error.finding.unknown", name=unknown[0], known=", ".join(sorted(FINDINGS)))
         self._store.set_dataset_body(self._store.version(version).dataset, **{_OFF: sorted(set(names))})
 
+    def _whole(self, asked: Asked, tell: Tell | None = None, stopping: Stopping | None = None) -> Scan:
+        """The scan, and what the split that is set lets leak."""
+        found = self._scans.get(asked, part_of(tell, 0, _SCANNED), stopping).scan
+        leak = self._splits.leak(asked, self.version(asked.version).split, stopping)
+        return found.having(leak) if leak else found
+
     def _told(self, version: str, model: str | None, max_length: int) -> Scan:
-        return self.scan(version, model, max_length).without(self.findings_off(version))
+        return self._whole(self._asked(version, model, max_length)).without(self.findings_off(version))
 
     def findings(self, version: str, model: str | None = "starter", max_length: int = 256) -> tuple[Finding, ...]:
         """What would spoil training with this model, worst first; without a model, all but what its tokens tell.
@@ -495,7 +422,7 @@ class Datasets:
         """The rows of a bar or of a finding, as `page`, `cells` and `count` take them (`ids`). Select anew whenever
         they are asked for: it is made once, and goes when its scan does."""
         asked = self._asked(version, model, max_length)
-        return self._scans.select(asked, where, self._scans.get(asked).scan)
+        return self._scans.select(asked, where, self._whole(asked))
 
     def export_findings(
         self,
@@ -540,7 +467,7 @@ class Datasets:
                     return known
             around = Surroundings(
                 tokenizers=lambda model: self.tokenizer(model).tokenizer,
-                earlier=[self.table(ancestor) for ancestor in self._ancestors(version)],
+                earlier=[self.table(ancestor) for ancestor in ancestors(self._store, version)],
                 next_id=self._next_id(parent.dataset) if any(step.fix == "add_rows" for step in recipe.steps) else None,
                 fingerprint=parent.fingerprint,
                 progress=tell,
@@ -556,16 +483,9 @@ class Datasets:
                 shutil.rmtree(folder)
                 return parent
             told = mapping_notes(mapping, self.page(parent.id, 0, _RECOGNISED_ROWS))
-            body = _Body(parent.kind, parent.encoding, mapping, (), recipe, report, None, parent.split, told)
+            body = Body(parent.kind, parent.encoding, mapping, (), recipe, report, None, parent.split, told)
             table = Table(folder / TABLE_FILE)
             return self._record(new, table, body, dataset=parent.dataset, name=parent.name, parent=parent.id)
-
-    def _ancestors(self, version: str) -> Iterator[str]:
-        """The versions whose rows it has, nearest first. The rows of a mixture are its own."""
-        found = self.version(version)
-        while found.parent is not None and found.mix is None:
-            yield found.parent
-            found = self.version(found.parent)
 
     def _next_id(self, dataset: str) -> int:
         """A row id that no version of the data set ever had."""
@@ -578,6 +498,24 @@ class Datasets:
     def add_rows(self, version: str, rows: Sequence[MappingOf[str, Any]]) -> Version:
         """New rows at the end."""
         return self._by_hand(version, "add_rows", [dict(values) for values in rows], ())
+
+    def type_row(self, version: str, row: int | None, typed: MappingOf[str, str]) -> Version:
+        """A row written by hand, as text per column: of the row with this id those that are given, or (None) a new row.
+
+        Raises CellError for a text that does not fit its column, InputError where nothing was written.
+        """
+        columns = {column.name: column for column in self.version(version).columns}
+        before = self.table(version).find([row]).get(row) if row is not None else None
+        values = {
+            name: typed_cell(text, columns[name], before.values[name] if before else None)
+            for name, text in typed.items()
+            if name in columns
+        }
+        if row is not None:
+            return self.edit_rows(version, {row: values}) if values else self.version(version)
+        if all(value is None for value in values.values()):
+            raise InputError("error.cell.nothing")
+        return self.add_rows(version, [{name: values.get(name) for name in columns}])
 
     def exclude_rows(self, version: str, rows: Collection[int]) -> Version:
         """Leave these rows out."""
@@ -595,42 +533,83 @@ class Datasets:
                 raise InputError("error.dataset.no_row", row=row, data=found.name)
         return self.clean(version, CleanSpec(steps=(make_step(fix, data=found.fingerprint, rows=rows),)))
 
+    def lineage(self, version: str) -> tuple[Version, ...]:
+        """The versions from the file as it was opened to this one."""
+        return tuple(map(self.version, [version, *ancestors(self._store, version)][::-1]))
+
     def recipe(self, version: str) -> CleanSpec:
         """All steps from the file as it was opened to this version."""
-        chain = [version, *self._ancestors(version)][::-1]
-        recipes = [found.recipe for found in map(self.version, chain) if found.recipe]
-        return CleanSpec(steps=tuple(step for recipe in recipes for step in recipe.steps))
+        return whole_recipe(self._store, version)
+
+    def save_recipe(self, version: str) -> Path | None:
+        """What of that recipe holds for other data too, as a YAML file in the workspace's `exports`; None: nothing."""
+        recipe = self.recipe(version).reusable()
+        if not recipe.steps:
+            return None
+        name = file_words(self.version(version).name) or "data"
+        path = self._settings.workspace / "exports" / f"{name}-recipe-{version}.yaml"
+        _write_text(path, recipe.to_yaml())
+        return path
+
+    def read_recipe(self, version: str, path: Path, name: str) -> tuple[CleanSpec, int]:
+        """A recipe from a YAML file, to be used on this version; `name` is told in errors.
+
+        Steps that were done by hand in other data do not fit and are left out: their number. Raises SpecError that
+        tells every problem with its path, and DataError for columns that are not there.
+        """
+        if path.stat().st_size > _RECIPE_BYTES:
+            raise DataError("error.recipe.too_large", file=name, limit=_RECIPE_BYTES // 1000)
+        try:
+            recipe = CleanSpec.from_yaml(path.read_text(encoding="utf-8"), name)
+        except UnicodeDecodeError:
+            raise DataError("error.recipe.not_text", file=name) from None
+        own = self.version(version).fingerprint
+        foreign = [step for step in recipe.by_hand if step.data != own]
+        kept = CleanSpec(steps=tuple(step for step in recipe.steps if step not in foreign))
+        check_recipe(self.table(version), kept, own)
+        return kept, len(foreign)
+
+    def preview_step(
+        self, version: str, step: ReplaceStep | FilterStep, model: str | None = "starter", max_length: int = 256
+    ) -> Preview | None:
+        """What a step would do, by as many rows as can be looked at in a moment; None while the findings that it goes
+        by were not counted yet."""
+        mapping = self._mapping(version)
+        if not (isinstance(step, FilterStep) and isinstance(step.where, FindingTest)):
+            return preview_step(self.table(version), mapping, step)
+        check_recipe(self.table(version), CleanSpec(steps=(step,)))
+        if not self.scanned(version, model, max_length):
+            return None
+        found = self.scan(version, model, max_length).rows(f"finding.{step.where.finding}")
+        table = self.table(version)
+        if step.action == "drop":
+            rows = table.find(found[:_PREVIEW_ROWS].tolist())
+            examples = tuple((rows[row_id], None, ()) for row_id in sorted(rows))
+            return Preview(len(found), table.rows, table.rows, examples)
+        first = table.page(0, _PREVIEW_ROWS)
+        examples = tuple((row, None, ()) for row in first if row.id not in found)
+        return Preview(table.rows - len(found), table.rows, table.rows, examples)
 
     def changes(
         self, version: str, offset: int = 0, limit: int | None = None, since: str | None = None
     ) -> tuple[RowChange, ...]:
         """Rows dropped, changed or added on the way from the parent version (from `since`, a version before it)."""
-        return read_changes(self._changes(version, since), offset, limit)
+        return changes(self._store, version, offset, limit, since)
 
-    def changed_rows(self, version: str, since: str | None = None) -> int:
-        """How many rows were dropped, changed or added on the way."""
-        return count_changed_rows(self._changes(version, since))
+    def changed_rows(self, version: str, since: str | None = None, step: tuple[str, int] | None = None) -> int:
+        """How many rows were dropped, changed or added on the way. `step`: by this step (from 0) of this version."""
+        return count_changes(self._store, version, since, step)
 
-    def _changes(self, version: str, since: str | None) -> list[Path]:
-        """The files that tell what was changed after `since`, oldest first."""
-        chain = [version, *self._ancestors(version)]
-        if since is not None and since not in chain:
-            raise InputError("error.dataset.not_before", version=self.version(version).number, since=since)
-        made = chain[: chain.index(since)] if since is not None else chain[:1]
-        paths = [self._store.version_folder(name) / CHANGES_FILE for name in reversed(made)]
-        return [path for path in paths if path.is_file()]
-
-    def diff(self, version: str, offset: int = 0, limit: int = 20, since: str | None = None) -> tuple[RowDiff, ...]:
+    def diff(
+        self,
+        version: str,
+        offset: int = 0,
+        limit: int = 20,
+        since: str | None = None,
+        step: tuple[str, int] | None = None,
+    ) -> tuple[RowDiff, ...]:
         """Those rows, before and after."""
-        found = changed_rows(self._changes(version, since), offset, limit)
-        first = since or self._store.version(version).parent
-        if not found or first is None:
-            return ()
-        ids = [row.row_id for row in found]
-        before, after = self.table(first).find(ids), self.table(version).find(ids)
-        return tuple(
-            RowDiff(row.row_id, row.fixes, row.columns, before.get(row.row_id), after.get(row.row_id)) for row in found
-        )
+        return diff(self._store, version, offset, limit, since, step)
 
     # Mixtures
 
@@ -645,44 +624,20 @@ class Datasets:
             table = Table(folder / TABLE_FILE)
             mapping = TOOLS_MAPPING if any(column.name == "tools" for column in table.columns) else MIX_MAPPING
             split = parent.split if parent else SplitSpec()
-            body = _Body("", None, mapping, notes, None, None, None, split, (), spec)
+            body = Body("", None, mapping, notes, None, None, None, split, (), spec)
             dataset, above = (parent.dataset, parent.id) if parent else (None, None)
             return self._record(new, table, body, dataset=dataset, name=name, parent=above)
 
     # Split
 
-    def _split(self, version: str, mapping: Mapping, spec: SplitSpec) -> Split:
-        rows = self.conversations(version, mapping)[0]
-        clusters = self._clusters(version, mapping, rows) if spec.group_near_duplicates else None
-        return split(rows, spec, clusters, self._strata(version, rows, spec.stratify))
-
-    def _clusters(self, version: str, mapping: Mapping, rows: Sequence[tuple[int, Conversation]]) -> NDArray[np.int64]:
-        """The cluster of near duplicates that each row is of."""
-        options = CheckOptions(only=frozenset({"near_duplicate"}))
-        features = scan(self.table(version), mapping, options).features
-        places = np.searchsorted(features["id"].to_numpy(), [row_id for row_id, _ in rows])
-        return features["cluster"].to_numpy()[places]
-
-    def _strata(self, version: str, rows: Sequence[tuple[int, Conversation]], column: str | None) -> list[Any] | None:
-        if column is None:
-            return None
-        known = [c.name for c in self.version(version).columns]
-        if column not in known:
-            raise DataError("error.split.unknown_column", column=column, known=", ".join(known))
-        values = {row.id: row.values.get(column) for row in self._rows(version)}
-        return [values[row_id] for row_id, _ in rows]
-
     def split(self, version: str, spec: SplitSpec, mapping: Mapping | None = None) -> Split:
         """Ids of the rows on each side; rows that are no conversations are on none."""
-        return self._splits(version, self._mapping(version, mapping), spec)
+        return self._splits.split(version, self._mapping(version, mapping), spec)
 
     def validation_rows(self, version: str, spec: SplitSpec, offset: int = 0, limit: int = 20) -> tuple[SplitRow, ...]:
         """Rows kept out of training, to be looked at: the last question and its answer."""
-        ids = self.split(version, spec).validation[offset : offset + limit].tolist()
-        mapping = self._mapping(version)
-        rows = self.table(version).find(ids)
-        found = [(row_id, to_conversation(rows[row_id], mapping)) for row_id in ids]
-        return tuple(SplitRow(i, c.prompt[-1].text, c.last.text) for i, c in found if c)
+        ids = self.split(version, spec).validation[offset : offset + limit]
+        return self._splits.rows(version, self._mapping(version), ids)
 
     def set_split(self, version: str, spec: SplitSpec) -> Version:
         """Remember how this version is to be split: new runs begin with it."""
@@ -701,78 +656,7 @@ class Datasets:
 
         Those that need tools are left out: a chat with the model has none.
         """
-        parts = self.split(version, spec, mapping)
-        by_id = {i: c for i, c in self.conversations(version, mapping)[0] if not c.uses_tools}
-        validation, train = ([by_id[i] for i in ids.tolist() if i in by_id] for ids in (parts.validation, parts.train))
-        chosen = (validation or train)[:limit]
-        return tuple((tuple(c.prompt), c.last.text) for c in chosen)
-
-
-def _rejected(record: Record, chosen: tuple[Span, ...], tokenizer: Any, max_length: int) -> tuple[Span, ...]:
-    """The worse answer of a preference, from where it leaves the better one; none of it is learned."""
-    if not isinstance(record, Preference):
-        return ()
-    worse = Rated(record.prompt, record.rejected, False, record.tools)
-    _, spans = view(worse, tokenizer, max_length)
-    pairs = zip(spans, chosen, strict=False)
-    same = next((i for i, (a, b) in enumerate(pairs) if a.text != b.text), min(len(spans), len(chosen)))
-    return spans[same:]
-
-
-@dataclass(frozen=True, slots=True)
-class _Body:
-    """What the record keeps of a version beside its numbers."""
-
-    kind: str
-    encoding: str | None
-    mapping: Mapping | None
-    notes: tuple[Note, ...]
-    recipe: CleanSpec | None
-    report: CleanReport | None
-    sample: str | None
-    split: SplitSpec
-    mapping_notes: tuple[Note, ...]
-    mix: MixSpec | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        parts = {
-            "mapping": self.mapping,
-            "recipe": self.recipe,
-            "report": self.report,
-            "split": self.split,
-            "mix": self.mix,
-        }
-        dumped = {name: part.model_dump(mode="json") if part else None for name, part in parts.items()}
-        notes = {"notes": _notes_json(self.notes), "mapping_notes": _notes_json(self.mapping_notes)}
-        return {"kind": self.kind, "encoding": self.encoding, "sample": self.sample, **notes, **dumped}
-
-
-def _notes_json(notes: Sequence[Note]) -> list[dict[str, Any]]:
-    return [{"key": note.key, "values": dict(note.values)} for note in notes]
-
-
-def _version(record: VersionRecord) -> Version:
-    body = record.body
-    return Version(
-        id=record.id,
-        dataset=record.dataset,
-        name=record.name,
-        number=record.number,
-        parent=record.parent,
-        created=record.created,
-        rows=record.rows,
-        fingerprint=record.fingerprint,
-        columns=tuple(Column(*item) for item in body["columns"]),
-        kind=body["kind"],
-        encoding=body["encoding"],
-        mapping=Mapping.model_validate(body["mapping"]) if body["mapping"] else None,
-        notes=tuple(Note(item["key"], item["values"]) for item in (*body["notes"], *body.get("mapping_notes", ()))),
-        recipe=CleanSpec.model_validate(body["recipe"]) if body["recipe"] else None,
-        report=CleanReport.model_validate(body["report"]) if body["report"] else None,
-        sample=body["sample"],
-        split=SplitSpec.model_validate(body["split"]),
-        mix=MixSpec.model_validate(body["mix"]) if body.get("mix") else None,
-    )
+        return self._splits.examples(version, self._mapping(version, mapping), spec, limit)
 
 
 def _shown(name: str) -> str:

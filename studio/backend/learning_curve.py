@@ -9,6 +9,7 @@ quarter are among those of the half), so that no difference comes from other row
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import ceil, floor
 from typing import Any
 
 from studio.backend.datasets import Datasets
@@ -56,14 +57,15 @@ class LearningCurve:
         self._runner = runner
 
     def plan(self, spec: RunSpec, shares: Sequence[float] = SHARES) -> tuple[RunSpec, ...]:
-        """The settings of each run, smallest part first. The last, with all rows, is `spec` itself.
+        """The settings of each run, smallest part first. The last, with all rows, is `spec` itself, with fewer epochs
+        where the smallest part would have to be read more often than a run may.
 
         Raises InputError when there are no validation rows to measure on.
         """
         if not spec.data.split.validation_share:
             raise InputError("error.curve.no_validation")
         rows = [self._rows(spec, share) for share in sorted(shares)]
-        steps = spec.total_steps(rows[-1])
+        steps = min(spec.total_steps(rows[-1]), int(_MOST_EPOCHS) * spec.steps_per_epoch(rows[0]))
         return tuple(
             with_changes(spec, {"data.split.train_share": share, "training.epochs": _epochs(spec, steps, count)})
             for share, count in zip(sorted(shares), rows, strict=True)
@@ -104,9 +106,12 @@ class LearningCurve:
 
 
 def _epochs(spec: RunSpec, steps: int, rows: int) -> float:
-    """So many that `rows` rows take `steps` steps."""
-    # A hair less, or rounding up would add a step.
-    return min(_MOST_EPOCHS, steps / spec.steps_per_epoch(rows) * (1 - 1e-9))
+    """So many that `rows` rows take `steps` steps: what `spec` says where that is it, else the shortest number."""
+    if spec.total_steps(rows) == steps:
+        return spec.training.epochs
+    per_epoch = spec.steps_per_epoch(rows)
+    tried = (floor(steps / per_epoch * 10**digits) / 10**digits for digits in range(12))
+    return next(epochs for epochs in tried if ceil(epochs * per_epoch) == steps)
 
 
 def _read(points: Sequence[CurvePoint], validation_rows: int) -> tuple[str, dict[str, Any]]:

@@ -47,9 +47,10 @@ class Mixtures:
         self._sources = lru_cache(maxsize=64)(self._open)
 
     def plan(self, spec: MixSpec, model: str | None = None) -> MixPlan:
-        """Rows and token shares of each part, before anything is made. `model`: whose tokens are counted; None: they
-        are estimated from characters."""
-        return plan(spec, self._ingredients(spec), self._tokens(model))
+        """Rows and token shares of each part, before anything is made. `model`: whose tokens are counted; None: those
+        of the starter where its world is replayed, which is of use to no other; else they are estimated from
+        characters."""
+        return plan(spec, self._ingredients(spec), self._tokens(spec, model))
 
     def make(
         self,
@@ -94,7 +95,7 @@ class Mixtures:
         stop: Callable[[], bool] | None,
     ) -> MadeMix:
         found = self._ingredients(spec, stop)
-        planned = plan(spec, found, self._tokens(model))
+        planned = plan(spec, found, self._tokens(spec, model))
         apart: list[Path] = []
 
         def write(folder: Path) -> tuple[Note, ...]:
@@ -130,7 +131,9 @@ class Mixtures:
     def _open(self, version: str, mapping: Mapping) -> Source:
         return open_source(self._datasets.version(version).name, self._datasets.table(version), mapping)
 
-    def _tokens(self, model: str | None) -> Tokens:
+    def _tokens(self, spec: MixSpec, model: str | None) -> Tokens:
+        if model is None and spec.replay and spec.replay.data == STARTER:
+            model = STARTER
         if model is None:
             return estimated_tokens
         tokenizer = self._datasets.tokenizer(model).tokenizer

@@ -82,6 +82,7 @@ class Runner:
         mapping = spec.data.mapping or version.mapping
         if mapping is None:
             raise InputError("error.train.no_mapping", data=version.name)
+        self._datasets.check_answers(version.id, mapping)
         spec = spec.model_copy(update={"data": spec.data.model_copy(update={"mapping": mapping})})
         with self._wake:
             if token and token in self._tokens:
@@ -255,6 +256,7 @@ class Runner:
             if is_disk_full(error):
                 raise disk_full(self._settings.workspace) from None
             raise
+        self._datasets.check_answers(spec.data.version, spec.data.mapping)
         from studio.training.job import ONE_TRAINER, TrainingJob
 
         train = self._method

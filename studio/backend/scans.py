@@ -1,5 +1,6 @@
 """Scans of the workspace: what the checks found in a version, kept beside its table so that it is found only once."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -11,21 +12,21 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from studio import __version__
-from studio.backend.work import Stopping, Tell, part_of, turn
+from studio.backend.work import Stopping, Tell, Turns, part_of
 from studio.data.checks import CHECKS_VERSION, CheckOptions
 from studio.data.explore import TOKENS, Chart, FindingRows, RowFilter, Where, charts, select
 from studio.data.formats import Mapping
 from studio.data.histogram import token_table
 from studio.data.measures import SAMPLE_ROWS, Measured, measure
 from studio.data.readiness import export_findings
-from studio.data.scan import Scan, scan
+from studio.data.scan import Scan, load_features, scan
 from studio.data.tables import Table
 from studio.data.tokens import Lengths
 from studio.errors import DataError, Stopped
@@ -70,17 +71,14 @@ class Scans:
         self._store = store
         self._tokenizer = tokenizer
         self._lock = threading.Lock()
-        self._turns: dict[str, threading.Lock] = {}
+        self._turns = Turns()
         self._held: OrderedDict[str, Kept] = OrderedDict()
         self._charts = lru_cache(maxsize=8)(self._count)
 
     def key(self, asked: Asked) -> str:
-        """Equal as long as a kept scan is still true."""
-        parts = [
-            CHECKS_VERSION, __version__, asked.version, asked.mapping.model_dump(mode="json"), asked.model,
-            _tokenizer_state(asked.model), asked.max_length,
-        ]  # fmt: skip
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+        """Equal as long as a kept scan is still true. Its beginning stands for all that features depend on."""
+        of_model = _digest([asked.model, _tokenizer_state(asked.model), asked.max_length])
+        return f"{_rows_key(asked.version, asked.mapping)}-{of_model}"
 
     def is_there(self, asked: Asked) -> bool:
         """Whether the scan was made already."""
@@ -95,9 +93,7 @@ class Scans:
         key = self.key(asked)
         found = self._known(key, asked)
         if found is None:
-            with self._lock:
-                own = self._turns.setdefault(asked.version, threading.Lock())
-            with turn(own, stopping):
+            with self._turns.of(asked.version, stopping):
                 found = self._known(key, asked) or self._make(key, asked, tell, stopping)
         return found
 
@@ -171,6 +167,14 @@ class Scans:
 
     # What is made of them
 
+    def features(self, version: str, mapping: Mapping) -> pa.Table:
+        """Features of the rows, of whatever scan there is: they depend on no model."""
+        folder = self._store.version_folder(version) / "scans"
+        for found in folder.glob(f"{_rows_key(version, mapping)}-*/features.parquet"):
+            with contextlib.suppress(DataError):
+                return load_features(found)
+        return self.get(Asked(version, mapping, None, CheckOptions().max_length)).scan.features
+
     def charts(self, asked: Asked) -> tuple[Chart, ...]:
         """A chart of every feature that tells something."""
         return self._charts(self.key(asked), asked)
@@ -215,6 +219,14 @@ class Scans:
         finally:
             partial.unlink(missing_ok=True)
         return target
+
+
+def _rows_key(version: str, mapping: Mapping) -> str:
+    return _digest([CHECKS_VERSION, __version__, version, mapping.model_dump(mode="json")])
+
+
+def _digest(parts: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _tokenizer_state(model: str | None) -> list[tuple[str, int, int]]:

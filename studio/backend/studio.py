@@ -69,6 +69,7 @@ class Studio:
 
     def estimate(self, spec: RunSpec) -> "Estimate":
         """What a run would take, told before it starts; time and memory come from a short measured probe."""
+        self.datasets.check_answers(spec.data.version, spec.data.mapping)
         load_engine(training=True)
         from studio.training.estimate import estimate
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Generator, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 from studio.errors import Stopped
@@ -24,6 +24,20 @@ def turn(lock: threading.Lock, stopping: Stopping | None) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+class Turns:
+    """A lock for each of many things."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._locks: dict[Hashable, threading.Lock] = {}
+
+    def of(self, key: Hashable, stopping: Stopping | None) -> AbstractContextManager[None]:
+        """Wait for the turn of `key`, as `turn` does."""
+        with self._lock:
+            own = self._locks.setdefault(key, threading.Lock())
+        return turn(own, stopping)
 
 
 def part_of(tell: Tell | None, begin: float, end: float) -> Tell | None:

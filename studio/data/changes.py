@@ -87,21 +87,32 @@ def read_changes(paths: Sequence[Path], offset: int = 0, limit: int | None = Non
     return tuple(RowChange(i, n, f, a, tuple(names)) for i, n, f, a, names in _query(paths, query, [limit, offset]))
 
 
-def changed_rows(paths: Sequence[Path], offset: int = 0, limit: int | None = None) -> tuple[ChangedRow, ...]:
-    """The rows with any change, by id, with all that was done to each."""
+def changed_rows(
+    paths: Sequence[Path], offset: int = 0, limit: int | None = None, only: tuple[int, int] | None = None
+) -> tuple[ChangedRow, ...]:
+    """The rows with any change, by id, with all that was done to each. `only`: of the path at this place, the rows to
+    which this step did something."""
+    where, values = _only(only)
     query = (
         "SELECT row_id, list(fix ORDER BY version, step), flatten(list(columns ORDER BY version, step))"
-        " FROM changes GROUP BY row_id ORDER BY row_id LIMIT ? OFFSET ?"
+        f" FROM changes {where} GROUP BY row_id ORDER BY row_id LIMIT ? OFFSET ?"
     )
     return tuple(
         ChangedRow(row_id, tuple(dict.fromkeys(fixes)), tuple(dict.fromkeys(columns)))
-        for row_id, fixes, columns in _query(paths, query, [limit, offset])
+        for row_id, fixes, columns in _query(paths, query, [*values, limit, offset])
     )
 
 
-def count_changed_rows(paths: Sequence[Path]) -> int:
+def count_changed_rows(paths: Sequence[Path], only: tuple[int, int] | None = None) -> int:
     """How many rows were dropped, changed or added."""
-    return sum(item[0] for item in _query(paths, "SELECT count(DISTINCT row_id) FROM changes", []))
+    where, values = _only(only)
+    return sum(item[0] for item in _query(paths, f"SELECT count(DISTINCT row_id) FROM changes {where}", values))
+
+
+def _only(step: tuple[int, int] | None) -> tuple[str, list[int]]:
+    if step is None:
+        return "", []
+    return "WHERE row_id IN (SELECT row_id FROM changes WHERE version = ? AND step = ?)", list(step)
 
 
 def _query(paths: Sequence[Path], query: str, values: Sequence[Any]) -> list[Any]:

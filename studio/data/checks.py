@@ -112,7 +112,8 @@ class CheckOptions:
 
 class RowCheck(NamedTuple):
     """`hint` is an RE2 pattern that every text holds for which `test` is true: rows without it are passed by, which
-    makes rare faults cheap to look for. Hints of one `gate` are looked for at once.
+    makes rare faults cheap to look for. Hints of one `gate` are looked for at once. Without a hint, rows are asked that
+    are not just a question and its answer, each of one text; and those of which `of_pair` is true of these two.
     """
 
     name: str
@@ -121,19 +122,22 @@ class RowCheck(NamedTuple):
     test: Callable[[View], bool]
     hint: str | None = None
     gate: str = ""
+    of_pair: Callable[[str, str], bool] | None = None
 
 
 def near_blank(row: View) -> bool:
     """A question or an answer of punctuation only, or that holds the place of one: "...", N/A, 特になし."""
-    if isinstance(row.record, RowProblem):
-        return False
-    return (0 < len(row.answer) < 40 and (is_placeholder(row.answer) or _is_void(row.answer))) or (
-        0 < len(row.prompt) < 40 and _is_void(row.prompt)
+    return not isinstance(row.record, RowProblem) and _near_blank(row.prompt, row.answer)
+
+
+def _near_blank(prompt: str, answer: str) -> bool:
+    return (len(answer) < 40 and answer != "" and (is_placeholder(answer) or _is_void(answer))) or (
+        len(prompt) < 40 and prompt != "" and _is_void(prompt)
     )
 
 
 def _is_void(text: str) -> bool:
-    return not any(c.isalnum() or category(c)[0] == "S" for c in text)
+    return not (text[0].isalnum() or any(c.isalnum() or category(c)[0] == "S" for c in text))
 
 
 def boilerplate(row: View) -> bool:
@@ -176,8 +180,8 @@ def equal_pair(row: View) -> bool:
 
 
 ROW_CHECKS: tuple[RowCheck, ...] = (
-    RowCheck("near_blank", "warning", "drop_boilerplate", near_blank),
-    RowCheck("secret", "warning", "mask_secrets", lambda row: has_secret(row.text), SECRET_HINT),
+    RowCheck("near_blank", "warning", "drop_boilerplate", near_blank, of_pair=_near_blank),
+    RowCheck("secret", "warning", "mask_secrets", lambda row: has_secret(row.text), SECRET_HINT, "marks"),
     RowCheck("card", "warning", "mask_cards", lambda row: has_card(row.text), CARD_HINT, "numbers"),
     RowCheck("personal_id", "warning", "mask_ids", lambda row: has_id(row.text), ID_HINT, "numbers"),
     RowCheck("email", "warning", "mask_emails", lambda row: has_email(row.text), EMAIL_HINT, "numbers"),
@@ -243,4 +247,9 @@ def findings_of(found: Iterable[Found], rows: int) -> tuple[Finding, ...]:
         for item in found
         if len(item.ids)
     ]
-    return tuple(sorted(made, key=lambda finding: (_ORDER[finding.severity], -finding.count)))
+    return worst_first(made)
+
+
+def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Errors, warnings, the rest; of each the most frequent first."""
+    return tuple(sorted(findings, key=lambda finding: (_ORDER[finding.severity], -finding.count)))

@@ -120,7 +120,7 @@ def clean(
     would be left or a step does not fit this table; Stopped soon after `stop` says so.
     """
     around = around or Surroundings()
-    _check(table, recipe, around)
+    check_recipe(table, recipe, around.fingerprint)
     passes = _passes(recipe.steps, mapping)
     counts: Counter[tuple[int, str]] = Counter()
     tables = [table]
@@ -178,8 +178,9 @@ class _StepError(DataError):
         return translate(self.key, language, **shown)
 
 
-def _check(table: Table, recipe: CleanSpec, around: Surroundings) -> None:
-    """Raises DataError when a step names columns that are not there, or was done by hand in other data."""
+def check_recipe(table: Table, recipe: CleanSpec, fingerprint: str | None = None) -> None:
+    """Raises DataError when a step names columns that are not there, or was done by hand in other data.
+    `fingerprint`: of the table, where it is known."""
     known = {column.name for column in table.columns}
     for step in recipe.steps:
         for name in _columns(step):
@@ -191,7 +192,7 @@ def _check(table: Table, recipe: CleanSpec, around: Surroundings) -> None:
             if step.where.finding not in found:
                 raise DataError("error.clean.unknown_finding", finding=step.where.finding, known=", ".join(found))
     if recipe.by_hand:
-        own = around.fingerprint or table.fingerprint()
+        own = fingerprint or table.fingerprint()
         for step in recipe.by_hand:
             if step.data != own:
                 raise _StepError("error.clean.other_data", fix=_Fixed(step.fix))

@@ -25,27 +25,45 @@ def exact_duplicates(rows: Iterable[tuple[int, Record]]) -> dict[int, int]:
     return repeated
 
 
-def text_hash(text: str) -> int:
-    """64 bits of BLAKE2b: among ten million texts, two that differ share one with a chance of 3 in a million."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+def hashes_of(keys: Iterable[str | None]) -> np.ndarray:
+    """64 bits of BLAKE2b of each: among ten million texts, two that differ share one with a chance of 3 in a million.
+    0 of None.
+    """
+    return np.frombuffer(b"".join(map(_digest, keys)), "<u8")
 
 
-def record_hash(record: Record | RowProblem) -> int:
-    """Equal for rows that are exact duplicates of each other; 0 of a row that is no record."""
+_EMPTY = hashlib.blake2b(digest_size=8)
+
+
+def _digest(key: str | None) -> bytes:
+    if key is None:
+        return bytes(8)
+    digest = _EMPTY.copy()  # making a new one takes longer
+    digest.update(key.encode("utf-8", "surrogatepass"))
+    return digest.digest()
+
+
+def record_key(record: Record | RowProblem) -> str | None:
+    """Equal for rows that are exact duplicates of each other; None of a row that is no record."""
     if isinstance(record, RowProblem):
-        return 0
+        return None
     if isinstance(record, Conversation) and not record.calls:  # the usual, without making its last turn
         turns = [f"{turn.role}\1{_said(turn).strip()}" for turn in record.prompt]
-        return text_hash("\0".join([*turns, f"assistant\1{record.answer.strip()}"]))
-    sides = ["\0".join([f"{turn.role}\1{turn.text.strip()}" for turn in side]) for side in record_sides(record)]
-    return text_hash("\2".join(sides))
+        return "\0".join([*turns, f"assistant\1{record.answer.strip()}"])
+    sides = ["\0".join([f"{turn.role}\1{_said(turn).strip()}" for turn in side]) for side in record_sides(record)]
+    return "\2".join(sides)
 
 
-def prompt_hash(record: Record | RowProblem) -> int:
-    """Equal for rows that ask the same: case, width and spaces do not count. 0 of a row that asks nothing."""
+def prompt_key(record: Record | RowProblem) -> str | None:
+    """Equal for rows that ask the same: case, width and spaces do not count. None of a row that asks nothing."""
     if isinstance(record, RowProblem) or not (turns := asked(record)):
-        return 0
-    return text_hash("\0".join([f"{turn.role}\1{plain(_said(turn))}" for turn in turns]))
+        return None
+    return "\0".join([f"{turn.role}\1{plain(_said(turn))}" for turn in turns])
+
+
+def pair_keys(prompt: str, answer: str) -> tuple[str, str]:
+    """Both keys of a question and its answer, each of one text, without making their record."""
+    return f"user\1{prompt.strip()}\0assistant\1{answer.strip()}", f"user\1{plain(prompt)}"
 
 
 def _said(turn: Message) -> str:

@@ -6,6 +6,7 @@ other than those of `_WORDS`, and texts too short to hold a function word, have 
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -23,11 +24,12 @@ _RANGES = (
     (0xE00, 0xE7F, _THAI),
 )  # fmt: skip
 _SCRIPTS = 11
-_SCRIPT_OF = np.zeros(0x10000, np.uint8)
+_SCRIPT_OF = np.zeros(0x110000, np.uint8)
 for _low, _high, _script in _RANGES:
     _SCRIPT_OF[_low : _high + 1] = _script
 # A character of these says about as much as two and a half Latin letters.
 _WEIGHT = np.array([0, 1, 2.5, 2.5, 2.5, 1, 1, 1, 1, 1, 1])
+_CJK = (_KANA, _HAN, _HANGUL)
 _BY_SCRIPT = {_CYRILLIC: "ru", _GREEK: "el", _ARABIC: "ar", _HEBREW: "he", _DEVANAGARI: "hi", _THAI: "th"}
 # Fewer letters than this (in Latin ones) tell no language; kanji alone may be Japanese as well as Chinese.
 _FEW = 6
@@ -49,9 +51,14 @@ _WORDS = {
     "nl": "de het een en is dat van ik niet op te met voor zijn er aan maar ook als bij naar om wat hoe deze dit"
     " die we wij je jij u kan heeft hebben worden wordt uit mijn zo waar",
 }  # fmt: skip
-_PROFILES = {language: frozenset(words.split()) for language, words in _WORDS.items()}
-_ANY = frozenset().union(*_PROFILES.values())
-_NAMES, _EACH = tuple(_PROFILES), tuple(_PROFILES.values())
+# In how many of a language's words a word is, a byte for each language; "the" is in no other of them and counts twice.
+_BYTE = 8
+_SCORES: dict[str, int] = {}
+for _place, _language in enumerate(_WORDS):
+    for _word in {*_WORDS[_language].split()}:
+        _SCORES[_word] = _SCORES.get(_word, 0) + ((2 if _word == "the" else 1) << _BYTE * _place)
+_KNOWN = frozenset(_SCORES)
+_NAMES = tuple(_WORDS)
 
 
 def language_of(text: str) -> str:
@@ -70,10 +77,7 @@ def languages_of(texts: Sequence[str]) -> np.ndarray:
             wide.append(place)
     if wide:
         samples = [texts[place][:_SAMPLE] for place in wide]
-        counts = _counts(samples)
-        best = (counts * _WEIGHT).argmax(axis=1)
-        for place, sample, script, count in zip(wide, samples, best.tolist(), counts, strict=True):
-            found[place] = _latin(sample) if script == _LATIN else LANGUAGES.index(_wide(sample, script, count))
+        found[wide] = _wide(samples)
     return found
 
 
@@ -81,41 +85,50 @@ def _counts(samples: Sequence[str]) -> np.ndarray:
     """Characters of each script, one row per text."""
     lengths = np.fromiter(map(len, samples), np.int64, len(samples))
     codes = np.frombuffer("".join(samples).encode("utf-32-le", "surrogatepass"), np.uint32)
-    scripts = _SCRIPT_OF[np.minimum(codes, 0xFFFF)]
-    owner = np.repeat(np.arange(len(samples)), lengths)
-    return np.bincount(owner * _SCRIPTS + scripts, minlength=len(samples) * _SCRIPTS).reshape(-1, _SCRIPTS) * (
-        np.arange(_SCRIPTS) > 0
-    )
+    cells = np.repeat(np.arange(0, len(samples) * _SCRIPTS, _SCRIPTS), lengths)
+    cells += _SCRIPT_OF[codes]
+    counts = np.bincount(cells, minlength=len(samples) * _SCRIPTS).reshape(-1, _SCRIPTS)
+    counts[:, 0] = 0
+    return counts
 
 
-def _wide(sample: str, script: int, count: np.ndarray) -> str:
-    if script in (_KANA, _HAN, _HANGUL):
-        kana, han, hangul = count[_KANA], count[_HAN], count[_HANGUL]
-        if hangul > kana + han:
-            return "ko" if hangul >= _FEW / 2 else ""
-        if kana >= 0.04 * (kana + han):
-            return "ja" if kana + han >= _FEW / 2 else ""
-        return "zh" if han >= _FEW_HAN else ""
-    if script not in _BY_SCRIPT or count[script] < _FEW:
-        return ""
-    if script == _CYRILLIC and any(letter in sample for letter in "іїєґ"):
-        return "uk"
-    if script == _ARABIC and any(letter in sample for letter in "پچژگ"):
-        return "fa"
-    return _BY_SCRIPT[script]
+def _wide(samples: Sequence[str]) -> np.ndarray:
+    """Of texts that are not all ASCII."""
+    counts = _counts(samples)
+    script = (counts * _WEIGHT).argmax(axis=1)
+    found = np.zeros(len(samples), np.uint8)
+    kana, han, hangul = counts[:, _KANA], counts[:, _HAN], counts[:, _HANGUL]
+    east = np.isin(script, _CJK)
+    korean = east & (hangul > kana + han)
+    japanese = east & ~korean & (kana >= 0.04 * (kana + han))
+    found[korean & (hangul >= _FEW / 2)] = LANGUAGES.index("ko")
+    found[japanese & (kana + han >= _FEW / 2)] = LANGUAGES.index("ja")
+    found[east & ~korean & ~japanese & (han >= _FEW_HAN)] = LANGUAGES.index("zh")
+    for one, language in _BY_SCRIPT.items():
+        found[(script == one) & (counts[:, one] >= _FEW)] = LANGUAGES.index(language)
+    for usual, letters, other in (("ru", "іїєґ", "uk"), ("ar", "پچژگ", "fa")):
+        for place in np.flatnonzero(found == LANGUAGES.index(usual)).tolist():
+            if any(letter in samples[place] for letter in letters):
+                found[place] = LANGUAGES.index(other)
+    for place in np.flatnonzero(script == _LATIN).tolist():
+        found[place] = _latin(samples[place])
+    return found
 
 
 def _latin(sample: str) -> int:
     words = sample.lower().split()
-    known = _ANY.intersection(words)
-    if not known:
-        return 0
-    scores = [len(known & profile) for profile in _EACH]
-    scores[0] += "the" in known  # in no other of these languages
-    best = max(scores)
-    if scores.count(best) > 1:
-        return 0
-    language = _NAMES[scores.index(best)]
+    best, language = _best(sum(map(_SCORES.__getitem__, _KNOWN.intersection(words))))
     # Of a few words, one is enough; of many (code, names, another language) it is not.
-    enough = best >= max(2, 0.06 * len(words)) or (language == "en" and len(words) <= 6)
-    return LANGUAGES.index(language) if enough else 0
+    enough = best >= max(2, 0.06 * len(words)) or (best and language == _ENGLISH and len(words) <= 6)
+    return language if enough else 0
+
+
+_ENGLISH = LANGUAGES.index("en")
+
+
+@lru_cache(maxsize=65_536)
+def _best(scores: int) -> tuple[int, int]:
+    """The highest score and its language; no language where several have it."""
+    each = scores.to_bytes(len(_NAMES), "little")
+    best = max(each)
+    return best, LANGUAGES.index(_NAMES[each.index(best)]) if best and each.count(best) == 1 else 0

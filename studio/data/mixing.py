@@ -231,9 +231,8 @@ def plan(spec: MixSpec, found: Ingredients, tokens: Tokens = estimated_tokens) -
     made: list[PlannedPart] = []
     replay_rows, replay_tokens = 0, 0
     if spec.replay and found.replay:
-        mean = _mean_replay(spec, found.replay, tokens)
-        replay_rows = max(1, round(trained * spec.replay.share / (1 - spec.replay.share) / mean))
-        replay_tokens = round(replay_rows * mean)
+        wanted = trained * spec.replay.share / (1 - spec.replay.share)
+        replay_rows, replay_tokens = _replay_rows(spec, found.replay, tokens, wanted)
     total = trained + replay_tokens
     for part, source, count, amount in zip(spec.parts, found.parts, rows, expected, strict=True):
         available = _available(part, source)
@@ -310,11 +309,20 @@ def _mean_tokens(spec: MixSpec, number: int, source: Source, tokens: Tokens) -> 
     return float(np.mean(tokens(made)))
 
 
-def _mean_replay(spec: MixSpec, replay: Source | World, tokens: Tokens) -> float:
+def _replay_rows(spec: MixSpec, replay: Source | World, tokens: Tokens, wanted: float) -> tuple[int, int]:
+    """How many rows of general data come nearest to `wanted` tokens, and their tokens."""
     if isinstance(replay, World):
-        return float(np.mean(tokens(list(islice(replay.talk(spec.seed), _SAMPLED)))))
-    step = max(1, len(replay.usable) // _SAMPLED)
-    return float(np.mean(tokens([c for _, c in _rows_at(replay, replay.usable[::step])])))
+        # The very rows that will be drawn: of few rows the mean may be far from that of many.
+        counted = np.cumsum(tokens(list(islice(replay.talk(spec.seed), _SAMPLED))))
+        if wanted < counted[-1]:
+            place = int(np.abs(counted - wanted).argmin())
+            return place + 1, int(counted[place])
+        mean = float(counted[-1]) / len(counted)
+    else:
+        step = max(1, len(replay.usable) // _SAMPLED)
+        mean = float(np.mean(tokens([c for _, c in _rows_at(replay, replay.usable[::step])])))
+    rows = max(1, round(wanted / mean))
+    return rows, round(rows * mean)
 
 
 def _rows_at(source: Source, places: NDArray[np.int64]) -> Iterator[tuple[Row, Conversation]]:

@@ -77,7 +77,16 @@ def near_text(record: Record | RowProblem) -> str:
         said = [*(turn.text for turn in record.prompt if turn.role != "system"), record.answer]
     else:
         said = [turn.text for turn in record_sides(record)[0] if turn.role != "system"]
-    text = "\n".join(said)[:_MOST]
+    return _folded("\n".join(said))
+
+
+def near_pair(prompt: str, answer: str) -> str:
+    """The same of a question and its answer, each of one text, without making their record."""
+    return _folded(f"{prompt}\n{answer}")
+
+
+def _folded(text: str) -> str:
+    text = text[:_MOST]
     return (text if text.isascii() else unicodedata.normalize("NFKC", text)).casefold()
 
 

@@ -1,32 +1,35 @@
 """One batch of rows -> the numbers that its checks tell. Runs in any process; holds no text when it is done."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from studio.data.cells import cell_kinds, holds
-from studio.data.checks import PROBLEM_OF, ROW_CHECKS, CheckOptions
-from studio.data.duplicates import prompt_hash, record_hash, text_hash
+from studio.data.checks import PROBLEM_OF, ROW_CHECKS, CheckOptions, RowCheck
+from studio.data.duplicates import hashes_of, pair_keys, prompt_key, record_key
 from studio.data.formats import Mapping as ColumnMapping
-from studio.data.formats import convert
 from studio.data.languages import languages_of
-from studio.data.markup_text import ending
-from studio.data.near_duplicates import Care, care_for, grams_of, near_text
+from studio.data.markup_text import CONTROL_HINT, ending
+from studio.data.near_duplicates import Care, care_for, grams_of, near_pair, near_text
 from studio.data.problems import RowProblem
-from studio.data.records import Conversation, Passage, Rated, record_sides
-from studio.data.tables import Row, Table
-from studio.data.views import View, view_of
+from studio.data.records import Conversation, Rated, record_sides
+from studio.data.tables import Table
+from studio.data.views import View, Views, views_of
 from studio.errors import Stopped
 
 BATCH = 8_192
 _DETAILS = 5
+# Type and cells of columns as they are kept, by name.
+Stored = Mapping[str, tuple[str, pa.Array]]
 
 
 @dataclass(slots=True)
@@ -77,9 +80,8 @@ class Job:
             for batch in file.iter_batches(batch_size=BATCH, row_groups=[group]):
                 ids = batch.columns[0].to_pylist()
                 stored = dict(zip(types, batch.columns[1:], strict=True))
-                rows = list(_rows(ids, stored, types, self.mapping))
                 others = {name: (types[name], cells) for name, cells in stored.items()}
-                parts.append(check_rows(rows, self.mapping, self.options, others, care))
+                parts.append(check_rows(ids, _cells(others, self.mapping), self.mapping, self.options, others, care))
         return parts
 
 
@@ -99,21 +101,16 @@ def near_texts(
             if len(wanted):
                 taken = batch.take(pa.array(wanted - begin))
                 stored = dict(zip(types, taken.columns[1:], strict=True))
-                rows = _rows(taken.columns[0].to_pylist(), stored, types, mapping)
-                for place, row in zip(wanted.tolist(), rows, strict=True):
-                    texts[place] = near_text(convert(row, mapping))
+                others = {name: (types[name], cells) for name, cells in stored.items()}
+                views = views_of(taken.columns[0].to_pylist(), _cells(others, mapping), mapping)
+                texts.update(zip(wanted.tolist(), _compared(views), strict=True))
             begin += batch.num_rows
     return texts
 
 
-def _rows(
-    ids: Sequence[int], stored: Mapping[str, pa.Array], types: Mapping[str, str], mapping: ColumnMapping
-) -> Iterator[Row]:
-    """Rows with the mapped columns only."""
-    names = mapping.needed(stored)
-    columns = [_values(stored[name], types[name]) for name in names]
-    for row_id, values in zip(ids, zip(*columns, strict=True) if columns else [()] * len(ids), strict=True):
-        yield Row(row_id, dict(zip(names, values, strict=True)))
+def _cells(stored: Stored, mapping: ColumnMapping) -> dict[str, list[Any]]:
+    """The values of the mapped columns."""
+    return {name: _values(stored[name][1], stored[name][0]) for name in mapping.needed(stored)}
 
 
 def _values(cells: pa.Array, column_type: str) -> list[Any]:
@@ -131,60 +128,79 @@ def _parsed(text: str) -> Any:
 
 
 def check_rows(
-    rows: Sequence[Row],
+    ids: Sequence[int],
+    cells: Mapping[str, Sequence[Any]],
     mapping: ColumnMapping,
     options: CheckOptions,
-    stored: Mapping[str, tuple[str, pa.Array]] | None = None,
+    stored: Stored | None = None,
     care: Care | None = None,
 ) -> Part:
-    """Check rows, of which the mapped columns are enough. `stored`: type and cells of all columns as they are kept;
-    without them nothing is told of the columns that are not mapped. `care`: how near duplicates are to be looked for.
+    """Check rows. `cells`: the values of the mapped columns. `stored`: all columns; without them nothing is told of
+    those that are not mapped. `care`: how near duplicates are to be looked for.
     """
-    columns = mapping.columns
-    views = [view_of(row, mapping, columns) for row in rows]
-    ids = np.fromiter((view.id for view in views), np.int64, len(views))
+    views = views_of(ids, cells, mapping)
+    rows = len(ids)
     read = set(mapping.needed(stored or {}))
     others = {name: item for name, item in (stored or {}).items() if name not in read}
     source = (stored or {}).get("source")
+    record_hash, prompt_hash = _hashes(views)
     return Part(
-        ids=ids,
-        usable=np.fromiter((not isinstance(view.record, RowProblem) for view in views), bool, len(views)),
-        prompt_chars=np.fromiter((len(view.prompt) for view in views), np.int64, len(views)),
-        answer_chars=np.fromiter((len(view.answer) for view in views), np.int64, len(views)),
-        turns=np.fromiter((_turns(view) for view in views), np.int32, len(views)),
-        record_hash=np.fromiter((record_hash(view.record) for view in views), np.uint64, len(views)),
-        prompt_hash=np.fromiter((prompt_hash(view.record) for view in views), np.uint64, len(views)),
-        answer_hash=np.fromiter((text_hash(view.answer.strip()) for view in views), np.uint64, len(views)),
-        other_chars=np.fromiter((len(view.other) for view in views), np.int64, len(views)),
-        prompt_language=languages_of([_last_question(view) for view in views]),
-        answer_language=languages_of([view.answer for view in views]),
-        ending=np.fromiter((ending(view.answer) for view in views), np.uint8, len(views)),
-        json=np.fromiter((_json_kind(view.answer) for view in views), np.uint8, len(views)),
-        label=np.fromiter((_label(view) for view in views), np.int8, len(views)),
-        split=_splits((stored or {}).get("split"), len(views)),
+        ids=np.array(ids, np.int64),
+        usable=_filled(views, True, bool, lambda view: not isinstance(view.record, RowProblem)),
+        prompt_chars=np.fromiter(map(len, views.prompts), np.int64, rows),
+        answer_chars=np.fromiter(map(len, views.answers), np.int64, rows),
+        turns=_filled(views, 2, np.int32, _turns),
+        record_hash=record_hash,
+        prompt_hash=prompt_hash,
+        answer_hash=hashes_of(answer.strip() for answer in views.answers),
+        other_chars=_filled(views, 0, np.int64, lambda view: len(view.other)),
+        prompt_language=languages_of(views.asked),
+        answer_language=languages_of(views.answers),
+        ending=np.fromiter(map(ending, views.answers), np.uint8, rows),
+        json=np.fromiter(map(_json_kind, views.answers), np.uint8, rows),
+        label=_filled(views, -1, np.int8, _label),
+        split=_splits((stored or {}).get("split"), rows),
         source=source[1] if source and source[0] == "text" else None,
-        hits={**_problem_rows(views, options), **_hits(views, ids, options)},
+        hits={**_problem_rows(views, options), **_hits(views, options)},
         told=_told(views),
         kinds={name: cell_kinds(cells, kind) for name, (kind, cells) in others.items()}
         if options.wants("odd_values")
         else {},
-        grams=grams_of([near_text(view.record) for view in views], care) if care else np.zeros(0, np.uint64),
+        grams=grams_of(_compared(views), care) if care else np.zeros(0, np.uint64),
     )
+
+
+def _filled(views: Views, usual: int, kind: npt.DTypeLike, told: Callable[[View], int]) -> np.ndarray:
+    """What is told of each row; `usual`: of a question and its answer, each of one text."""
+    values = np.full(len(views.ids), usual, kind)
+    places = np.fromiter(views.made, np.int64, len(views.made))
+    values[places] = np.fromiter(map(told, views.made.values()), kind, len(places))
+    return values
+
+
+def _hashes(views: Views) -> tuple[np.ndarray, np.ndarray]:
+    """Of the record, and of what is asked."""
+    made = views.made
+    keys = [
+        (record_key(made[place].record), prompt_key(made[place].record)) if place in made else pair_keys(q, a)
+        for place, (q, a) in enumerate(zip(views.prompts, views.answers, strict=True))
+    ]
+    return hashes_of(key for key, _ in keys), hashes_of(key for _, key in keys)
+
+
+def _compared(views: Views) -> list[str]:
+    """The texts by which rows are near duplicates."""
+    made = views.made
+    return [
+        near_text(made[place].record) if place in made else near_pair(q, a)
+        for place, (q, a) in enumerate(zip(views.prompts, views.answers, strict=True))
+    ]
 
 
 def _turns(view: View) -> int:
     if isinstance(view.record, Conversation):
         return len(view.record.prompt) + 1
     return 0 if isinstance(view.record, RowProblem) else len(record_sides(view.record)[0])
-
-
-def _last_question(view: View) -> str:
-    if isinstance(view.record, RowProblem | Passage):
-        return ""
-    turns = view.record.prompt
-    if turns and turns[-1].role == "user":
-        return turns[-1].content
-    return next((turn.content for turn in reversed(turns) if turn.role == "user"), "")
 
 
 def _json_kind(answer: str) -> int:
@@ -211,39 +227,64 @@ def _splits(stored: tuple[str, pa.Array] | None, rows: int) -> np.ndarray:
     return made
 
 
-def _hits(views: Sequence[View], ids: np.ndarray, options: CheckOptions) -> dict[str, np.ndarray]:
-    texts = pa.array([view.text for view in views], pa.large_string())
+def _hits(views: Views, options: CheckOptions) -> dict[str, np.ndarray]:
+    texts = pa.array(views.texts, pa.large_string())
     wanted = [check for check in ROW_CHECKS if options.wants(check.name)]
-    # Several patterns in one cost little more than one; those rows that hold any of them are looked at again.
-    maybe = {
-        gate: np.flatnonzero(holds(texts, "|".join(f"(?:{check.hint})" for check in wanted if check.gate == gate)))
-        for gate in {check.gate for check in wanted if check.gate}
-    }
+    maybe = _behind_gates(texts, wanted)
     found = {}
     for check in wanted:
-        places = range(len(views))
-        if check.gate:
+        if check.hint:
             some = maybe[check.gate]
-            places = some[holds(texts.take(pa.array(some)), check.hint)].tolist() if check.hint and len(some) else []
-        elif check.hint is not None:
-            places = np.flatnonzero(holds(texts, check.hint)).tolist()
-        hit = [place for place in places if check.test(views[place])]
+            places = some[holds(texts.take(pa.array(some)), check.hint)].tolist() if len(some) else []
+        else:
+            places = _pairs_or_made(views, check.of_pair)
+        hit = [place for place in places if check.test(views.view(place))]
         if hit:
-            found[check.name] = ids[hit]
+            found[check.name] = np.array([views.ids[place] for place in hit], np.int64)
     return found
 
 
-def _problem_rows(views: Sequence[View], options: CheckOptions) -> dict[str, np.ndarray]:
+def _behind_gates(texts: pa.Array, wanted: Sequence[RowCheck]) -> dict[str, np.ndarray]:
+    """Of each gate the places of the texts that hold any of its hints: several patterns in one cost little more than
+    one. They are then looked at hint by hint.
+    """
+    hints: dict[str, list[str]] = {}
+    for check in wanted:
+        if check.hint:
+            hints.setdefault(check.gate, []).append(check.hint)
+    if "broken" in hints:
+        hints.setdefault("marks", []).append(CONTROL_HINT)
+    found = {gate: np.flatnonzero(holds(texts, _any(hints[gate]))) for gate in ("numbers", "marks") if gate in hints}
+    if "broken" in hints:  # only texts beyond ASCII are, and those with control characters
+        wide = np.flatnonzero(~pc.call_function("string_is_ascii", [texts]).to_numpy(zero_copy_only=False))
+        some = np.union1d(wide, found["marks"])
+        found["broken"] = some[holds(texts.take(pa.array(some)), _any(hints["broken"]))]
+    return found
+
+
+def _any(hints: Sequence[str]) -> str:
+    return "|".join(f"(?:{hint})" for hint in hints)
+
+
+def _pairs_or_made(views: Views, of_pair: Callable[[str, str], bool] | None) -> Iterable[int]:
+    """Places of the rows that a test without a hint is to be asked about."""
+    if of_pair is None or len(views.made) == len(views.ids):
+        return views.made
+    pairs = zip(views.prompts, views.answers, strict=True)
+    return [place for place, (q, a) in enumerate(pairs) if of_pair(q, a) or place in views.made]
+
+
+def _problem_rows(views: Views, options: CheckOptions) -> dict[str, np.ndarray]:
     found: dict[str, list[int]] = {}
-    for view in views:
+    for view in views.made.values():
         if isinstance(view.record, RowProblem) and options.wants(name := PROBLEM_OF[view.record.kind]):
             found.setdefault(name, []).append(view.id)
     return {name: np.array(ids, np.int64) for name, ids in found.items()}
 
 
-def _told(views: Sequence[View]) -> dict[str, tuple[list[str], list[str]]]:
+def _told(views: Views) -> dict[str, tuple[list[str], list[str]]]:
     told: dict[str, tuple[list[str], list[str]]] = {}
-    for view in views:
+    for view in views.made.values():
         if isinstance(view.record, RowProblem):
             columns, details = told.setdefault(PROBLEM_OF[view.record.kind], ([], []))
             note(columns, view.record.column)

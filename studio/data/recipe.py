@@ -40,7 +40,7 @@ HAND_FIXES: tuple[HandFix, ...] = get_args(HandFix)
 FIXES: tuple[Fix, ...] = (
     "to_text", "trim_turns", *TEXT_FIXES, *ROW_FIXES, *TABLE_FIXES, "drop_near_duplicates", *LENGTH_FIXES,
 )  # fmt: skip
-# Longest pattern of `replace` and `filter`, in characters; longest recipe file, in bytes.
+# Longest pattern of `replace` and `filter`, in characters.
 _PATTERN_LENGTH = 10_000
 _REGEX_SECONDS = 1.0
 
@@ -244,6 +244,27 @@ class CleanSpec(_Part):
     def by_hand(self) -> tuple[HandStep, ...]:
         """The steps that hold for one table only."""
         return tuple(step for step in self.steps if isinstance(step, HandStep))
+
+    def with_step(self, step: Step) -> Self:
+        """With one more step. A fix of FIXES goes before those that are better done after it; all else to the end."""
+        if step in self.steps:
+            return self
+        place = len(self.steps)
+        if step.fix in FIXES:
+            rank = FIXES.index(step.fix)
+            later = (i for i, known in enumerate(self.steps) if known.fix in FIXES and FIXES.index(known.fix) > rank)
+            place = next(later, place)
+        return self.model_copy(update={"steps": (*self.steps[:place], step, *self.steps[place:])})
+
+    def without(self, place: int) -> Self:
+        """Without the step at this place, from 0."""
+        return self.model_copy(update={"steps": (*self.steps[:place], *self.steps[place + 1 :])})
+
+    def moved(self, place: int, by: int) -> Self:
+        """With the step at this place so much later (or earlier), at most to an end."""
+        steps = list(self.steps)
+        steps.insert(min(max(place + by, 0), len(steps) - 1), steps.pop(place))
+        return self.model_copy(update={"steps": tuple(steps)})
 
     def reusable(self) -> Self:
         """The recipe without what was done by hand, for other data."""

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from studio.data.checks import PROBLEMS, ROW_CHECKS, CheckOptions, Finding, Found, findings_of
+from studio.data.checks import PROBLEMS, ROW_CHECKS, CheckOptions, Finding, Found, findings_of, worst_first
 from studio.data.duplicates import first_copies
 from studio.data.formats import Mapping as ColumnMapping
 from studio.data.languages import LANGUAGES
@@ -60,6 +60,14 @@ class Scan:
         findings = tuple(finding for finding in self.findings if finding.key not in off)
         return replace(self, findings=findings, found={k: ids for k, ids in self.found.items() if k not in off})
 
+    def having(self, item: Found) -> "Scan":
+        """The same, and one finding more; none more without rows."""
+        ids = np.unique(np.asarray(item.ids, np.int64))
+        more = findings_of([item._replace(ids=ids)], self.features.num_rows)
+        if not more:
+            return self
+        return replace(self, findings=worst_first((*self.findings, *more)), found={**self.found, more[0].key: ids})
+
     def save(self, folder: Path) -> None:
         """Write `findings.json`, `rows.parquet` and `features.parquet` into the folder."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,14 +86,22 @@ class Scan:
         try:
             dumped = json.loads((folder / "findings.json").read_text(encoding="utf-8"))
             findings = tuple(Finding(**{**item, "examples": tuple(item["examples"])}) for item in dumped)
-            features = pq.read_table(folder / "features.parquet", page_checksum_verification=True)
             rows = pq.read_table(folder / "rows.parquet", page_checksum_verification=True)
             keys = rows["key"].combine_chunks().dictionary_encode()
             place, ids = keys.indices.to_numpy(), rows["id"].to_numpy()
         except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
             raise DataError("error.scan.unreadable", folder=folder.name) from error
+        features = load_features(folder / "features.parquet")
         found = {key: ids[place == number] for number, key in enumerate(keys.dictionary.to_pylist())}
         return cls(findings, features, found)
+
+
+def load_features(path: Path) -> pa.Table:
+    """The features of a scan that was saved. Raises DataError when they are not whole."""
+    try:
+        return pq.read_table(path, page_checksum_verification=True)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError("error.scan.unreadable", folder=path.parent.name) from error
 
 
 def _dumped(finding: Finding) -> dict[str, Any]:
@@ -125,7 +141,7 @@ def scan(
         parts += part
         if progress:
             progress((_CHECKED if options.compares else 1.0) * done / chunks * 0.99)
-    parts = parts or [check_rows([], mapping, options)]
+    parts = parts or [check_rows([], {}, mapping, options)]
     cluster = _clusters(parts, table, mapping, options, progress, stop)
     whole = _whole(parts, mapping, options, measured, cluster)
     found = [item for item in _found(parts, whole) if len(item.ids)]

@@ -246,7 +246,16 @@ SET_CHECKS: Mapping[str, Callable[[Whole], Iterator[Found]]] = {
 }  # fmt: skip
 
 # The name of every finding there can be; its key is `finding.` and the name.
-FINDINGS: frozenset[str] = frozenset({*PROBLEMS, *(check.name for check in ROW_CHECKS), *SET_CHECKS})
+FINDINGS: frozenset[str] = frozenset({*PROBLEMS, *(check.name for check in ROW_CHECKS), *SET_CHECKS, "split_leak"})
+
+
+def split_leak(train: np.ndarray, other: np.ndarray, features: pa.Table) -> Found:
+    """Rows that the split keeps for validation and test though they equal or nearly equal a training row. Not of the
+    rows alone: made of the features of a scan and the ids of both sides, whenever either is new.
+
+    A split that keeps near duplicates together has none.
+    """
+    return Found("split_leak", leaks(train, other, features), "warning", "drop_near_duplicates")
 
 
 def leaks(train_ids: np.ndarray, other_ids: np.ndarray, features: pa.Table) -> np.ndarray:

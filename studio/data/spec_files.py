@@ -1,6 +1,7 @@
 """Specs read from YAML: every problem of a wrong file is told at once, each with its path."""
 
 from collections.abc import Collection, Mapping
+from reprlib import Repr
 from typing import Any
 
 import yaml
@@ -8,6 +9,10 @@ from pydantic import BaseModel, ValidationError
 
 from studio.errors import SpecError
 from studio.messages import catalogue, translate
+
+# A value is told by its beginning only: aliases make a list of a few bytes that is endless written out.
+_REPR = Repr()
+_REPR.maxstring = _REPR.maxother = 80
 
 
 def load_yaml_mapping(text: str, name: str) -> dict[str, Any]:
@@ -53,7 +58,7 @@ class _SpecProblems(SpecError):
     def _line(path: str, kind: str, context: Mapping[str, Any], value: object, language: str) -> str:
         key = f"error.spec.type.{kind}"
         known = key if key in catalogue(language) else "error.spec.type.other"
-        shown = context.get("tag") or (repr(value) if not isinstance(value, dict | BaseModel) else "...")
+        shown = context.get("tag") or (_REPR.repr(value) if not isinstance(value, dict | BaseModel) else "...")
         label_key = f"spec.{path}.label"
         label = translate(label_key, language) if label_key in catalogue(language) else path or "spec"
         names = ("ge", "gt", "le", "lt", "expected", "expected_tags", "reason")

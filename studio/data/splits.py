@@ -80,13 +80,14 @@ def _score(conversation: Conversation, seed: int) -> bytes:
     return hashlib.sha256("\x1f".join(parts).encode("utf-8", "replace")).digest()[:8]
 
 
-def strata_codes(values: Sequence[object] | None) -> NDArray[np.int64] | None:
+def strata_codes(values: Iterable[object] | None) -> NDArray[np.int64] | None:
     """A number for each different value, whatever its type."""
     if values is None:
         return None
     known: dict[str, int] = {}
-    met = np.fromiter((known.setdefault(repr(value), len(known)) for value in values), np.int64, len(values))
-    return np.argsort(np.argsort(np.array(list(known))))[met]  # in the order of the values, not of the rows
+    met = np.fromiter((known.setdefault(repr(value), len(known)) for value in values), np.int64)
+    place = {value: number for number, value in enumerate(sorted(known))}  # the order of the values, not of the rows
+    return np.fromiter((place[value] for value in known), np.int64)[met]
 
 
 def assign(

@@ -11,7 +11,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -61,6 +60,8 @@ def _by_whole_text(path: Path, column: str, descending: bool, places: Places, sk
         f"SELECT file_row_number FROM read_parquet(?, file_row_number = true) WHERE file_row_number IN "
         f"(SELECT place FROM places) ORDER BY {column} {direction} NULLS LAST, file_row_number LIMIT ? OFFSET ?"
     )
+    import duckdb  # takes as long to load as all else that processes which check rows need of this
+
     with duckdb.connect(config=_CONFIG) as connection:
         connection.register("places", pa.table({"place": places}))
         found = connection.execute(query, [str(path), keep, skip]).fetchall()

@@ -6,7 +6,7 @@ the conversation carry loss, each with its end-of-turn token, and tool calls are
 one counted as the answer.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -134,7 +134,7 @@ def _example(encoded: _Encoded, max_length: int) -> Example:
 
 
 def lengths(
-    rows: Sequence[tuple[int, Conversation]],
+    rows: Iterable[tuple[int, Conversation]],
     tokenizer: "PreTrainedTokenizerBase",
     max_length: int,
     loss_on: LossOn = "answer",

@@ -20,7 +20,6 @@ import psutil
 import torch
 from transformers import PrinterCallback, TrainerCallback
 
-from studio.data.records import Conversation
 from studio.data.splits import Split, split
 from studio.data.tokens import Example, lengths, tokenize
 from studio.errors import DataError, ResourceError
@@ -31,7 +30,7 @@ from studio.models.loading import load_model, load_tokenizer
 from studio.runs.spec import LoraSpec, ModelSpec, RunSpec, TrainingSpec
 from studio.settings import Settings
 from studio.training.callback import sample_tokens
-from studio.training.job import ONE_TRAINER, SAMPLE_PROMPTS, ExampleSet, check_learnable
+from studio.training.job import ONE_TRAINER, SAMPLE_PROMPTS, ExampleSet, Rows, check_learnable, pick, shown_first
 from studio.training.lora import Clock, add_adapter
 from studio.training.memory import MEMORY_SHARE, available_bytes, needed_bytes
 from studio.training.sft import StudioTrainer, checkpoint_bytes, sft_config, to_dataset
@@ -77,7 +76,7 @@ class Estimate:
 def estimate(
     spec: RunSpec,
     settings: Settings,
-    rows: Sequence[tuple[int, Conversation]],
+    rows: Rows,
     skipped: int,
     parts: Split | None = None,
 ) -> Estimate:
@@ -91,10 +90,11 @@ def estimate(
     longest = min(spec.data.max_length, identity.context_length)
     counted = _count(rows, spec, tokenizer, longest, parts)
 
-    by_id = dict(rows)
-    usual = min(counted.train, key=lambda item: (abs(item[1] - median(n for _, n in counted.train)), item[0]))
+    middle = median(n for _, n in counted.train)
+    usual = min(counted.train, key=lambda item: (abs(item[1] - middle), item[0]))
     most = max(counted.train, key=lambda item: item[1])
-    examples = [tokenize(by_id[i], tokenizer, longest, loss_on=spec.method.loss_on) for i in (usual[0], most[0])]
+    picked = pick(rows, [usual[0], most[0], *counted.shown])
+    examples = [tokenize(c, tokenizer, longest, loss_on=spec.method.loss_on) for c in picked[:2]]
     probe = _probe(
         identity.fingerprint,
         settings,
@@ -110,8 +110,7 @@ def estimate(
     trained, whole = probe.trainable_parameters, probe.parameters
     steps = spec.total_steps(len(counted.train))
     evaluations = -(-steps // spec.evaluation_interval(len(counted.train)))
-    shown = [by_id[i] for i in (*counted.validation_ids, *counted.train_ids)[:SAMPLE_PROMPTS]]
-    samples = sample_tokens(tokenizer, shown) * probe.seconds_per_sampled_token
+    samples = sample_tokens(tokenizer, picked[2:]) * probe.seconds_per_sampled_token
     validation = probe.batch_seconds(counted.validation, training.batch_size) * _FORWARD_SHARE
     checkpoint = checkpoint_bytes(trained)
     saving = _SAVE_SECONDS + checkpoint / _DISK_BYTES_PER_SECOND
@@ -147,25 +146,22 @@ def estimate(
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """Row ids with their tokens after cutting, and what was lost."""
+    """Row ids with their tokens after cutting, and what was lost. `shown`: ids of the rows answered on the way."""
 
     train: list[tuple[int, int]]
     validation: list[int]
-    train_ids: tuple[int, ...]
-    validation_ids: tuple[int, ...]
+    shown: list[int]
     trained_tokens: int
     lost: int
     truncated: int
 
 
-def _count(
-    rows: Sequence[tuple[int, Conversation]], spec: RunSpec, tokenizer: Any, longest: int, parts: Split | None
-) -> _Counted:
-    if not rows:
+def _count(rows: Rows, spec: RunSpec, tokenizer: Any, longest: int, parts: Split | None) -> _Counted:
+    if not len(rows):
         raise DataError("error.train.no_rows")
-    parts = parts or split(rows, spec.data.split)
+    parts = parts or split(list(rows), spec.data.split)
     read = {*parts.train.tolist(), *parts.validation.tolist()}
-    used = [row for row in rows if row[0] in read]
+    used = (row for row in rows if row[0] in read)
     found = {item.row_id: item for item in lengths(used, tokenizer, longest, spec.method.loss_on)}
     useful = {i for i, item in found.items() if item.refused is None and item.trained_tokens}
     train = [i for i in parts.train.tolist() if i in useful]
@@ -174,8 +170,7 @@ def _count(
     return _Counted(
         train=[(i, min(found[i].total_tokens, longest)) for i in train],
         validation=[min(found[i].total_tokens, longest) for i in parts.validation.tolist() if i in useful],
-        train_ids=tuple(parts.train.tolist()),
-        validation_ids=tuple(parts.validation.tolist()),
+        shown=shown_first(parts),
         trained_tokens=sum(found[i].trained_tokens for i in train),
         lost=len(found) - len(useful),
         truncated=sum(found[i].truncated for i in useful),

@@ -41,9 +41,11 @@ def test_nested_parts_same_steps_same_validation_rows(studio: Studio, tmp_path: 
     assert set(parts[0].train) < set(parts[1].train) < set(parts[2].train)
     assert len({tuple(part.validation) for part in parts}) == 1
     assert [one.total_steps(len(part.train)) for one, part in zip(planned, parts, strict=True)] == [40, 40, 40]
-    whole = with_changes(planned[-1], {"training.epochs": spec.training.epochs})
-    assert whole == spec
-    for epochs, batch in ((0.3, 7), (2.5, 8), (3, 3)):
+    assert planned[-1] == spec
+    assert [one.training.epochs for one in planned] == [4, 2, 1]
+    often = studio.learning_curve.plan(with_changes(spec, {"training.epochs": 30}))
+    assert [one.training.epochs for one in often] == [100, 50, 25]  # no run may have more than 100
+    for epochs, batch in ((0.3, 7), (2.5, 8), (3, 3), (0.01, 7), (1.01, 160)):
         other = with_changes(spec, {"training.epochs": epochs, "training.batch_size": batch})
         steps = {o.total_steps(len(p.train)) for o, p in zip(studio.learning_curve.plan(other), parts, strict=True)}
         assert steps == {other.total_steps(160)}

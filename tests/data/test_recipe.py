@@ -99,3 +99,23 @@ def test_every_fix_has_a_label(language: str) -> None:
     labels = {translate(f"fix.{fix}", language) for fix in (*FIXES, *HAND_FIXES, "replace", "filter")}
     assert len(labels) == len(FIXES) + 6
     assert max(map(len, labels)) <= 40
+
+
+def test_fixes_are_put_where_they_work_best_and_can_be_moved() -> None:
+    recipe = CleanSpec(steps=())
+    replace = make_step("replace", find="a")
+    for step in (make_step("drop_duplicates"), replace, make_step("repair_text"), make_step("drop_blank")):
+        recipe = recipe.with_step(step)
+    assert [s.fix for s in recipe.steps] == ["repair_text", "drop_blank", "drop_duplicates", "replace"]
+    assert recipe.with_step(replace) == recipe
+    assert [s.fix for s in recipe.moved(3, -1).steps] == ["repair_text", "drop_blank", "replace", "drop_duplicates"]
+    assert recipe.moved(0, -1) == recipe.moved(3, 5) == recipe
+    assert [s.fix for s in recipe.without(1).steps] == ["repair_text", "drop_duplicates", "replace"]
+
+
+def test_a_list_that_is_endless_written_out_is_told_at_once() -> None:
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+    bomb += "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 10))
+    with pytest.raises(SpecError) as caught:
+        CleanSpec.from_yaml(bomb + "steps: [*a9, {fix: replace, find: *a9}]", "r.yaml")
+    assert len(caught.value.message()) < 5_000
