@@ -244,10 +244,11 @@ class Datasets:
         order: str | None = None,
         descending: bool = False,
         ids: Path | None = None,
+        columns: Sequence[str] | None = None,
     ) -> list[Row]:
         """Rows `offset` to `offset + limit` of those that hold `search` in any column and are among `ids` (what
-        `select` made), sorted by the column `order`."""
-        return self._ordered(version, order).page(offset, limit, search, order, descending, ids)
+        `select` made), sorted by the column `order`; `columns` are those wanted, all by default."""
+        return self._ordered(version, order).page(offset, limit, search, order, descending, ids, columns)
 
     def count(self, version: str, search: str | None = None, *, ids: Path | None = None) -> int:
         """How many rows those are."""
@@ -264,9 +265,10 @@ class Datasets:
         order: str | None = None,
         descending: bool = False,
         ids: Path | None = None,
+        columns: Sequence[str] | None = None,
     ) -> list[Cells]:
         """The same rows as short texts, one per column: what a table on the page shows."""
-        return self._ordered(version, order).cells(offset, limit, search, width, order, descending, ids)
+        return self._ordered(version, order).cells(offset, limit, search, width, order, descending, ids, columns)
 
     def _ordered(self, version: str, order: str | None) -> Table:
         table = self.table(version)
@@ -338,11 +340,12 @@ class Datasets:
         self, version: str, row: int, model: str = "starter", max_length: int = 256, loss_on: LossOn = "answer"
     ) -> RowView:
         """The row of this id rendered with the model's template, the trained tokens marked."""
-        found = self.table(version).find([row])
+        mapping, table = self._mapping(version), self.table(version)
+        found = table.find([row], mapping.needed(column.name for column in table.columns))
         if row not in found:
             raise InputError("error.dataset.no_row", row=row, data=self.version(version).name)
         tokenizer = self.tokenizer(model).tokenizer
-        return view_row(found[row], self._mapping(version), tokenizer, max_length, loss_on)
+        return view_row(found[row], mapping, tokenizer, max_length, loss_on)
 
     # Findings and fixes
 

@@ -9,6 +9,7 @@ import gradio as gr
 
 from studio.backend.datasets import Version
 from studio.data.explore import where_from_json
+from studio.data.tables import Row
 from studio.errors import InputError, Stopped, StudioError
 from studio.ui import findings_view
 from studio.ui.charts_view import filter_told
@@ -16,7 +17,7 @@ from studio.ui.data_bench import QUICK, Bench
 from studio.ui.findings_view import SHOWN_CHANGES
 from studio.ui.markup import ACTIONS, shown
 from studio.ui.page import html
-from studio.ui.rows_view import PAGE_ROWS, Look, cells_found, next_order, row_as_seen, rows_table
+from studio.ui.rows_view import PAGE_ROWS, Look, cells_found, next_order, row_as_seen, rows_table, shown_columns
 
 _SAVE = """(link) => {
   if (!link) return;
@@ -66,14 +67,19 @@ def build(bench: Bench) -> None:
         where = where_from_json(look.where) if look.where else None
         ids = datasets.select(version.id, where, model, int(limit)) if where else None
         total = datasets.count(version.id, text or None, ids=ids)
+        columns = [version.columns[place] for place in shown_columns(version, look.first_column)]
+        names = [column.name for column in columns]
         asked: dict[str, Any] = {"order": look.order, "descending": look.descending, "ids": ids}
-        column = version.mapping.turns if version.mapping else None
-        whole = datasets.page(version.id, look.offset, PAGE_ROWS, text or None, **asked) if column or text else []
+        turns = version.mapping.turns if version.mapping else None
+        whole: list[Row] = []
+        if text or turns:
+            wanted = names if text else [turns or ""]
+            whole = datasets.page(version.id, look.offset, PAGE_ROWS, text or None, **asked, columns=wanted)
+        talks = {row.id: row.values.get(turns) for row in whole} if turns else {}
         if text:
-            cells = [cells_found(row, version.columns, text) for row in whole]
+            cells = [cells_found(row, columns, text) for row in whole]
         else:
-            cells = datasets.cells(version.id, look.offset, PAGE_ROWS, **asked)
-        talks = {row.id: row.values.get(column) for row in whole if column}
+            cells = datasets.cells(version.id, look.offset, PAGE_ROWS, **asked, columns=names)
         told = filter_told(where, datasets.count(version.id, ids=ids), t) if where else ""
         return f"{told}{rows_table(version, cells, talks, look, total, text, t)}"
 
@@ -85,7 +91,8 @@ def build(bench: Bench) -> None:
         turned_off = datasets.findings_off(version.id)
         every = datasets.scan(version.id, model, int(limit)).findings
         off = [finding for finding in every if finding.key.removeprefix("finding.") in turned_off]
-        examples = datasets.table(version.id).find({row for finding in on for row in finding.examples})
+        named = {row for finding in on for row in finding.examples}
+        examples = datasets.table(version.id).find(named, version.mapping.columns)
         ready = datasets.readiness(version.id, model, int(limit))
         return findings_view.findings_list(on, off, ready, examples, version.mapping, t, page.language)
 
@@ -169,6 +176,8 @@ def build(bench: Bench) -> None:
             path = datasets.export_findings(version_id, model, int(limit), keys, act["form"])
             gr.Info(shown(t("ui.data.findings.exported", name=path.name)))
             yield gr.skip(), "", f"gradio_api/file={path}#{path.stat().st_mtime_ns}"
+        else:  # what yields nothing empties its outputs
+            yield (gr.skip(),) * 3
 
     def fix(version_id: str, fixes: tuple[str, ...], model: str, limit: int) -> Iterator[tuple[Any, ...]]:
         def do(tell: Any, stopping: Any) -> Version:

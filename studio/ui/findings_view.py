@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+from typing import Any
 
 from studio.backend.datasets import RowDiff, Version
 from studio.data.checks import Finding, Severity
@@ -128,7 +129,14 @@ def _turned_off(off: Sequence[Finding], t: Sentence) -> str:
 
 
 def _snippet(row: Row, mapping: Mapping) -> str:
-    return shorten(" | ".join(plain(row.values.get(name)) for name in mapping.columns), 140)
+    return shorten(" | ".join(_said(row.values.get(name), name, mapping) for name in mapping.columns), 140)
+
+
+def _said(value: Any, name: str, mapping: Mapping) -> str:
+    """A cell as text; of a conversation, what was said."""
+    if name != mapping.turns or not isinstance(value, list):
+        return plain(value)
+    return " | ".join(plain(turn.get(mapping.content_key)) for turn in value if isinstance(turn, dict))
 
 
 # The checks under way

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from studio.data.table_writer import whole
-from studio.data.tables import Row, Table, TableWriter, write_table
+from studio.data.tables import Cells, Row, Table, TableWriter, write_table
 
 NESTED: list[dict[str, Any]] = [
     {"text": "a", "n": 1, "mixed": "x", "turns": [{"role": "user", "content": "Straße “1”"}], "flag": True},
@@ -66,6 +66,16 @@ def test_cells_are_short(tmp_path: Path) -> None:
     assert first.texts == ("x" * 50 + "…", "[1,null]")
     assert second.texts == ("", "")
     assert len(table.page(0, 1)[0].values["q"]) == 5_000_000
+
+
+def test_only_the_columns_wanted_are_read(tmp_path: Path) -> None:
+    write_table([Row(i, {"a": f"a{i}", "b": i, "c": f"c{i}"}) for i in range(1, 6)], tmp_path / "t.parquet")
+    table = Table(tmp_path / "t.parquet")
+    assert table.cells(1, 1, columns=["c", "a"]) == [Cells(2, ("a2", "c2"))]
+    assert table.page(0, 9, "c4", columns=["b"]) == [Row(4, {"b": 4})]
+    assert table.cells(0, 1, order="b", descending=True, columns=["a"]) == [Cells(5, ("a5",))]
+    assert table.find([3], ["c"]) == {3: Row(3, {"c": "c3"})}
+    assert table.page(0, 9, "nothing", columns=["b"]) == []
 
 
 def test_fingerprint_follows_the_content(tmp_path: Path) -> None:
