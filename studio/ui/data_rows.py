@@ -6,10 +6,9 @@ import gradio as gr
 
 from studio.backend.datasets import Version
 from studio.errors import StudioError
-from studio.ui import data_view, findings_view
+from studio.ui import data_edit, data_report, data_view, findings_view
 from studio.ui.data_bench import QUICK, Bench
 from studio.ui.data_view import PAGE_ROWS
-from studio.ui.findings_view import SHOWN_CHANGES
 from studio.ui.markup import ACTIONS
 from studio.ui.page import html
 
@@ -18,7 +17,7 @@ def build(bench: Bench) -> None:
     """Lay the panel out. Rows show at once; what needs the model's tokenizer follows."""
     page, datasets, t = bench.page, bench.page.studio.datasets, bench.page.t
     offset, selected = gr.State(0), gr.State(None)
-    report = html(js_on_load=ACTIONS, elem_id="data-report")
+    data_report.build(bench)
     findings = html(js_on_load=ACTIONS, elem_id="data-findings")
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=300):
@@ -28,6 +27,7 @@ def build(bench: Bench) -> None:
             table = html(js_on_load=ACTIONS, elem_id="data-table")
         with gr.Column(scale=2, min_width=300):
             view = html(elem_id="data-view")
+            data_edit.build(bench, selected)
     with gr.Column(elem_classes="s-card") as lower:
         chart = html(elem_id="data-lengths")
         with gr.Row():
@@ -37,10 +37,8 @@ def build(bench: Bench) -> None:
     def show(version_id: str | None) -> tuple[Any, ...]:
         version = bench.version(version_id)
         if version is None:
-            return (gr.skip(),) * 6
-        changed = datasets.diff(version.id, 0, SHOWN_CHANGES)
+            return (gr.skip(),) * 5
         return (
-            findings_view.version_report(version, changed, datasets.changed_rows(version.id), t),
             findings_view.waiting(t) if version.mapping else "",
             rows_page(version, 0, "", None),
             0,
@@ -100,15 +98,12 @@ def build(bench: Bench) -> None:
         viewed = seen(version, row, name, int(longest))
         return gr.skip(), rows_page(version, start, "", row), viewed, start, row, ""
 
-    def chosen_version(event: gr.EventData) -> str:
-        return event._data["version"]
-
     asked, measured = [page.version, bench.model, bench.limit], [findings, chart, view]
     gr.on(
         [bench.blocks.load, *bench.news],
         page.guard(show),
         page.version,
-        [report, findings, table, offset, selected, lower],
+        [findings, table, offset, selected, lower],
         **QUICK,
     ).then(page.guard(measure), asked, measured, show_progress="hidden")
     gr.on(
@@ -118,7 +113,6 @@ def build(bench: Bench) -> None:
         measured,
         show_progress="hidden",
     )
-    report.click(chosen_version, outputs=page.version, **QUICK)
     table.click(
         page.guard(on_table),
         [page.version, search, offset, selected, bench.model, bench.limit],

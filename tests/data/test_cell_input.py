@@ -11,7 +11,8 @@ KEPT = [
     ("text", " 12 \n", " 12 \n"), ("text", "", None), ("integer", "12", 12), ("integer", " -3 ", -3),
     ("integer", "", None), ("number", "1.5", 1.5), ("number", "2", 2), ("boolean", "true", True),
     ("list", '["a", 1]', ["a", 1]), ("object", '{"a": null}', {"a": None}), ("mixed", "5", 5),
-    ("mixed", "five", "five"), ("mixed", "[1]", [1]), ("mixed", '"quoted"', '"quoted"'), ("mixed", "null", None), ("empty", "new", "new"),
+    ("mixed", "five", "five"), ("mixed", "[1]", [1]),
+    ("mixed", '"quoted"', '"quoted"'), ("mixed", "null", None), ("empty", "new", "new"),
 ]  # fmt: skip
 
 

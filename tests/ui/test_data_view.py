@@ -17,7 +17,7 @@ from studio.data.splits import SplitSpec
 from studio.data.tables import Cells, Column, Note, Row
 from studio.data.tokens import Span
 from studio.messages import LANGUAGES, translate
-from studio.ui import data_view, findings_view
+from studio.ui import data_view, difference, findings_view
 
 EVIL = "<img src=x onerror=alert(1)>\"'{{x}}${x}"
 
@@ -144,7 +144,7 @@ def test_every_token_of_a_row_is_shown_and_only_the_learned_ones_are_marked() ->
     ],
 )
 def test_a_difference_holds_both_texts_whole(before: str, after: str) -> None:
-    made = findings_view.word_difference(before, after)
+    made = difference.word_difference(before, after)
     assert _text(re.sub(r"<del>.*?</del>", "", made)) == after
     assert _text(re.sub(r"<ins>.*?</ins>", "", made)) == before
 
