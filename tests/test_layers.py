@@ -25,7 +25,7 @@ VALUES = {
     "studio.data.explore", "studio.data.formats", "studio.data.records", "studio.data.problems",
     "studio.data.templates", "studio.data.suggestions", "studio.data.histogram", "studio.data.sources",
     "studio.data.checks", "studio.data.changes", "studio.data.recipe", "studio.data.cleaning", "studio.data.mixing",
-    "studio.data.samples", "studio.data.splits", "studio.data.export_file",
+    "studio.data.samples", "studio.data.splits", "studio.data.export_file", "studio.data.readiness",
     "studio.data.tables", "studio.data.tokens", "studio.runs.spec", "studio.runs.presets", "studio.runs.events",
     "studio.runs.store.RunRecord",
 }  # fmt: skip

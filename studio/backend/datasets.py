@@ -43,6 +43,7 @@ from studio.data.suggestions import Suggestion, suggest_templates
 from studio.data.tables import Cells, Column, Note, Row, Table
 from studio.data.templates import check_template, render_template
 from studio.data.tokens import Lengths, LossOn, Span, TemplateRefusal, view
+from studio.data.watch import Watch
 from studio.errors import DataError, InputError
 from studio.runs.store import Store, VersionRecord, disk_full, file_words, is_disk_full, new_id
 from studio.settings import Settings
@@ -89,6 +90,7 @@ class RowView:
     `prompt_tokens` and `answer_tokens` are of the whole row, `total_tokens` of what is left after cutting, and
     `trained_tokens` of those that carry loss. `problem`: why the row is no conversation; then there is nothing else.
     `refused`: why the model's template does not take it. `rejected`: of a preference, how the worse answer differs.
+    `thumbs_up`: how a rated answer was rated.
     """
 
     spans: tuple[Span, ...]
@@ -100,6 +102,7 @@ class RowView:
     problem: RowProblem | None
     refused: DataError | None = None
     rejected: tuple[Span, ...] = ()
+    thumbs_up: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,32 +185,57 @@ class Datasets:
             path = cards[name].path
             return self._import(path.name, lambda target: self._read([(path, path.name)], target, None), sample=name)
 
-    def import_file(self, path: Path, name: str | None = None, encoding: str | None = None) -> Version:
+    def import_file(
+        self,
+        path: Path,
+        name: str | None = None,
+        encoding: str | None = None,
+        tell: Tell | None = None,
+        stopping: Stopping | None = None,
+    ) -> Version:
         """A new data set from a file, an archive or a folder. Raises DataError: what is wrong, where, what to do."""
         shown = _shown(name or path.name)
-        return self._import(shown, lambda target: self._read([(path, shown)], target, encoding))
+        watch = Watch(tell, stopping)
+        return self._import(shown, lambda target: self._read([(path, shown)], target, encoding, watch))
 
-    def import_files(self, files: Sequence[tuple[Path, str]], encoding: str | None = None) -> Version:
+    def import_files(
+        self,
+        files: Sequence[tuple[Path, str]],
+        encoding: str | None = None,
+        tell: Tell | None = None,
+        stopping: Stopping | None = None,
+    ) -> Version:
         """A new data set from several files, each with the name it is shown under. Raises DataError."""
         shown = [(path, _shown(name)) for path, name in files]
         more = f" +{len(files) - 1}" if len(files) > 1 else ""
-        return self._import(shown[0][1] + more, lambda target: self._read(shown, target, encoding))
+        watch = Watch(tell, stopping)
+        return self._import(shown[0][1] + more, lambda target: self._read(shown, target, encoding, watch))
 
-    def import_text(self, text: str, name: str) -> Version:
+    def import_text(self, text: str, name: str, tell: Tell | None = None, stopping: Stopping | None = None) -> Version:
         """A new data set from pasted text: a table if it looks like one, else passages. Raises DataError."""
-        limit = self._settings.max_upload_bytes
-        return self._import(name, lambda target: read_text(text, target, name=name, max_bytes=limit))
+        limit, watch = self._settings.max_upload_bytes, Watch(tell, stopping)
+        return self._import(name, lambda target: read_text(text, target, name=name, max_bytes=limit, watch=watch))
 
-    def import_hub(self, dataset: HubDataset, rows: int | None = None) -> Version:
+    def import_hub(
+        self,
+        dataset: HubDataset,
+        rows: int | None = None,
+        tell: Tell | None = None,
+        stopping: Stopping | None = None,
+    ) -> Version:
         """A new data set from the Hub, its first `rows` or all. Raises DataError."""
-        limit, offline = self._settings.max_upload_bytes, self._settings.offline
+        limit, offline, watch = self._settings.max_upload_bytes, self._settings.offline, Watch(tell, stopping)
         name = "/".join(part for part in (dataset.name, dataset.config, dataset.split) if part)
         return self._import(
-            name, lambda target: read_hub(dataset, target, offline=offline, max_bytes=limit, rows=rows)[0]
+            name,
+            lambda target: read_hub(dataset, target, offline=offline, max_bytes=limit, rows=rows, watch=watch)[0],
         )
 
-    def _read(self, files: Sequence[tuple[Path, str]], target: Path, encoding: str | None) -> Source:
-        return read_sources(files, target, encoding=encoding, max_bytes=self._settings.max_upload_bytes)
+    def _read(
+        self, files: Sequence[tuple[Path, str]], target: Path, encoding: str | None, watch: Watch | None = None
+    ) -> Source:
+        limit = self._settings.max_upload_bytes
+        return read_sources(files, target, encoding=encoding, max_bytes=limit, watch=watch)
 
     def _import(self, name: str, read: Callable[[Path], Source], sample: str | None = None) -> Version:
         version = new_id()
@@ -279,10 +307,11 @@ class Datasets:
         order: str | None = None,
         descending: bool = False,
         ids: Path | None = None,
+        columns: Sequence[str] | None = None,
     ) -> list[Row]:
         """Rows `offset` to `offset + limit` of those that hold `search` in any column and are among `ids` (what
-        `select` made), sorted by the column `order`."""
-        return self._ordered(version, order).page(offset, limit, search, order, descending, ids)
+        `select` made), sorted by the column `order`; `columns` are those wanted, all by default."""
+        return self._ordered(version, order).page(offset, limit, search, order, descending, ids, columns)
 
     def row(self, version: str, row: int | None) -> Row:
         """The row of this id, or (None) the first. Raises InputError when it is not there."""
@@ -306,9 +335,10 @@ class Datasets:
         order: str | None = None,
         descending: bool = False,
         ids: Path | None = None,
+        columns: Sequence[str] | None = None,
     ) -> list[Cells]:
         """The same rows as short texts, one per column: what a table on the page shows."""
-        return self._ordered(version, order).cells(offset, limit, search, width, order, descending, ids)
+        return self._ordered(version, order).cells(offset, limit, search, width, order, descending, ids, columns)
 
     def _ordered(self, version: str, order: str | None) -> Table:
         table = self.table(version)
@@ -380,19 +410,20 @@ class Datasets:
         """Token counts of every readable row; of a large table, of a sample."""
         return self._lengths(version, self._mapping(version), model, max_length, loss_on).sample
 
-    def histogram(self, version: str, model: str = "starter", max_length: int = 256, bars: int = 30) -> Histogram:
-        """How long the rows are in tokens of this model."""
+    def histogram(self, version: str, model: str = "starter", max_length: int = 256, bars: int = 24) -> Histogram:
+        """How long the rows, their prompts and their answers are in tokens of this model."""
         measured = self._scans.get(self._asked(version, model, max_length)).measured
-        return histogram(measured.sample if measured else (), max_length, bars)
+        return histogram(measured or Measured((), (), False), max_length, bars)
 
     def view_row(
         self, version: str, row: int, model: str = "starter", max_length: int = 256, loss_on: LossOn = "answer"
     ) -> RowView:
         """The row of this id rendered with the model's template, the trained tokens marked."""
-        found = self.table(version).find([row])
+        mapping = self._mapping(version)
+        found = self.table(version).find([row], mapping.columns)
         if row not in found:
             raise InputError("error.dataset.no_row", row=row, data=self.version(version).name)
-        record = convert(found[row], self._mapping(version))
+        record = convert(found[row], mapping)
         if isinstance(record, RowProblem):
             return RowView((), 0, 0, 0, 0, False, record)
         tokenizer = self.tokenizer(model).tokenizer
@@ -410,6 +441,7 @@ class Datasets:
             truncated=example.truncated,
             problem=None,
             rejected=rejected,
+            thumbs_up=record.label if isinstance(record, Rated) else None,
         )
 
     # Findings and fixes

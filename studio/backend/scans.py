@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 from studio import __version__
 from studio.backend.work import Stopping, Tell, part_of, turn
 from studio.data.checks import CHECKS_VERSION, CheckOptions
-from studio.data.explore import Chart, FindingRows, RowFilter, Where, charts, select
+from studio.data.explore import TOKENS, Chart, FindingRows, RowFilter, Where, charts, select
 from studio.data.formats import Mapping
+from studio.data.histogram import token_table
 from studio.data.measures import SAMPLE_ROWS, Measured, measure
 from studio.data.readiness import export_findings
 from studio.data.scan import Scan, scan
@@ -183,12 +184,19 @@ class Scans:
         name = hashlib.sha256(where.model_dump_json().encode() + (b"" if ids is None else ids.tobytes())).hexdigest()
         path = self.folder(asked) / f"rows-{name[:16]}.parquet"
         if not path.is_file():
-            chosen = select(found.features, where) if isinstance(where, RowFilter) else ids
+            chosen = select(self._lines(asked, where, found), where) if isinstance(where, RowFilter) else ids
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_name(f"{path.name}.{secrets.token_hex(3)}.partial")
             pq.write_table(pa.table({"id": pa.array(chosen, pa.int64())}), partial)
             os.replace(partial, path)
         return path
+
+    def _lines(self, asked: Asked, where: RowFilter, found: Scan) -> pa.Table:
+        """What a filter is looked up in."""
+        if where.by not in TOKENS:
+            return found.features
+        measured = self.get(asked).measured
+        return token_table(measured.sample if measured else ())
 
     def export(
         self, version: str, name: str, found: Scan, keys: Collection[str] | None, form: Literal["csv", "jsonl"]

@@ -10,10 +10,11 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from studio.data.watch import Watch
 from studio.errors import DataError
 
 _PIECE = 1_000_000
@@ -33,9 +34,11 @@ class Allowance:
 
     limit: int
     unpacked: int = 0
+    watch: Watch = field(default_factory=Watch)
 
     def spend(self, size: int, whole: int, packed: int, file: str) -> None:
         """`size` bytes more, `whole` so far of this file out of `packed` bytes. Raises DataError."""
+        self.watch.look()
         self.unpacked += size
         if whole > _HARMLESS_BYTES and whole > _MAX_RATIO * max(1, packed):
             raise DataError("error.data.bomb", file=file, ratio=_MAX_RATIO)

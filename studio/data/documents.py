@@ -152,7 +152,10 @@ def read_pdf(path: Path, size: PassageSize, reading: Reading) -> None:
         pdf = PdfReader(path)
         if pdf.is_encrypted and not pdf.decrypt(""):
             raise DataError("error.data.encrypted", file=reading.file)
-        pages = [page.extract_text() for page in pdf.pages]
+        pages = []
+        for number, page in enumerate(pdf.pages, 1):
+            reading.watch.at(number / len(pdf.pages))
+            pages.append(page.extract_text())
     except (FileNotDecryptedError, DependencyError):
         raise DataError("error.data.encrypted", file=reading.file) from None
     except DataError:

@@ -2,13 +2,14 @@
 
 import codecs
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from charset_normalizer import from_bytes
 
+from studio.data.watch import Watch
 from studio.errors import DataError
 
 # Longest first: the UTF-32 mark begins with the UTF-16 one.
@@ -54,6 +55,7 @@ class TextFile:
     encoding: str
     broken: bool = False
     replaced: int = 0
+    watch: Watch | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -63,12 +65,12 @@ class TextFile:
     def text(self) -> Iterator[str]:
         """The file in pieces, without its byte order mark."""
         self.replaced = 0
-        return _without_mark(self._broken_text() if self.broken else _strict_text(self.path, self.encoding))
+        return _without_mark(self._broken_text() if self.broken else _strict_text(self.path, self.encoding, self.watch))
 
     def _broken_text(self) -> Iterator[str]:
         replacing = codecs.getincrementaldecoder(self.encoding)("replace")
         ignoring = codecs.getincrementaldecoder(self.encoding)("ignore")
-        for block, last in _blocks(self.path):
+        for block, last in _blocks(self.path, self.watch):
             piece = replacing.decode(block, last)
             self.replaced += piece.count("\ufffd") - ignoring.decode(block, last).count("\ufffd")
             yield piece
@@ -81,7 +83,7 @@ class TextFile:
             return
         self.replaced = 0
         first = True
-        for block, _ in _blocks(self.path):
+        for block, _ in _blocks(self.path, self.watch):
             yield block.removeprefix(codecs.BOM_UTF8) if first else block
             first = False
 
@@ -99,19 +101,22 @@ class TextFile:
         return found, line, True
 
 
-def _blocks(path: Path) -> Iterator[tuple[bytes, bool]]:
+def _blocks(path: Path, watch: Watch | None) -> Iterator[tuple[bytes, bool]]:
     """Pieces of the file; True beside the last."""
+    size = path.stat().st_size
     with path.open("rb") as file:
         block = file.read(_BLOCK_BYTES)
         while block:
+            if watch:
+                watch.at(min(1.0, file.tell() / size))
             following = file.read(_BLOCK_BYTES)
             yield block, not following
             block = following
 
 
-def _strict_text(path: Path, codec: str) -> Iterator[str]:
+def _strict_text(path: Path, codec: str, watch: Watch | None) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(codec)("strict")
-    for block, last in _blocks(path):
+    for block, last in _blocks(path, watch):
         yield decoder.decode(block, last)
 
 
@@ -123,51 +128,53 @@ def _without_mark(pieces: Iterator[str]) -> Iterator[str]:
             first = False
 
 
-def detect(path: Path, file: str, encoding: str | None = None, *, quick: bool = False) -> TextFile:
+def detect(
+    path: Path, file: str, encoding: str | None = None, *, quick: bool = False, watch: Watch | None = None
+) -> TextFile:
     """How the file is to be read; `encoding` None finds it out. Raises DataError for bytes that are no text or read
     wrongly.
 
     `quick` takes a file for UTF-8 that begins so; reading it raises UnicodeDecodeError where it goes on differently.
     """
     if encoding is not None:
-        return _chosen(path, file, encoding)
+        return _chosen(path, file, encoding, watch)
     with path.open("rb") as opened:
         head = opened.read(_SAMPLE_BYTES)
     for mark, name in _MARKS:
         if head.startswith(mark):
-            return _lenient(path, name)
+            return _lenient(path, name, watch)
     wide = _unmarked_utf16(head, path.stat().st_size)
     if wide:
-        return _lenient(path, wide)
+        return _lenient(path, wide, watch)
     if head.count(0) > max(_FEW, len(head) // 100):
         raise DataError("error.data.not_text", file=file)
     if b"\x1b$" in head:
-        return _lenient(path, "iso2022_jp")
+        return _lenient(path, "iso2022_jp", watch)
     if quick and _is_utf8(head[: _whole_characters(head)]):
-        return TextFile(path, "utf-8")
-    wrong = _first_wrong(path, "utf-8")
+        return TextFile(path, "utf-8", watch=watch)
+    wrong = _first_wrong(path, "utf-8", watch)
     if wrong is None:
-        return TextFile(path, "utf-8")
-    return _legacy(path, file, head, wrong)
+        return TextFile(path, "utf-8", watch=watch)
+    return _legacy(path, file, head, wrong, watch)
 
 
-def _chosen(path: Path, file: str, encoding: str) -> TextFile:
+def _chosen(path: Path, file: str, encoding: str, watch: Watch | None) -> TextFile:
     try:
         name = codecs.lookup(encoding.strip()).name
         codec = _WIDER.get(name, name)
         codecs.getincrementaldecoder(codec)
-        wrong = _first_wrong(path, codec)
+        wrong = _first_wrong(path, codec, watch)
     except LookupError:
         raise DataError("error.data.encoding_unknown", file=file, encoding=encoding) from None
     if wrong is not None:
-        line = _line_at(path, wrong)
+        line = _line_at(path, wrong, watch)
         raise DataError("error.data.encoding_wrong", file=file, encoding=encoding, line=line)
-    return TextFile(path, codec)
+    return TextFile(path, codec, watch=watch)
 
 
-def _line_at(path: Path, place: int) -> int:
+def _line_at(path: Path, place: int, watch: Watch | None) -> int:
     lines, seen = 1, 0
-    for block, _ in _blocks(path):
+    for block, _ in _blocks(path, watch):
         lines += block.count(b"\n", 0, max(0, place - seen))
         seen += len(block)
         if seen >= place:
@@ -175,13 +182,13 @@ def _line_at(path: Path, place: int) -> int:
     return lines
 
 
-def _first_wrong(path: Path, codec: str) -> int | None:
+def _first_wrong(path: Path, codec: str, watch: Watch | None) -> int | None:
     """The byte at which strict reading fails."""
     if codec in _UTF8:
-        return _first_wrong_utf8(path)
+        return _first_wrong_utf8(path, watch)
     decoder = codecs.getincrementaldecoder(codec)("strict")
     seen = 0
-    for block, last in _blocks(path):
+    for block, last in _blocks(path, watch):
         try:
             decoder.decode(block, last)
         except UnicodeDecodeError as error:
@@ -190,10 +197,10 @@ def _first_wrong(path: Path, codec: str) -> int | None:
     return None
 
 
-def _first_wrong_utf8(path: Path) -> int | None:
+def _first_wrong_utf8(path: Path, watch: Watch | None) -> int | None:
     rest = b""
     seen = 0
-    for block, last in _blocks(path):
+    for block, last in _blocks(path, watch):
         data = rest + block
         cut = len(data) if last else _whole_characters(data)
         if not _is_utf8(data[:cut]):
@@ -225,8 +232,8 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _lenient(path: Path, encoding: str) -> TextFile:
-    return TextFile(path, encoding, broken=_first_wrong(path, encoding) is not None)
+def _lenient(path: Path, encoding: str, watch: Watch | None) -> TextFile:
+    return TextFile(path, encoding, broken=_first_wrong(path, encoding, watch) is not None, watch=watch)
 
 
 def _unmarked_utf16(head: bytes, size: int) -> str | None:
@@ -242,9 +249,9 @@ def _unmarked_utf16(head: bytes, size: int) -> str | None:
     return None
 
 
-def _legacy(path: Path, file: str, head: bytes, wrong: int) -> TextFile:
+def _legacy(path: Path, file: str, head: bytes, wrong: int, watch: Watch | None) -> TextFile:
     """An older encoding if the whole file reads as one; else UTF-8 with the few broken bytes replaced."""
-    as_utf8 = TextFile(path, "utf-8", broken=True)
+    as_utf8 = TextFile(path, "utf-8", broken=True, watch=watch)
     broken = sum(piece.count("\ufffd") for piece in as_utf8.text())
     multibyte = sum(byte >= 0x80 for byte in head)
     # A file that is UTF-8 but for a few bytes has many more non-ASCII bytes than broken places.
@@ -253,8 +260,8 @@ def _legacy(path: Path, file: str, head: bytes, wrong: int) -> TextFile:
             opened.seek(max(0, wrong - _SAMPLE_BYTES // 2))
             sample = opened.read(_SAMPLE_BYTES)
         for codec in _candidates(sample):
-            if _first_wrong(path, codec) is None:
-                return TextFile(path, codec)
+            if _first_wrong(path, codec, watch) is None:
+                return TextFile(path, codec, watch=watch)
     if broken > path.stat().st_size // 20:
         raise DataError("error.data.not_text", file=file)
     return as_utf8

@@ -11,6 +11,8 @@ from studio.errors import DataError
 if TYPE_CHECKING:
     from python_calamine import CalamineSheet
 
+_LOOK_ROWS = 1_024
+
 
 def read_excel(path: Path, reading: Reading) -> None:
     """The rows of the first sheet that has any; its first row names the columns. Raises DataError."""
@@ -42,7 +44,9 @@ def _read_sheet(sheet: "CalamineSheet", reading: Reading) -> bool:
     titles: list[Any] | None = None
     names: list[str] = []
     before = reading.seen
-    for cells in sheet.iter_rows():
+    for number, cells in enumerate(sheet.iter_rows()):
+        if number % _LOOK_ROWS == 0:
+            reading.watch.at(min(1.0, number / max(1, sheet.total_height)))
         values = [_value(cell) for cell in cells]
         if all(value is None for value in values):
             continue

@@ -1,7 +1,8 @@
 """What a table is made of, as bars, and the rows behind any bar.
 
 Works on the features of a scan: one line per row, with the columns `id, prompt_chars, answer_chars, turns, language,
-source, label, cluster`. A bar and the filter that finds its rows come from one place, so that they always agree.
+source, label, cluster`; filters by tokens, on the counts that `histogram` shows. A bar and the filter that finds its
+rows come from one place, so that they always agree.
 """
 
 from collections.abc import Sequence
@@ -16,9 +17,13 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError, field_valid
 from studio.data.set_checks import FINDINGS
 from studio.errors import InputError
 
-By = Literal["prompt_chars", "answer_chars", "turns", "language", "source", "label", "cluster"]
-BY: tuple[By, ...] = get_args(By)
+By = Literal[
+    "prompt_chars", "answer_chars", "turns", "language", "source", "label", "cluster",
+    "total_tokens", "prompt_tokens", "answer_tokens",
+]  # fmt: skip
 LENGTHS: tuple[By, ...] = ("prompt_chars", "answer_chars")
+TOKENS: tuple[By, ...] = ("total_tokens", "prompt_tokens", "answer_tokens")
+BY: tuple[By, ...] = tuple(by for by in get_args(By) if by not in TOKENS)
 BARS = 24
 _NAMED = 12
 

@@ -17,6 +17,7 @@ from studio.data.reading import Reading
 from studio.data.sources import Source
 from studio.data.table_writer import TableWriter
 from studio.data.tables import Table
+from studio.data.watch import Watch
 from studio.errors import DataError
 
 if TYPE_CHECKING:
@@ -57,12 +58,19 @@ def parse_dataset_name(text: str) -> HubDataset:
 
 
 def read_hub(
-    dataset: HubDataset, target: Path, *, offline: bool, max_bytes: int, rows: int | None = None
+    dataset: HubDataset,
+    target: Path,
+    *,
+    offline: bool,
+    max_bytes: int,
+    rows: int | None = None,
+    watch: Watch | None = None,
 ) -> tuple[Source, HubDataset]:
     """Read a Hub data set into a table at `target`, its first `rows` or all; and which configuration, split and commit
     that was. Raises DataError, soon where the Hub cannot be reached."""
     commit = look_up(dataset, offline=offline)
-    return read_dataset(f"hf://datasets/{dataset.name}", dataset, commit, target, max_bytes=max_bytes, rows=rows)
+    location = f"hf://datasets/{dataset.name}"
+    return read_dataset(location, dataset, commit, target, max_bytes=max_bytes, rows=rows, watch=watch)
 
 
 def look_up(dataset: HubDataset, *, offline: bool, endpoint: str | None = None) -> str:
@@ -87,11 +95,13 @@ def read_dataset(
     *,
     max_bytes: int,
     rows: int | None = None,
+    watch: Watch | None = None,
 ) -> tuple[Source, HubDataset]:
     """What `datasets` finds at a location (a folder, or the Hub) -> a table."""
-    with _failures_told(dataset), TableWriter(target) as writer:
+    watch = watch or Watch()
+    with _failures_told(dataset), TableWriter(target, watch.look) as writer:
         found, config, split = _open(location, dataset, commit)
-        reading = Reading(dataset.name, writer)
+        reading = Reading(dataset.name, writer, watch)
         _read(found, reading, max_bytes, rows)
         if not reading.seen:
             raise DataError("error.data.no_rows", file=dataset.name)
@@ -135,6 +145,7 @@ def _read(found: "IterableDataset", reading: Reading, max_bytes: int, rows: int 
     for batch in found.with_format("arrow").iter(batch_size=_BATCH_ROWS):
         table: pa.Table = batch  # type: ignore[assignment]  # the format decides
         size += table.nbytes
+        reading.watch.at(min(1.0, reading.seen / rows) if rows else 0.0)
         if size > max_bytes:
             limit = max_bytes // 1_000_000
             raise DataError("error.hub_data.too_big", name=reading.file, limit_mb=limit)

@@ -16,6 +16,7 @@ from studio.errors import DataError
 # Up to here a JSON file is read at once, above it row by row.
 _AT_ONCE_BYTES = 64_000_000
 _SHOWN = 5
+_LOOK_ROWS = 1_024
 # Whole numbers that do not fit 64 bits; orjson makes them floating-point numbers.
 _BIG = re.compile(rb"\d{19}")
 _BIG_DIGITS = 19
@@ -180,6 +181,8 @@ def read_list(text: TextFile, reading: Reading) -> None:
     if isinstance(value, dict):
         value = _list_of(value, reading)
     for number, item in enumerate(value, 1):
+        if number % _LOOK_ROWS == 1:
+            reading.watch.at(number / len(value))
         _keep_item(item, number, 200, reading)
     reading.flush()
 

@@ -29,7 +29,8 @@ def read_parquet(path: Path, reading: Reading, max_bytes: int) -> None:
                 )
             rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES * meta.num_rows // max(1, size)))
             odd = {field.name: plain for field in file.schema_arrow if not _is_plain(field.type)}
-            for batch in file.iter_batches(batch_size=rows):
+            for number, batch in enumerate(file.iter_batches(batch_size=rows), 1):
+                reading.watch.at(min(1.0, number * rows / max(1, meta.num_rows)))
                 reading.keep_all([_row(values, odd) for values in batch.to_pylist()])
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError("error.data.parquet", file=reading.file) from error

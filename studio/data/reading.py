@@ -6,6 +6,7 @@ from typing import Any
 
 from studio.data.table_writer import MAX_COLUMNS, TableWriter, TooManyColumns
 from studio.data.tables import Note
+from studio.data.watch import Watch
 from studio.errors import DataError
 
 # A row, or a line of a file, that is longer is left out: it would fill the memory.
@@ -44,6 +45,7 @@ class Reading:
 
     file: str
     writer: TableWriter
+    watch: Watch = field(default_factory=Watch)
     left_out: list[LeftOut] = field(default_factory=list)
     left_out_rows: int = 0
     notes: list[Note] = field(default_factory=list)
@@ -87,6 +89,7 @@ class Reading:
             self.columns.update(self.writer.extend(ids, values))
         except TooManyColumns:
             raise DataError("error.data.too_many_columns", file=self.file, limit=MAX_COLUMNS) from None
+        self.watch.rows()
 
     def leave(self, line: int, key: str, text: str, **values: Any) -> None:
         """A row that cannot be read."""

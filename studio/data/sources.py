@@ -16,6 +16,7 @@ from studio.data.parquet_rows import read_parquet
 from studio.data.reading import LeftOut, Reading
 from studio.data.table_writer import TableWriter, whole
 from studio.data.tables import Column, Note, Table
+from studio.data.watch import Watch
 from studio.errors import DataError
 
 KINDS = {
@@ -102,13 +103,14 @@ def read_source(
     name: str | None = None,
     max_bytes: int,
     passages: PassageSize = PassageSize(),  # noqa: B008  # frozen
+    watch: Watch | None = None,
 ) -> Source:
     """Read a file, an archive or a folder into a table at `target`.
 
     `name` is what the user calls it; `encoding` None finds it out. Raises DataError, and leaves no table: missing,
-    empty, too big, not of a known kind, no rows, more rows broken than whole.
+    empty, too big, not of a known kind, no rows, more rows broken than whole. Raises Stopped when `watch` does.
     """
-    return _read_all([(path, name or path.name)], target, encoding, Limits(max_bytes, passages))
+    return _read_all([(path, name or path.name)], target, encoding, Limits(max_bytes, passages), watch or Watch())
 
 
 def read_sources(
@@ -118,9 +120,10 @@ def read_sources(
     encoding: str | None = None,
     max_bytes: int,
     passages: PassageSize = PassageSize(),  # noqa: B008  # frozen
+    watch: Watch | None = None,
 ) -> Source:
     """Read several files, each with the name it is shown under, into one table with a column `source`."""
-    return _read_all(paths, target, encoding, Limits(max_bytes, passages))
+    return _read_all(paths, target, encoding, Limits(max_bytes, passages), watch or Watch())
 
 
 def read_text(
@@ -130,18 +133,25 @@ def read_text(
     name: str,
     max_bytes: int,
     passages: PassageSize = PassageSize(),  # noqa: B008
+    watch: Watch | None = None,
 ) -> Source:
     """Read pasted text, recognised like a file; what is no table is read as passages."""
     pasted = target.with_name(f"{target.name}.{_PASTED}")
     try:
         pasted.write_text(whole(text), encoding="utf-8")
-        return _read_all([(pasted, name)], target, "utf-8", Limits(max_bytes, passages), plain=True)
+        return _read_all([(pasted, name)], target, "utf-8", Limits(max_bytes, passages), watch or Watch(), plain=True)
     finally:
         pasted.unlink(missing_ok=True)
 
 
 def _read_all(
-    paths: Sequence[tuple[Path, str]], target: Path, encoding: str | None, limits: Limits, *, plain: bool = False
+    paths: Sequence[tuple[Path, str]],
+    target: Path,
+    encoding: str | None,
+    limits: Limits,
+    watch: Watch,
+    *,
+    plain: bool = False,
 ) -> Source:
     inputs = [item for path, name in paths for item in _inputs(path, name, limits)]
     chosen, skipped = _choose(inputs, paths[0][1])
@@ -149,10 +159,10 @@ def _read_all(
         try:
             if len(chosen) == 1 and chosen[0].member is None:
                 try:
-                    return _read_inputs(chosen, skipped, target, encoding, limits, plain=plain, quick=True)
+                    return _read_inputs(chosen, skipped, target, encoding, limits, watch, plain=plain, quick=True)
                 except UnicodeDecodeError:
                     pass
-            return _read_inputs(chosen, skipped, target, encoding, limits, plain=plain, quick=False)
+            return _read_inputs(chosen, skipped, target, encoding, limits, watch, plain=plain, quick=False)
         except RecursionError:
             raise DataError("error.data.too_deep", file=paths[0][1]) from None
 
@@ -209,18 +219,20 @@ def _read_inputs(
     target: Path,
     encoding: str | None,
     limits: Limits,
+    watch: Watch,
     *,
     plain: bool,
     quick: bool,
 ) -> Source:
     several = len(inputs) > 1
-    allowance = Allowance(limits.max_bytes)
+    allowance = Allowance(limits.max_bytes, watch=watch)
     kinds: dict[str, None] = {}
     encodings: dict[str, None] = {}
     columns: dict[str, set[str]] = {}
-    with TableWriter(target) as writer:
-        reading = Reading(inputs[0].name, writer)
-        for item in inputs:
+    with TableWriter(target, watch.look) as writer:
+        reading = Reading(inputs[0].name, writer, watch)
+        for number, item in enumerate(inputs):
+            watch.begin(number, len(inputs))
             reading.file, reading.columns = item.name, set()
             reading.several = several and item.ending not in DOCUMENTS
             with _unpacked(item, target, allowance) as path:
@@ -313,7 +325,7 @@ class _FileReader:
             raise DataError("error.data.excel", file=self.file)
         if self.ending == ".pdf":
             raise DataError("error.data.pdf", file=self.file)
-        text = detect(self.path, self.file, self.encoding, quick=self.quick)
+        text = detect(self.path, self.file, self.encoding, quick=self.quick, watch=self.reading.watch)
         return self._text(text), text
 
     def _refused(self, kind: str) -> DataError:

@@ -160,11 +160,13 @@ class _Part:
 class TableWriter:
     """Writes a table, whole or not at all: it appears under its name when the `with` block ends well.
 
-    `replaced` counts the cells that held half characters (lone surrogates), which became U+FFFD.
+    `replaced` counts the cells that held half characters (lone surrogates), which became U+FFFD. `look` is called
+    while the table is finished, which may take long: what it raises ends it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, look: Callable[[], None] = lambda: None) -> None:
         self.path = path
+        self._look = look
         self.rows = 0
         self.replaced = 0
         self._columns: dict[str, _Column] = {}
@@ -317,6 +319,7 @@ class TableWriter:
         for part in parts:
             for name, change in self._changes.items():
                 for array in _read_column(part, name):
+                    self._look()
                     kinds[name] |= set(map(type, map(change, self._values(part, name, array)))) - {type(None)}
         united = self._begin(self._columns)
         before = {name: column.is_json for name, column in self._columns.items()}
@@ -324,6 +327,7 @@ class TableWriter:
         for part in parts:
             with pq.ParquetFile(part.path) as file:
                 for group in range(file.num_row_groups):
+                    self._look()
                     table = file.read_row_group(group)
                     arrays = [self._united(part, name, table, before[name]) for name in self._columns]
                     united.write(pa.table([table["id"], *arrays], schema=united.schema))

@@ -100,9 +100,11 @@ class Table:
         order: str | None = None,
         descending: bool = False,
         ids: Path | None = None,
+        columns: Sequence[str] | None = None,
     ) -> list[Row]:
-        """Rows `offset` to `offset + limit` of those chosen."""
-        return self._rows(self._fetch(self._places(offset, limit, search, order, descending, ids)), self.columns)
+        """Rows `offset` to `offset + limit` of those chosen; `columns` are those wanted, all by default."""
+        places, kept = self._places(offset, limit, search, order, descending, ids), self._kept(columns)
+        return self._rows(self._fetch(places, kept), [self.columns[place] for place in kept])
 
     def cells(
         self,
@@ -113,9 +115,11 @@ class Table:
         order: str | None = None,
         descending: bool = False,
         ids: Path | None = None,
+        columns: Sequence[str] | None = None,
     ) -> list[Cells]:
         """The same page as texts of at most `width` characters: quick even where a cell holds megabytes."""
-        found = self._fetch(self._places(offset, limit, search, order, descending, ids))
+        places = self._places(offset, limit, search, order, descending, ids)
+        found = self._fetch(places, self._kept(columns))
         short = [_cut(column, width + 1).to_pylist() for column in found.columns[1:]]
         texts = zip(*short, strict=True) if short else ((),) * found.num_rows
         return [
@@ -128,10 +132,11 @@ class Table:
         chosen = self._chosen(search, ids)
         return self.rows if chosen is None else len(chosen)
 
-    def find(self, ids: Iterable[int]) -> dict[int, Row]:
-        """The rows of these ids, where they are in this table."""
-        found = self._fetch(self._at(ids))
-        return {row.id: row for row in self._rows(found, self.columns)}
+    def find(self, ids: Iterable[int], columns: Sequence[str] | None = None) -> dict[int, Row]:
+        """The rows of these ids, where they are in this table; `columns` are those wanted, all by default."""
+        kept = self._kept(columns)
+        found = self._fetch(self._at(ids), kept)
+        return {row.id: row for row in self._rows(found, [self.columns[place] for place in kept])}
 
     def position(self, row: int) -> int | None:
         """Where the row of this id stands in the table, from 0; None when it is not there."""
@@ -241,14 +246,21 @@ class Table:
         numeric = self.columns[number].type in ("integer", "number")
         return sorted_places(self.path, f"c{number}", numeric, descending, self._chosen(search, ids), offset, limit)
 
-    def _fetch(self, places: Places) -> pa.Table:
-        """The rows at these places, in this order."""
+    def _kept(self, columns: Sequence[str] | None) -> list[int]:
+        """Places of the columns wanted, in the order of the table."""
+        wanted = None if columns is None else set(columns)
+        return [place for place, column in enumerate(self.columns) if wanted is None or column.name in wanted]
+
+    def _fetch(self, places: Places, columns: Sequence[int]) -> pa.Table:
+        """The rows at these places, in this order: `id` and these columns."""
+        stored = ["id", *(f"c{place}" for place in columns)]
         groups = np.searchsorted(self._starts, places, "right") - 1
         wanted = np.unique(groups)
-        with pq.ParquetFile(self.path, memory_map=True) as file:
+        with pq.ParquetFile(self.path, metadata=self._meta, memory_map=True) as file:
             if not len(wanted):
-                return file.schema_arrow.empty_table()
-            parts = [file.read_row_group(group).take(places[groups == group] - self._starts[group]) for group in wanted]
+                return file.schema_arrow.empty_table().select(stored)
+            read = {group: file.read_row_group(group, columns=stored) for group in wanted.tolist()}
+            parts = [read[group].take(places[groups == group] - self._starts[group]) for group in read]
         # Taken group by group: put back into the order asked for.
         back = np.empty(len(places), np.int64)
         back[np.argsort(groups, kind="stable")] = np.arange(len(places))

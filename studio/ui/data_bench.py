@@ -18,10 +18,10 @@ _MODEL = "starter"
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """`view` names the panel that is open (one of VIEWS); `where` the rows that the table shows: JSON, None for all.
+    """`view` names the panel that is open (one of VIEWS); `where` the rows that the table shows: JSON, "" for all.
 
-    `changed` counts what was set anew for the version that is open, such as its columns. `model` and `limit` are made
-    here and laid out by the panel of rows.
+    `changed` counts what was set anew for the version that is open, such as its columns, and `checked` how often its
+    checks came to their end. `model` and `limit` are made here and laid out by the panel of rows.
     """
 
     page: Page
@@ -29,9 +29,10 @@ class Bench:
     views: gr.Tabs
     view: gr.State
     changed: gr.Number
+    checked: gr.Number
     model: gr.Dropdown
     limit: gr.Number
-    where: gr.State
+    where: gr.Textbox
 
     def version(self, version: str | None) -> Version | None:
         """The version the browser remembers, if this workspace still has it."""
@@ -85,9 +86,10 @@ def make_bench(page: Page, blocks: gr.Blocks, views: gr.Tabs) -> Bench:
         elem_id="data-limit",
         render=False,
     )
-    # No State: of what changes it without the queue, the page is not told.
-    changed = gr.Number(0, visible=False)
-    return Bench(page, blocks, views, gr.State("rows"), changed, model, limit, gr.State(None))
+    # No States: of what changes these without the queue, the page is not told.
+    changed, checked = gr.Number(0, visible=False), gr.Number(0, visible=False)
+    where = gr.Textbox("", visible=False)
+    return Bench(page, blocks, views, gr.State("rows"), changed, checked, model, limit, where)
 
 
 def go(view: str) -> gr.Tabs:

@@ -197,14 +197,15 @@ def build(bench: Bench, panel: gr.Tab) -> None:
             return trouble(error.message(page.language)), *[gr.skip()] * len(shown_draft)
         return "", *drafted(version_id, read, recipe_view.loaded(Path(path).name, len(read.steps), left, t), *counted)
 
+    def on_checked(version_id: str | None, *values: Any) -> tuple[Any, ...]:
+        version = bench.version(version_id)
+        shown = len(showing)
+        return (gr.skip(),) * shown if version is None or version.mapping is None else show(version, *values)
+
     asked = [page.version, draft, *counting]
-    bench.when_open(
-        panel,
-        "clean",
-        show,
-        [draft, *counting],
-        [made, save, kept, suggested, most, model, *replacing.choices, *filtering.choices],
-    )
+    showing = [made, save, kept, suggested, most, model, *replacing.choices, *filtering.choices]
+    bench.when_open(panel, "clean", show, [draft, *counting], showing)
+    bench.checked.change(page.guard(on_checked), asked, showing, **QUICK)
     suggested.click(page.guard(on_suggested), asked, shown_draft, **QUICK)
     fix.input(on_pick, fix, [near, length], **QUICK)
     add.click(page.guard(on_add), [*asked, fix, near, model, most], shown_draft, **QUICK)

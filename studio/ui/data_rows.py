@@ -1,24 +1,42 @@
 """The rows of an open data set: what is wrong with them, and each as the model sees it."""
 
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
 from studio.backend.datasets import Version
-from studio.errors import StudioError
-from studio.ui import data_edit, data_report, data_view, findings_view
+from studio.data.explore import where_from_json
+from studio.data.tables import Row
+from studio.errors import InputError, Stopped, StudioError
+from studio.ui import data_edit, data_report, findings_view
+from studio.ui.charts_view import filter_told
 from studio.ui.data_bench import QUICK, Bench
-from studio.ui.data_view import PAGE_ROWS
-from studio.ui.markup import ACTIONS
+from studio.ui.markup import ACTIONS, shown
 from studio.ui.page import html
+from studio.ui.rows_view import PAGE_ROWS, Look, cells_found, next_order, row_as_seen, rows_table, shown_columns
+
+_SAVE = """(link) => {
+  if (!link) return;
+  const save = document.createElement('a');
+  save.href = link;
+  save.download = '';
+  document.body.append(save);
+  save.click();
+  save.remove();
+}"""
 
 
 def build(bench: Bench) -> None:
-    """Lay the panel out. Rows show at once; what needs the model's tokenizer follows."""
+    """Lay the panel out. Rows show at once; what needs the checks or the model's tokenizer follows."""
     page, datasets, t = bench.page, bench.page.studio.datasets, bench.page.t
-    offset, selected = gr.State(0), gr.State(None)
+    look = gr.State(Look())
     data_report.build(bench)
+    working = html(js_on_load=ACTIONS, elem_id="data-working")
     findings = html(js_on_load=ACTIONS, elem_id="data-findings")
+    link = gr.Textbox("", visible=False)
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=300):
             search = gr.Textbox(
@@ -27,110 +45,206 @@ def build(bench: Bench) -> None:
             table = html(js_on_load=ACTIONS, elem_id="data-table")
         with gr.Column(scale=2, min_width=300):
             view = html(elem_id="data-view")
-            data_edit.build(bench, selected)
-    with gr.Column(elem_classes="s-card") as lower:
-        chart = html(elem_id="data-lengths")
-        with gr.Row():
-            bench.model.render()
-            bench.limit.render()
+            data_edit.build(bench, look, lambda looked: looked.row)
+            with gr.Row(elem_id="data-counted") as counted:
+                bench.model.render()
+                bench.limit.render()
 
     def show(version_id: str | None) -> tuple[Any, ...]:
         version = bench.version(version_id)
         if version is None:
-            return (gr.skip(),) * 5
+            return (gr.skip(),) * 4
         return (
-            findings_view.waiting(t) if version.mapping else "",
-            rows_page(version, 0, "", None),
-            0,
-            None,
-            gr.Column(visible=version.mapping is not None),
+            rows(version, "", Look(), "", 0),
+            Look(),
+            "",
+            gr.Row(visible=version.mapping is not None),
         )
 
-    def rows_page(version: Version, start: int, text: str, row: int | None) -> str:
-        cells = datasets.cells(version.id, start, PAGE_ROWS, text or None)
-        total = datasets.count(version.id, text or None)
-        column = version.mapping.turns if version.mapping else None
-        rows = datasets.page(version.id, start, PAGE_ROWS, text or None) if column else []
-        talks = {item.id: item.values.get(column) for item in rows if column}
-        return data_view.rows_table(version, cells, talks, start, total, row, t)
+    def rows(version: Version, text: str, look: Look, model: str, limit: float) -> str:
+        where = where_from_json(look.where) if look.where else None
+        ids = datasets.select(version.id, where, model, int(limit)) if where else None
+        total = datasets.count(version.id, text or None, ids=ids)
+        columns = [version.columns[place] for place in shown_columns(version, look.first_column)]
+        names = [column.name for column in columns]
+        asked: dict[str, Any] = {"order": look.order, "descending": look.descending, "ids": ids}
+        turns = version.mapping.turns if version.mapping else None
+        whole: list[Row] = []
+        if text or turns:
+            wanted = names if text else [turns or ""]
+            whole = datasets.page(version.id, look.offset, PAGE_ROWS, text or None, **asked, columns=wanted)
+        talks = {row.id: row.values.get(turns) for row in whole} if turns else {}
+        if text:
+            cells = [cells_found(row, columns, text) for row in whole]
+        else:
+            cells = datasets.cells(version.id, look.offset, PAGE_ROWS, **asked, columns=names)
+        told = filter_told(where, datasets.count(version.id, ids=ids), t) if where else ""
+        return f"{told}{rows_table(version, cells, talks, look, total, text, t)}"
 
-    def measure(version_id: str | None, name: str, longest: float) -> tuple[str, ...]:
+    def found(version_id: str | None, model: str, limit: float) -> str:
+        version = bench.version(version_id)
+        if version is None or version.mapping is None or not datasets.scanned(version.id, model, int(limit)):
+            return ""
+        on = datasets.findings(version.id, model, int(limit))
+        turned_off = datasets.findings_off(version.id)
+        every = datasets.scan(version.id, model, int(limit)).findings
+        off = [finding for finding in every if finding.key.removeprefix("finding.") in turned_off]
+        named = {row for finding in on for row in finding.examples}
+        examples = datasets.table(version.id).find(named, version.mapping.columns)
+        ready = datasets.readiness(version.id, model, int(limit))
+        return findings_view.findings_list(on, off, ready, examples, version.mapping, t, page.language)
+
+    def seen(version_id: str | None, look: Look, model: str, limit: float) -> str:
         version = bench.version(version_id)
         if version is None or version.mapping is None:
-            return "", data_view.length_bars(None, t), ""
+            return ""
+        first = datasets.cells(version.id, 0, 1) if look.row is None else []
+        row = first[0].id if first else look.row
         try:
-            found = datasets.findings(version.id, name, int(longest))
-            examples = datasets.table(version.id).find({row for item in found for row in item.examples})
-            first = datasets.cells(version.id, 0, 1)
-            return (
-                findings_view.findings_list(found, examples, version.mapping, t),
-                data_view.length_bars(datasets.histogram(version.id, name, int(longest)), t),
-                seen(version, first[0].id, name, int(longest)) if first else "",
-            )
+            return "" if row is None else seen_row(version.id, row, model, limit)
         except StudioError as error:
-            return findings_view.trouble(error.message(page.language)), data_view.length_bars(None, t), ""
+            return findings_view.trouble(error.message(page.language))
 
-    def seen(version: Version, row: int, name: str, longest: int) -> str:
-        view = datasets.view_row(version.id, row, name, longest)
-        return data_view.row_as_seen(row, view, longest, name, t)
+    def seen_row(version_id: str, row: int, model: str, limit: float) -> str:
+        return row_as_seen(row, datasets.view_row(version_id, row, model, int(limit)), int(limit), model, t)
+
+    def opened(version: Version, row: int) -> Look:
+        """The page of all rows in the order of the file that has this one."""
+        place = datasets.table(version.id).position(row)
+        if place is None:
+            raise InputError("error.dataset.no_row", row=row, data=version.name)
+        return Look(offset=place // PAGE_ROWS * PAGE_ROWS, row=row)
 
     def on_table(
-        event: gr.EventData, version_id: str, text: str, start: int, row: int | None, name: str, longest: float
+        event: gr.EventData, version_id: str, text: str, look: Look, model: str, limit: float
     ) -> tuple[Any, ...]:
         version, act = datasets.version(version_id), event._data
-        if act["act"] == "page":
-            start = int(act["offset"])
-            return rows_page(version, start, text, row), gr.skip(), start, row
-        row = int(act["row"])
-        viewed = seen(version, row, name, int(longest)) if version.mapping else ""
-        return rows_page(version, start, text, row), viewed, start, row
+        viewed: Any = gr.skip()
+        match act["act"]:
+            case "page":
+                look = replace(look, offset=int(act["to"]))
+            case "columns":
+                look = replace(look, first_column=int(act["to"]))
+            case "sort":
+                order, descending = next_order(look, version.columns[int(act["column"])].name)
+                look = replace(look, offset=0, order=order, descending=descending)
+            case "all":
+                look, text = replace(look, offset=0, where=""), ""
+            case "jump":
+                look, text = replace(opened(version, int(float(act["value"]))), first_column=look.first_column), ""
+                viewed = seen_row(version.id, look.row or 0, model, limit) if version.mapping else gr.skip()
+            case "row":
+                look = replace(look, row=int(act["row"]))
+                viewed = seen_row(version.id, look.row or 0, model, limit) if version.mapping else gr.skip()
+        return rows(version, text, look, model, limit), viewed, look, look.where, text
 
-    def on_search(version_id: str, text: str, row: int | None) -> tuple[str, int]:
-        return rows_page(datasets.version(version_id), 0, text, row), 0
+    def on_search(version_id: str, text: str, look: Look, model: str, limit: float) -> tuple[str, Look]:
+        look = replace(look, offset=0)
+        return rows(datasets.version(version_id), text, look, model, limit), look
 
-    def on_finding(event: gr.EventData, version_id: str, name: str, longest: float) -> tuple[Any, ...]:
+    def on_where(where: str, version_id: str | None, look: Look, model: str, limit: float) -> tuple[Any, ...]:
+        version = bench.version(version_id)
+        if version is None or where == look.where:
+            return (gr.skip(),) * 3
+        look = Look(where=where)
+        return rows(version, "", look, model, limit), look, ""
+
+    def on_finding(event: gr.EventData, version_id: str, look: Look, model: str, limit: float) -> tuple[Any, ...]:
+        version, act = datasets.version(version_id), event._data
+        match act["act"]:
+            case "row":
+                look = opened(version, int(act["row"]))
+                viewed = seen_row(version.id, look.row or 0, model, limit)
+                return gr.skip(), rows(version, "", look, model, limit), viewed, look, "", ""
+            case "where":
+                look = Look(where=act["where"])
+                return gr.skip(), rows(version, "", look, model, limit), gr.skip(), look, look.where, ""
+            case "on" | "off":
+                off = datasets.findings_off(version.id) ^ {act["name"]}
+                datasets.set_findings_off(version.id, off)
+                return found(version.id, model, limit), *[gr.skip()] * 5
+        return (gr.skip(),) * 6
+
+    def on_slow(event: gr.EventData, version_id: str, model: str, limit: float) -> Iterator[tuple[Any, ...]]:
         act = event._data
         if act["act"] == "fix":
-            fixed = datasets.fix(version_id, act["fixes"].split(","), name, int(longest))
-            return fixed.id, gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip()
-        version, row = datasets.version(version_id), int(act["row"])
-        start = (datasets.table(version_id).position(row) or 0) // PAGE_ROWS * PAGE_ROWS
-        viewed = seen(version, row, name, int(longest))
-        return gr.skip(), rows_page(version, start, "", row), viewed, start, row, ""
+            yield from fix(version_id, tuple(act["fixes"].split(",")), model, int(limit))
+        elif act["act"] == "export":
+            keys = [act["keys"]] if act["keys"] else None
+            path = datasets.export_findings(version_id, model, int(limit), keys, act["form"])
+            gr.Info(shown(t("ui.data.findings.exported", name=path.name)))
+            yield gr.skip(), "", f"gradio_api/file={path}#{path.stat().st_mtime_ns}"
 
-    asked, measured = [page.version, bench.model, bench.limit], [findings, chart, view]
+    def fix(version_id: str, fixes: tuple[str, ...], model: str, limit: int) -> Iterator[tuple[Any, ...]]:
+        def do(tell: Any, stopping: Any) -> Version:
+            return datasets.fix(version_id, fixes, model, limit, tell, stopping)
+
+        shares = datasets.follow(("fix", version_id, fixes, model, limit), do)
+        with closing(shares):
+            try:
+                while True:
+                    yield gr.skip(), findings_view.fix_running(next(shares), t), gr.skip()
+            except StopIteration as done:
+                yield done.value.id, "", gr.skip()
+            except Stopped:
+                yield gr.skip(), "", gr.skip()
+
+    asked, counting = [page.version, bench.model, bench.limit], [bench.model, bench.limit]
+    looking = [page.version, look, *counting]
     gr.on(
         [bench.blocks.load, *bench.news],
         page.guard(show),
         page.version,
-        [findings, table, offset, selected, lower],
+        [table, look, search, counted],
         **QUICK,
-    ).then(page.guard(measure), asked, measured, show_progress="hidden")
+    ).then(page.guard(seen), looking, view, concurrency_limit=None, show_progress="hidden")
+    gr.on(
+        [bench.blocks.load, *bench.news, bench.checked.change],
+        page.guard(found),
+        asked,
+        findings,
+        trigger_mode="always_last",
+        **QUICK,
+    )
     gr.on(
         [bench.model.input, bench.limit.submit, bench.limit.blur],
-        page.guard(measure),
-        asked,
-        measured,
+        page.guard(seen),
+        looking,
+        view,
+        concurrency_limit=None,
         show_progress="hidden",
     )
     table.click(
         page.guard(on_table),
-        [page.version, search, offset, selected, bench.model, bench.limit],
-        [table, view, offset, selected],
+        [page.version, search, look, *counting],
+        [table, view, look, bench.where, search],
         trigger_mode="multiple",
         **QUICK,
     )
     gr.on(
-        [search.submit, search.change],
+        [search.submit, search.input],
         page.guard(on_search),
-        [page.version, search, selected],
-        [table, offset],
+        [page.version, search, look, *counting],
+        [table, look],
         trigger_mode="always_last",
         **QUICK,
     )
+    bench.where.change(page.guard(on_where), [bench.where, *looking], [table, look, search], **QUICK)
     findings.click(
         page.guard(on_finding),
+        looking,
+        [findings, table, view, look, bench.where, search],
+        trigger_mode="multiple",
+        **QUICK,
+    )
+    slow = findings.click(
+        page.guard(on_slow),
         asked,
-        [page.version, table, view, offset, selected, search],
+        [page.version, working, link],
+        trigger_mode="multiple",
+        concurrency_limit=None,
         show_progress="hidden",
     )
+    slow.failure(lambda: "", None, working, **QUICK)
+    working.click(lambda: "", None, working, cancels=[slow], **QUICK)
+    link.change(None, link, None, js=_SAVE)

@@ -165,7 +165,7 @@ def _preview(bench: Bench, form: StepForm, preview: gr.HTML, triggers: list[Any]
             return trouble(error.message(page.language))
 
     gr.on(
-        [*triggers, *bench.news],
+        [*triggers, *bench.news, bench.checked.change],
         page.guard(tell),
         [page.version, bench.model, bench.limit, *form.fields],
         preview,

@@ -5,7 +5,16 @@ from typing import Any
 import gradio as gr
 
 from studio.backend.datasets import Version
-from studio.ui import data_clean, data_mapping, data_opener, data_rows, data_split, data_view
+from studio.ui import (
+    data_charts,
+    data_clean,
+    data_mapping,
+    data_opener,
+    data_rows,
+    data_scan,
+    data_split,
+    data_view,
+)
 from studio.ui.data_bench import QUICK, VIEWS, make_bench
 from studio.ui.page import Page, goto, html
 
@@ -27,6 +36,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         views = gr.Tabs(elem_id="data-views", selected="rows", render=False)
         bench = make_bench(page, blocks, views)
         again = data_mapping.build(bench)
+        data_scan.build(bench)
         views.render()
         with views:
             panels = {name: gr.Tab(t(f"ui.data.panel.{name}"), id=name, elem_id=f"data-panel-{name}") for name in VIEWS}
@@ -34,6 +44,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             data_rows.build(bench)
         with panels["clean"]:
             data_clean.build(bench, panels["clean"])
+        with panels["charts"]:
+            data_charts.build(bench, panels["charts"])
         with panels["split"]:
             data_split.build(bench, panels["split"])
     data_opener.build(page, blocks, tab, data_opener.Around(opener, open_set, other, path, again))

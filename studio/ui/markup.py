@@ -12,11 +12,23 @@ _PICTURES = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in 
 _TURNING = dict.fromkeys((8206, 8207, *range(8234, 8239), *range(8294, 8298)), "⌁")
 _VISIBLE = _PICTURES | _TURNING
 
-# What an element with `data-act` does: its data attributes reach the Gradio event as they are.
+# What an element with `data-act` does: its data attributes reach the Gradio event as they are, of an input with its
+# `value`. Where there is a `data-show`, the page scrolls to what it selects.
 ACTIONS = """
 element.addEventListener('click', (event) => {
-  const found = event.target.closest('[data-act]');
-  if (found && element.contains(found) && !found.disabled) trigger('click', {...found.dataset});
+  const found = event.target.closest('[data-act]:not(input)');
+  if (!found || !element.contains(found) || found.disabled) return;
+  event.preventDefault();
+  trigger('click', {...found.dataset});
+  if (found.dataset.show) {
+    const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
+    document.querySelector(found.dataset.show)?.scrollIntoView({block: 'start', behavior: calm ? 'auto' : 'smooth'});
+  }
+});
+element.addEventListener('change', (event) => {
+  if (event.target.matches('input[data-act]') && event.target.value) {
+    trigger('click', {...event.target.dataset, value: event.target.value});
+  }
 });
 element.addEventListener('keydown', (event) => {
   if ((event.key === 'Enter' || event.key === ' ') && event.target.matches('tr[data-act]')) {

@@ -5,7 +5,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ import pytest
 
 from studio.backend.datasets import Datasets, Version
 from studio.backend.scans import Scans
+from studio.backend.work import Stopping, Tell
 from studio.data.explore import FindingRows, RowFilter, where_from_json
 from studio.data.mapping import Mapping
+from studio.data.recipe import CleanSpec, make_step
 from studio.errors import DataError, InputError, Stopped
 from studio.runs.store import Store
 from studio.settings import Settings
@@ -176,9 +178,7 @@ def test_a_scan_that_nobody_follows_stops_and_leaves_nothing(opened: Datasets, t
     following.close()
     with pytest.raises(Stopped):  # it waits for its turn until the other one has stopped
         opened.scan(version.id, stopping=lambda: time.monotonic() - began > 0.1)
-    while any(thread.name == "studio-work" for thread in threading.enumerate()):
-        time.sleep(0.01)
-    assert time.monotonic() - began < 5
+    until_idle()
     assert not opened.scanned(version.id)
     assert not (opened.table(version.id).path.parent / "scans").exists()
 
@@ -299,3 +299,57 @@ def test_without_a_mapping_there_is_no_scan(opened: Datasets, tmp_path: Path) ->
         assert caught.value.key == "error.train.no_mapping"
     with pytest.raises(DataError):
         next(opened.follow_scan(version.id))
+
+
+def test_an_import_and_a_clean_are_followed_and_stopped(opened: Datasets, store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"question": f"q{i}", "answer": f"a{i}"}) + "\n" for i in range(40_000)))
+
+    def import_it(tell: Tell, stopping: Stopping) -> Version:
+        return opened.import_file(path, tell=tell, stopping=stopping)
+
+    stopped = opened.follow("import", lambda tell, stopping: import_it(until(stopping), stopping))
+    next(stopped)
+    stopped.close()
+    until_idle()
+    assert list((store.folder / "datasets").iterdir()) == []
+    version = made_by(opened.follow("import", import_it))
+    assert version == opened.version(version.id)
+    assert version.rows == 40_000
+
+    recipe = CleanSpec(steps=(make_step("drop_duplicates"),))
+    stopped = opened.follow("clean", lambda tell, stopping: opened.clean(version.id, recipe, until(stopping), stopping))
+    next(stopped)
+    stopped.close()
+    until_idle()
+    assert [v.id for v in opened.versions()] == [version.id]
+    assert [p.name for p in (store.folder / "datasets").iterdir()] == [version.id]
+    follow = opened.follow("clean", lambda tell, stopping: opened.clean(version.id, recipe, tell, stopping))
+    assert made_by(follow).id == version.id  # nothing to drop
+
+
+def until(stopping: Stopping) -> Tell:
+    """Told the first share, it waits until it is to stop: what follows cannot be too late."""
+
+    def tell(share: float) -> None:
+        while not stopping():
+            time.sleep(0.01)
+
+    return tell
+
+
+def until_idle() -> None:
+    end = time.monotonic() + 5
+    while any(thread.name == "studio-work" for thread in threading.enumerate()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def made_by(following: Generator[float, None, Version]) -> Version:
+    shares = []
+    while True:
+        try:
+            shares.append(next(following))
+        except StopIteration as end:
+            assert shares == sorted(shares)
+            return end.value

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from studio.data.formats import convert, recognise
-from studio.data.histogram import histogram
 from studio.data.records import Conversation, Message, Passage, Preference, PromptOnly, Rated, Record, ToolCall
 from studio.data.sources import read_source
 from studio.data.tables import Table
@@ -192,18 +191,6 @@ def test_no_template() -> None:
 def test_without_an_end_token_the_template_must_end_the_turn() -> None:
     example = tokenize(ONE, tiny_tokenizer(pad=False, eos=False), 1000)
     assert example.labels[-1] == 1  # <|end|>, written by the template
-
-
-def test_histogram() -> None:
-    measured = [Lengths(i, i, 10, 10, truncated=False) for i in range(100)]
-    bars = histogram(
-        [*measured, Lengths(999, 5000, 10, 0, truncated=True), Lengths(7, 0, 0, 0, False, "no")], 64, bars=20
-    )
-    assert sum(bars.counts) == 101
-    assert len(bars.edges) == len(bars.counts) + 1
-    assert list(bars.edges) == sorted(set(bars.edges))
-    assert (bars.over, bars.median, bars.longest, bars.edges[-1]) == (46, 60, 5010, 5010)
-    assert sum(histogram([], 64).counts) == 0
 
 
 # Tools
