@@ -12,6 +12,7 @@ from studio.data.checks import Finding
 from studio.data.recipe import FIXES, LENGTH_FIXES, CleanSpec, Fix, Step, make_step
 from studio.errors import Stopped, StudioError
 from studio.ui import recipe_view
+from studio.ui.charts_view import value_told
 from studio.ui.data_bench import QUICK, Bench, go
 from studio.ui.data_steps import StepForm, filter_form, replace_form
 from studio.ui.findings_view import trouble
@@ -103,9 +104,11 @@ def build(bench: Bench, panel: gr.Tab) -> None:
     def show(version: Version, recipe: CleanSpec, name: str, limit: float) -> tuple[Any, ...]:
         checked = datasets.scanned(version.id, name, int(limit))
         found = datasets.findings(version.id, name, int(limit)) if checked else ()
-        kinds = _filterable(found)
-        named = [(t(f"ui.data.finding.{kind}"), kind) for kind in kinds]
-        spoken = [(f"{code} ({count:,})", code) for code, count in datasets.languages(version.id, name, int(limit))]
+        kinds = [(t(f"ui.data.finding.{kind}"), kind) for kind in _filterable(found)]
+        spoken = [
+            (f"{value_told('language', code, t)} ({count:,})", code)
+            for code, count in datasets.languages(version.id, name, int(limit))
+        ]
         saved = datasets.save_recipe(version.id)
         return (
             recipe_view.history(datasets.lineage(version.id), t),
@@ -114,8 +117,8 @@ def build(bench: Bench, panel: gr.Tab) -> None:
             suggestions(version.id, recipe, name, limit),
             gr.Number(value=int(limit)),
             gr.Textbox(value=name),
-            *replacing.fill(version, spoken, named),
-            *filtering.fill(version, spoken, named),
+            *replacing.fill(version, spoken, kinds),
+            *filtering.fill(version, spoken, kinds),
         )
 
     def on_suggested(event: gr.EventData, version_id: str, recipe: CleanSpec, *counted: Any) -> tuple[Any, ...]:

@@ -34,8 +34,9 @@ def replace_form(bench: Bench) -> StepForm:
     """Lay out find and replace."""
     t = bench.page.t
     with gr.Row():
-        find = gr.Textbox(label=t("ui.data.clean.find"), elem_id="data-find", max_lines=1, min_width=200)
+        find = gr.Textbox("", label=t("ui.data.clean.find"), elem_id="data-find", max_lines=1, min_width=200)
         put = gr.Textbox(
+            "",
             label=t("ui.data.clean.put"),
             placeholder=t("ui.data.clean.put.empty"),
             elem_id="data-put",
@@ -56,7 +57,7 @@ def replace_form(bench: Bench) -> StepForm:
         return (_columns(version),)
 
     form = StepForm(add, (find, put, exact, expression, columns), made, (columns,), fill)
-    _preview(bench, form, preview, [find.input, put.input, exact.input, expression.input, columns.input])
+    _preview(bench, form, preview)
     return form
 
 
@@ -73,7 +74,7 @@ def filter_form(bench: Bench) -> StepForm:
             value="text", label=t("ui.data.clean.by"), elem_id="data-keep-by", min_width=220, filterable=False,
         )  # fmt: skip
     with gr.Column(elem_classes="d-plain") as by_text:
-        find = gr.Textbox(label=t("ui.data.clean.contains"), elem_id="data-keep-find", max_lines=1)
+        find = gr.Textbox("", label=t("ui.data.clean.contains"), elem_id="data-keep-find", max_lines=1)
         exact, expression, columns = _pattern_options(bench, "data-keep")
     with gr.Row(visible=False) as by_length:
         parts = [(t(f"ui.data.clean.part.{name}"), name) for name in ("answer", "prompt", "all")]
@@ -122,7 +123,7 @@ def filter_form(bench: Bench) -> StepForm:
     by.input(lambda chosen: [gr.update(visible=name == chosen) for name in groups], by, list(groups.values()), **QUICK)
     fields = (action, by, find, exact, expression, columns, part, least, most, languages, finding)
     form = StepForm(add, fields, made, (columns, languages, finding), fill)
-    _preview(bench, form, preview, [field.input for field in fields])
+    _preview(bench, form, preview)
     return form
 
 
@@ -147,7 +148,7 @@ def _columns(version: Version) -> gr.Dropdown:
     return gr.Dropdown(choices=[(shorten(column.name, 60), column.name) for column in version.columns])
 
 
-def _preview(bench: Bench, form: StepForm, preview: gr.HTML, triggers: list[Any]) -> None:
+def _preview(bench: Bench, form: StepForm, preview: gr.HTML) -> None:
     """Tell what the step would do whenever something of it changes, or another version is open."""
     page, datasets = bench.page, bench.page.studio.datasets
 
@@ -165,7 +166,7 @@ def _preview(bench: Bench, form: StepForm, preview: gr.HTML, triggers: list[Any]
             return trouble(error.message(page.language))
 
     gr.on(
-        [*triggers, *bench.news, bench.checked.change],
+        [*(field.change for field in form.fields), *bench.news, bench.checked.change],
         page.guard(tell),
         [page.version, bench.model, bench.limit, *form.fields],
         preview,

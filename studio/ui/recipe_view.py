@@ -22,6 +22,7 @@ from studio.data.recipe import (
 )
 from studio.data.step_preview import Preview
 from studio.data.tables import Row
+from studio.ui.charts_view import value_told
 from studio.ui.difference import around_change, word_difference
 from studio.ui.markup import Sentence, act_button, badge, headline, plain, shorten, shown
 
@@ -64,7 +65,10 @@ def _which(test: TextTest | LengthTest | LanguageTest | FindingTest, t: Sentence
                 return t("ui.data.clean.which.length.from", part=part, least=test.least)
             return t("ui.data.clean.which.length", part=part, least=test.least, most=test.most)
         case LanguageTest():
-            return t("ui.data.clean.which.language", names=", ".join(test.languages))
+            return t(
+                "ui.data.clean.which.language",
+                names=", ".join(value_told("language", code, t) for code in test.languages),
+            )
         case FindingTest():
             return t("ui.data.clean.which.finding", name=t(f"ui.data.finding.{test.finding}"))
         case _:

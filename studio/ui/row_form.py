@@ -17,10 +17,10 @@ _OPEN = 8
 FORM = """
 const fit = (box) => { box.style.height = 'auto'; box.style.height = `${Math.min(box.scrollHeight + 2, 360)}px`; };
 const fill = () => {
-  const boxes = element.querySelectorAll('textarea');
-  boxes.forEach((box) => { box.value = JSON.parse(box.dataset.text); fit(box); });
+  const boxes = element.querySelectorAll('textarea:not([data-filled])');
+  boxes.forEach((box) => { box.value = JSON.parse(box.dataset.text); box.dataset.filled = 'yes'; fit(box); });
   const first = element.querySelector('textarea[aria-invalid="true"]') ?? boxes[0];
-  if (first) { first.focus(); first.scrollIntoView({block: 'nearest'}); }
+  if (boxes.length) { first.focus(); first.scrollIntoView({block: 'nearest'}); }
 };
 element.addEventListener('input', (event) => { event.target.dataset.typed = 'yes'; fit(event.target); });
 element.addEventListener('click', (event) => {

@@ -47,9 +47,8 @@ def test_three_fixes_applied_brought_back_undone_and_used_again(page: Page, addr
     expect(report.locator('[data-act="restore"]')).to_have_count(18)
     report.locator('[data-act="restore"]').first.click()
     expect(report).to_contain_text("Version 3: 258 rows became 228")
-    expect(report).to_contain_text("Bring rows back 1 added")
-    report.locator('[data-act="step"]', has_text="Bring rows back").click()
-    expect(report.locator(".d-change header")).to_contain_text("brought back")
+    expect(report).to_contain_text("Bring rows back: 1")
+    expect(report.locator(".d-change", has_text="brought back")).to_have_count(1)
 
     report.locator('[data-act="version"]').click()
     expect(report).to_contain_text("Version 2: 258 rows became 227")
@@ -120,16 +119,21 @@ def test_a_row_edited_added_and_left_out_by_hand(page: Page, address: str) -> No
     expect(first).to_be_focused()
     before = first.input_value()
     assert len(before) > 10
-    first.fill(f"{before} <b>Really</b>")
+    first.fill(f"{before} no JSON")
     first.press("Control+Enter")
-    expect(report.locator("ins")).to_contain_text("<b>Really</b>")
+    expect(form.locator("label .d-error")).to_contain_text("`messages` holds JSON")
+    expect(first).to_be_focused()
+    first.fill(before.replace("warranty", "<b>warranty</b>"))
+    first.press("Control+Enter")
+    expect(report.locator(".d-change")).to_contain_text("<b>warranty</b>")
     expect(form.locator("textarea")).to_have_count(0)
 
     form.locator('[data-act="add"]').click()
     form.locator('[data-act="save"]').click()
     expect(form.locator('[role="alert"]')).to_contain_text("Nothing was written")
-    form.locator("textarea").first.fill("New?")
-    form.locator("textarea").nth(1).fill("Yes.")
+    form.locator("textarea").first.fill(
+        '[{"role": "user", "content": "New?"}, {"role": "assistant", "content": "Yes."}]'
+    )
     form.locator('[data-act="save"]').click()
     expect(report).to_contain_text("400 rows became 401")
     form.locator('[data-act="exclude"]').click()
