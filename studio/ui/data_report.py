@@ -15,8 +15,8 @@ def build(bench: Bench) -> None:
     """Lay the report out; it is empty for a version that no fix made."""
     page, datasets, t = bench.page, bench.page.studio.datasets, bench.page.t
     report = html(js_on_load=ACTIONS, elem_id="data-report")
-    # Of a version that was made here: the version it goes on being compared with.
-    kept = gr.State(("", ""))
+    # Of which version what is looked at: what it is compared with, the step and the page. It outlives being shown anew.
+    kept: gr.State = gr.State(("", None, None, 0))
 
     def told(version: Version, since: str | None, step: tuple[str, int] | None = None, offset: int = 0) -> str:
         if version.report is None or version.parent is None:
@@ -29,25 +29,23 @@ def build(bench: Bench) -> None:
         total = datasets.changed_rows(version.id, base, step)
         return version_report(Changes(lineage[place:], tuple(others.values()), step, offset, total, rows), t)
 
-    def show(version_id: str | None, known: tuple[str, str]) -> str:
+    def show(version_id: str | None, known: tuple[Any, ...]) -> str:
         version = bench.version(version_id)
         if version is None:
             return ""
-        return told(version, known[1] if known[0] == version.id else None)
+        return told(version, *(known[1:] if known[0] == version.id else (None,)))
 
-    def on_report(event: gr.EventData, version_id: str, known: tuple[str, str]) -> tuple[Any, ...]:
+    def on_report(event: gr.EventData, version_id: str) -> tuple[Any, ...]:
         act = event._data
         match act["act"]:
             case "version":
                 return act["version"], gr.skip(), gr.skip()
             case "restore":
                 made = datasets.restore_rows(version_id, [int(act["row"])])
-                return made.id, gr.skip(), (made.id, act["since"])
+                return made.id, gr.skip(), (made.id, act["since"], None, 0)
         step = (act["version"], int(act["place"])) if act.get("version") else None
-        shown = told(datasets.version(version_id), act["since"], step, int(act.get("offset", 0)))
-        return gr.skip(), shown, (version_id, act["since"])
+        known = (version_id, act["since"], step, int(act.get("offset", 0)))
+        return gr.skip(), told(datasets.version(version_id), *known[1:]), known
 
     gr.on([bench.blocks.load, *bench.news], page.guard(show), [page.version, kept], report, **QUICK)
-    report.click(
-        page.guard(on_report), [page.version, kept], [page.version, report, kept], trigger_mode="multiple", **QUICK
-    )
+    report.click(page.guard(on_report), page.version, [page.version, report, kept], trigger_mode="multiple", **QUICK)

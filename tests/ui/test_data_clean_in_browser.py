@@ -103,9 +103,9 @@ def test_what_a_step_would_do_shows_before_it_is_added(page: Page, address: str)
 
     page.locator("#data-clean-filter-button").click()
     page.get_by_label("The text").fill("puzzle")
-    expect(page.locator("#data-keep-preview")).to_contain_text("Would leave out 8 of 258 rows; 250 stay")
+    expect(page.locator("#data-keep-preview")).to_contain_text("Would leave out 9 of 258 rows; 249 stay")
     page.get_by_label("Keep only these").check()
-    expect(page.locator("#data-keep-preview")).to_contain_text("Would leave out 250 of 258 rows; 8 stay")
+    expect(page.locator("#data-keep-preview")).to_contain_text("Would leave out 249 of 258 rows; 9 stay")
 
 
 def test_a_row_edited_added_and_left_out_by_hand(page: Page, address: str) -> None:
