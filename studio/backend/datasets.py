@@ -24,7 +24,7 @@ from studio.data.changes import RowChange
 from studio.data.checks import Finding
 from studio.data.cleaning import TABLE_FILE, Surroundings, check_recipe, clean
 from studio.data.conversations import Conversations
-from studio.data.explore import Chart, Where
+from studio.data.explore import Chart, Where, chart
 from studio.data.formats import Mapping, mapping_notes, mapping_problems, recognise
 from studio.data.histogram import Histogram, histogram
 from studio.data.hub_data import HubDataset, read_hub
@@ -250,6 +250,13 @@ class Datasets:
         `select` made), sorted by the column `order`; `columns` are those wanted, all by default."""
         return self._ordered(version, order).page(offset, limit, search, order, descending, ids, columns)
 
+    def row(self, version: str, row: int | None) -> Row:
+        """The row of this id, or (None) the first. Raises InputError when it is not there."""
+        found = self.page(version, 0, 1) if row is None else list(self.table(version).find([row]).values())
+        if not found:
+            raise InputError("error.dataset.no_row", row=row, data=self.version(version).name)
+        return found[0]
+
     def count(self, version: str, search: str | None = None, *, ids: Path | None = None) -> int:
         """How many rows those are."""
         return self.table(version).count(search, ids) if search or ids else self._store.version(version).rows
@@ -415,6 +422,16 @@ class Datasets:
         """What the rows are like: a chart of every feature that tells something."""
         return self._scans.charts(self._asked(version, model, max_length))
 
+    def languages(
+        self, version: str, model: str | None = "starter", max_length: int = 256
+    ) -> tuple[tuple[str, int], ...]:
+        """Languages of the rows (ISO 639-1) with their counts, the most frequent first; none before the checks."""
+        if not self.scanned(version, model, max_length):
+            return ()
+        features = self.scan(version, model, max_length).features
+        bars = chart(features, "language").bars
+        return tuple((bar.label, bar.count) for bar in bars)
+
     def select(self, version: str, where: Where, model: str | None = "starter", max_length: int = 256) -> Path:
         """The rows of a bar or of a finding, as `page`, `cells` and `count` take them (`ids`). Select anew whenever
         they are asked for: it is made once, and goes when its scan does."""
@@ -503,7 +520,7 @@ class Datasets:
         Raises CellError for a text that does not fit its column, InputError where nothing was written.
         """
         columns = {column.name: column for column in self.version(version).columns}
-        before = self.table(version).find([row]).get(row) if row is not None else None
+        before = self.row(version, row) if row is not None else None
         values = {
             name: typed_cell(text, columns[name], before.values[name] if before else None)
             for name, text in typed.items()

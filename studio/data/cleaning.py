@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict
 
 from studio.data.cells import holds, row_texts
 from studio.data.changes import ChangeWriter, RowChange
-from studio.data.checks import PROBLEMS, ROW_CHECKS, CheckOptions
+from studio.data.checks import CheckOptions
 from studio.data.formats import Mapping, convert
 from studio.data.problems import RowProblem
 from studio.data.recipe import (
@@ -44,7 +44,7 @@ from studio.data.records import as_conversation
 from studio.data.row_steps import RowStep, Viewed, changed_columns, hinted_steps, row_step
 from studio.data.scan import Scan, scan
 from studio.data.scan_workers import BOTH_CORES, Spread, in_this_process
-from studio.data.set_checks import SET_CHECKS
+from studio.data.set_checks import FINDINGS
 from studio.data.tables import Outline, Row, Table, TableWriter, rows_of
 from studio.data.tokens import Lengths, lengths
 from studio.errors import DataError, Stopped
@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _PART_ROWS = 8_192
+# Findings that a model's tokens tell: they have steps of their own, and no filter goes by them.
+_OF_TOKENS = frozenset({"lost", "too_long", "refused"})
 TABLE_FILE, CHANGES_FILE = "table.parquet", "changes.parquet"
 
 
@@ -188,7 +190,7 @@ def check_recipe(table: Table, recipe: CleanSpec, fingerprint: str | None = None
                 columns = ", ".join(column.name for column in table.columns)
                 raise _StepError("error.clean.unknown_column", fix=_Fixed(step.fix), column=name, known=columns)
         if isinstance(step, FilterStep) and isinstance(step.where, FindingTest):
-            found = (*(check.name for check in ROW_CHECKS), *PROBLEMS, *SET_CHECKS)
+            found = sorted(FINDINGS - _OF_TOKENS)
             if step.where.finding not in found:
                 raise DataError("error.clean.unknown_finding", finding=step.where.finding, known=", ".join(found))
     if recipe.by_hand:

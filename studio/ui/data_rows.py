@@ -11,10 +11,9 @@ from studio.backend.datasets import Version
 from studio.data.explore import where_from_json
 from studio.data.tables import Row
 from studio.errors import InputError, Stopped, StudioError
-from studio.ui import findings_view
+from studio.ui import data_edit, data_report, findings_view
 from studio.ui.charts_view import filter_told
 from studio.ui.data_bench import QUICK, Bench
-from studio.ui.findings_view import SHOWN_CHANGES
 from studio.ui.markup import ACTIONS, shown
 from studio.ui.page import html
 from studio.ui.rows_view import PAGE_ROWS, Look, cells_found, next_order, row_as_seen, rows_table, shown_columns
@@ -34,7 +33,7 @@ def build(bench: Bench) -> None:
     """Lay the panel out. Rows show at once; what needs the checks or the model's tokenizer follows."""
     page, datasets, t = bench.page, bench.page.studio.datasets, bench.page.t
     look = gr.State(Look())
-    report = html(js_on_load=ACTIONS, elem_id="data-report")
+    data_report.build(bench)
     working = html(js_on_load=ACTIONS, elem_id="data-working")
     findings = html(js_on_load=ACTIONS, elem_id="data-findings")
     link = gr.Textbox("", visible=False)
@@ -46,6 +45,7 @@ def build(bench: Bench) -> None:
             table = html(js_on_load=ACTIONS, elem_id="data-table")
         with gr.Column(scale=2, min_width=300):
             view = html(elem_id="data-view")
+            data_edit.build(bench, look, lambda looked: looked.row)
             with gr.Row(elem_id="data-counted") as counted:
                 bench.model.render()
                 bench.limit.render()
@@ -53,10 +53,8 @@ def build(bench: Bench) -> None:
     def show(version_id: str | None) -> tuple[Any, ...]:
         version = bench.version(version_id)
         if version is None:
-            return (gr.skip(),) * 5
-        changed = datasets.diff(version.id, 0, SHOWN_CHANGES)
+            return (gr.skip(),) * 4
         return (
-            findings_view.version_report(version, changed, datasets.changed_rows(version.id), t),
             rows(version, "", Look(), "", 0),
             Look(),
             "",
@@ -193,16 +191,13 @@ def build(bench: Bench) -> None:
             except Stopped:
                 yield gr.skip(), "", gr.skip()
 
-    def chosen_version(event: gr.EventData) -> str:
-        return event._data["version"]
-
     asked, counting = [page.version, bench.model, bench.limit], [bench.model, bench.limit]
     looking = [page.version, look, *counting]
     gr.on(
         [bench.blocks.load, *bench.news],
         page.guard(show),
         page.version,
-        [report, table, look, search, counted],
+        [table, look, search, counted],
         **QUICK,
     ).then(page.guard(seen), looking, view, concurrency_limit=None, show_progress="hidden")
     gr.on(
@@ -221,7 +216,6 @@ def build(bench: Bench) -> None:
         concurrency_limit=None,
         show_progress="hidden",
     )
-    report.click(chosen_version, outputs=page.version, **QUICK)
     table.click(
         page.guard(on_table),
         [page.version, search, look, *counting],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.backend.datasets import RowDiff, RowView, Version
+from studio.backend.datasets import RowView, Version
 from studio.data.checks import Finding
 from studio.data.formats import Mapping, RowProblem
 from studio.data.readiness import Readiness
@@ -77,8 +77,6 @@ def _everything() -> dict[str, str]:
         name=EVIL, path=Path("x"), title={"en": EVIL}, purpose={"en": EVIL}, columns={}, licence=EVIL,
         look_for={"en": EVIL}, rows=1,
     )  # fmt: skip
-    diff = RowDiff(1, ("repair_text",), (EVIL,), row, Row(1, {EVIL: "fine", "answer": EVIL}))
-    dropped = RowDiff(1, ("drop_blank",), (), row, None)
     cells = [Cells(1, (EVIL, EVIL))]
     talk = {1: [{"role": EVIL, "content": EVIL}, {"role": EVIL, "content": [EVIL]}, EVIL, 3]}
     return {
@@ -94,7 +92,6 @@ def _everything() -> dict[str, str]:
         "findings": findings_view.findings_list([finding], [finding], READY, {1: row}, mapping, _t, "en"),
         "scan": findings_view.scan_stopped(_t, EVIL),
         "trouble": findings_view.trouble(EVIL),
-        "diff": findings_view._change(diff, _t) + findings_view._change(dropped, _t),
     }
 
 
@@ -134,22 +131,6 @@ def test_every_token_of_a_row_is_shown_and_only_the_learned_ones_are_marked() ->
     assert body
     assert _text(body[1]) == "".join(span.text for span in spans)
     assert [_text(mark) for mark in re.findall(r"<mark>(.*?)</mark>", body[1], re.DOTALL)] == ["Hello<|end|>"]
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ("Zoë", "ZoÃ«"),
-        ("two words here", "two other words"),
-        ("猫がいます。", "犬がいます。"),
-        ("", "new"),
-        ("<b>", "<i>"),
-    ],
-)
-def test_a_difference_holds_both_texts_whole(before: str, after: str) -> None:
-    made = findings_view.word_difference(before, after)
-    assert _text(re.sub(r"<del>.*?</del>", "", made)) == after
-    assert _text(re.sub(r"<ins>.*?</ins>", "", made)) == before
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
