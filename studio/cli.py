@@ -182,9 +182,9 @@ def check(options: argparse.Namespace) -> Outcome:
 
 
 def import_data(options: argparse.Namespace) -> Outcome:
-    """`studio data import FILE`: a new data set of the workspace."""
+    """`studio data import FILE`: a new data set of the workspace, from a file, an archive or a folder."""
     with _studio(options) as studio:
-        version = studio.datasets.import_file(_existing_file(options.file), encoding=options.encoding)
+        version = studio.datasets.import_file(_existing_data(options.file), encoding=options.encoding)
     layout = version.mapping.layout if version.mapping else "-"
     values = {"version": version.id, "name": version.name, "rows": version.rows, "layout": layout}
     notes = [translate(note.key, options.language, **note.values) for note in version.notes]
@@ -281,7 +281,7 @@ def _with_versions(studio: Studio, spec: MixSpec, folder: Path) -> MixSpec:
 
     def version(name: str) -> str:
         if name not in opened:
-            opened[name] = studio.datasets.import_file(_existing_file(str(folder / Path(name).expanduser()))).id
+            opened[name] = studio.datasets.import_file(_existing_data(str(folder / Path(name).expanduser()))).id
         return opened[name]
 
     parts = tuple(part.model_copy(update={"data": version(part.data)}) for part in spec.parts)
@@ -338,7 +338,7 @@ def _passing_studio(cluster: str | None = None) -> Iterator[Studio]:
 
 def _readable(studio: Studio, name: str) -> Version:
     """A file whose columns are understood."""
-    version = studio.datasets.import_file(_existing_file(name))
+    version = studio.datasets.import_file(_existing_data(name))
     if version.mapping is None:
         columns = ", ".join(column.name for column in version.columns)
         raise DataError("error.cli.no_layout", file=version.name, columns=columns)
@@ -379,11 +379,17 @@ def _existing_file(name: str) -> Path:
     return path
 
 
+def _existing_data(name: str) -> Path:
+    """A data file, or a folder of them."""
+    path = Path(name).expanduser().absolute()
+    return path if path.is_dir() else _existing_file(name)
+
+
 def _open_data(studio: Studio, name: str) -> Version:
     """A file, or the name of a sample data set."""
     if not Path(name).expanduser().exists() and name in {card.name for card in studio.datasets.samples()}:
         return studio.datasets.open_sample(name)
-    return studio.datasets.import_file(_existing_file(name))
+    return studio.datasets.import_file(_existing_data(name))
 
 
 def _source(model: str) -> str:

@@ -28,6 +28,7 @@ VALUES = {
     "studio.data.samples", "studio.data.splits", "studio.data.export_file", "studio.data.readiness",
     "studio.data.instruction_templates",
     "studio.data.cluster", "studio.data.scan_workers",
+    "studio.data.row_kinds", "studio.data.hub_data",
     "studio.data.tables", "studio.data.tokens", "studio.runs.spec", "studio.runs.presets", "studio.runs.events",
     "studio.runs.store.RunRecord",
 }  # fmt: skip

@@ -27,13 +27,13 @@ from studio.data.conversations import Conversations
 from studio.data.explore import Chart, Where, chart
 from studio.data.formats import Mapping, mapping_notes, mapping_problems, recognise
 from studio.data.histogram import Histogram, histogram
-from studio.data.hub_data import HubDataset, read_hub
-from studio.data.layouts import Seen
+from studio.data.hub_data import HubDataset, HubParts, list_hub, read_hub
 from studio.data.measures import Measured
 from studio.data.mixing import MIX_MAPPING, TOOLS_MAPPING, MixSpec
 from studio.data.readiness import Readiness, readiness
 from studio.data.recipe import LENGTH_FIXES, CleanSpec, FilterStep, FindingTest, ReplaceStep, make_step
 from studio.data.records import Message
+from studio.data.row_kinds import Kind, Seeming, draft_of, guess_parts, look_through, make_mapping
 from studio.data.samples import SampleCard, list_samples
 from studio.data.scan import Scan
 from studio.data.scan_workers import BOTH_CORES, Spread
@@ -143,15 +143,16 @@ class Datasets:
         stopping: Stopping | None = None,
     ) -> Version:
         """A new data set from several files, each with the name it is shown under. Raises DataError."""
-        shown = [(path, _shown(name)) for path, name in files]
+        names = _distinct([_shown(name) for _, name in files])
+        shown = [(path, name) for (path, _), name in zip(files, names, strict=True)]
         more = f" +{len(files) - 1}" if len(files) > 1 else ""
         watch = Watch(tell, stopping)
         return self._import(shown[0][1] + more, lambda target: self._read(shown, target, encoding, watch))
 
     def import_text(self, text: str, name: str, tell: Tell | None = None, stopping: Stopping | None = None) -> Version:
         """A new data set from pasted text: a table if it looks like one, else passages. Raises DataError."""
-        limit, watch = self._settings.max_upload_bytes, Watch(tell, stopping)
-        return self._import(name, lambda target: read_text(text, target, name=name, max_bytes=limit, watch=watch))
+        limit, watch, shown = self._settings.max_upload_bytes, Watch(tell, stopping), _shown(name)
+        return self._import(shown, lambda target: read_text(text, target, name=shown, max_bytes=limit, watch=watch))
 
     def import_hub(
         self,
@@ -167,6 +168,10 @@ class Datasets:
             name,
             lambda target: read_hub(dataset, target, offline=offline, max_bytes=limit, rows=rows, watch=watch)[0],
         )
+
+    def hub_parts(self, dataset: HubDataset) -> HubParts:
+        """The configurations and splits to choose from. Raises DataError."""
+        return list_hub(dataset, offline=self._settings.offline)
 
     def _read(
         self, files: Sequence[tuple[Path, str]], target: Path, encoding: str | None, watch: Watch | None = None
@@ -298,17 +303,21 @@ class Datasets:
         check_template(template, (column.name for column in self.version(version).columns))
         return tuple(render_template(template, row) for row in self.page(version, 0, rows))
 
-    def turns_mapping(self, version: str, column: str) -> Mapping:
-        """The mapping of a column of turns, its keys and the tools beside it found by looking.
+    def hand_mapping(self, version: str, kind: Kind, parts: MappingOf[str, str]) -> Mapping:
+        """The mapping that parts chosen by hand make, such as {"prompt": "q", "answer": "a"}. Raises DataError."""
+        return make_mapping(kind, parts, self.version(version).columns, self.page(version, 0, _RECOGNISED_ROWS))
 
-        Raises DataError when it holds no turns.
-        """
-        columns = self.version(version).columns
-        found = Seen(columns, self.page(version, 0, _RECOGNISED_ROWS)).turn_mapping(column)
-        if found is None:
-            types = {c.name: c.type for c in columns}
-            raise DataError("error.mapping.not_turns", column=column, type=types.get(column, "?"))
-        return found
+    def guessed_parts(self, version: str, kind: Kind) -> dict[str, str]:
+        """What the parts of this kind seem to be."""
+        return guess_parts(kind, self.version(version).columns, self.page(version, 0, _RECOGNISED_ROWS))
+
+    def preview_mapping(
+        self, version: str, kind: Kind, parts: MappingOf[str, str], rows: int = 3
+    ) -> tuple[Seeming, ...]:
+        """What the first rows become, also while the answer is still open. Raises DataError."""
+        mapping = draft_of(kind, self.hand_mapping(version, kind, parts))
+        mapping_problems(mapping, self.version(version).columns)
+        return look_through(mapping, self.page(version, 0, rows))
 
     # What the model sees
 
@@ -702,6 +711,15 @@ class Datasets:
 def _shown(name: str) -> str:
     """A file's name on one line."""
     return " ".join(name.split())[:200] or "?"
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Files of one name, from several folders, are told apart by a number; the end of a name says what they are."""
+    found: list[str] = []
+    for name in names:
+        taken = names[: len(found)].count(name)
+        found.append(f"({taken + 1}) {name}" if taken else name)
+    return found
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -24,7 +24,7 @@ from studio.ui.page import Page, goto, html
 def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     """Lay the tab out: the opener, or in its place the panels of the data set that is open."""
     t, datasets = page.t, page.studio.datasets
-    path = gr.State(None)
+    paths = gr.State(None)
     opener = gr.Column(visible=True)
     with gr.Column(visible=False) as open_set:
         with gr.Row(elem_id="data-head", equal_height=False):
@@ -54,7 +54,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             data_mix.build(bench, panels["mix"])
         with panels["more"]:
             data_curve.build(bench, panels["more"])
-    data_opener.build(page, blocks, tab, data_opener.Around(opener, open_set, other, path, again))
+    data_opener.build(page, blocks, tab, data_opener.Around(opener, open_set, other, paths, again))
 
     def show(version_id: str | None) -> tuple[Any, ...]:
         version = bench.version(version_id)

@@ -40,18 +40,18 @@ class Server:
             self.kill()
 
 
-def environment() -> dict[str, str]:
+def environment(**others: str) -> dict[str, str]:
     """The variables a user's shell would have; as many threads as the machine has cores."""
     kept = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    return {**kept, "HF_HUB_OFFLINE": "1"}
+    return {**kept, "HF_HUB_OFFLINE": "1", **others}
 
 
-def start_studio(workspace: Path, *options: str, timeout: float = 90) -> Server:
-    """Start the command on a free port and wait for its address."""
+def start_studio(workspace: Path, *options: str, timeout: float = 90, **variables: str) -> Server:
+    """Start the command on a free port and wait for its address. `variables` are the shell's beside the usual."""
     began = time.monotonic()
     command = [sys.executable, "-m", "studio", "--workspace", str(workspace), "--no-browser", "--port", "0", *options]
     process = subprocess.Popen(
-        command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, cwd=ROOT, env=environment(**variables), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     lines: list[str] = []
     address: list[str] = []
@@ -75,9 +75,9 @@ def start_studio(workspace: Path, *options: str, timeout: float = 90) -> Server:
 
 
 @contextmanager
-def running_studio(workspace: Path, *options: str) -> Iterator[Server]:
+def running_studio(workspace: Path, *options: str, **variables: str) -> Iterator[Server]:
     """A studio for the length of a test."""
-    server = start_studio(workspace, *options)
+    server = start_studio(workspace, *options, **variables)
     try:
         yield server
     finally:

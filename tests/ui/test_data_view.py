@@ -13,6 +13,7 @@ from studio.data.checks import Finding
 from studio.data.formats import Mapping, RowProblem
 from studio.data.readiness import Readiness
 from studio.data.samples import SampleCard
+from studio.data.sources import LeftOut
 from studio.data.splits import SplitSpec
 from studio.data.tables import Cells, Column, Note, Row
 from studio.data.tokens import Span
@@ -216,3 +217,19 @@ def test_a_rated_answer_shows_its_thumb(thumbs: bool | None, told: str) -> None:
     assert ("thumbs" in made) == bool(told)
     assert told in made
     assert ("leaves this row out" in made) == (thumbs is False)
+
+
+def test_rows_left_out_of_several_files_are_told_with_their_file() -> None:
+    rows = [LeftOut(3, "error.row.too_long", {"mb": 64}, EVIL, EVIL), LeftOut(7, "error.row.too_long", {"mb": 64}, "x")]
+    html = data_view.heading(_version(), rows, "", _t)
+    assert "<img" not in html
+    items = [_text(item) for item in html.split("<li>") if "Line " in item and "<summary>" not in item]
+    assert [item.partition("Line ")[0] for item in items] == [f"{EVIL} · ", ""]
+    assert [item.partition("Line ")[2][0] for item in items] == ["3", "7"]
+
+
+def test_the_bar_of_an_import_tells_how_far_it_is() -> None:
+    html = data_view.import_bar(EVIL, 0.414, _t)
+    assert "<img" not in html
+    assert 'aria-valuenow="41"' in html
+    assert "41 %" in html
