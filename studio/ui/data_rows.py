@@ -32,7 +32,7 @@ _SAVE = """(link) => {
 def build(bench: Bench) -> None:
     """Lay the panel out. Rows show at once; what needs the checks or the model's tokenizer follows."""
     page, datasets, t = bench.page, bench.page.studio.datasets, bench.page.t
-    look = gr.State(Look())
+    look, shown_now = gr.State(Look()), gr.State("")
     data_report.build(bench)
     working = html(js_on_load=ACTIONS, elem_id="data-working")
     findings = html(js_on_load=ACTIONS, elem_id="data-findings")
@@ -50,15 +50,18 @@ def build(bench: Bench) -> None:
                 bench.model.render()
                 bench.limit.render()
 
-    def show(version_id: str | None) -> tuple[Any, ...]:
+    def show(version_id: str | None, before: str) -> tuple[Any, ...]:
         version = bench.version(version_id)
-        if version is None:
-            return (gr.skip(),) * 4
+        now = f"{version.id} {version.mapping}" if version else ""
+        # The browser tells of its version more often than it changes: that must not undo a search or an order.
+        if version is None or now == before:
+            return (gr.skip(),) * 5
         return (
             rows(version, "", Look(), "", 0),
             Look(),
             "",
             gr.Row(visible=version.mapping is not None),
+            now,
         )
 
     def rows(version: Version, text: str, look: Look, model: str, limit: float) -> str:
@@ -196,8 +199,8 @@ def build(bench: Bench) -> None:
     gr.on(
         [bench.blocks.load, *bench.news],
         page.guard(show),
-        page.version,
-        [table, look, search, counted],
+        [page.version, shown_now],
+        [table, look, search, counted, shown_now],
         **QUICK,
     ).then(page.guard(seen), looking, view, concurrency_limit=None, show_progress="hidden")
     gr.on(
