@@ -33,7 +33,8 @@ def build(bench: Bench) -> None:
         version = bench.version(version_id)
         if version is None:
             return ""
-        return told(version, *(known[1:] if known[0] == version.id else (None,)))
+        looked: tuple[Any, ...] = known[1:] if known[0] == version.id else (None, None, 0)
+        return told(version, *looked)
 
     def on_report(event: gr.EventData, version_id: str) -> tuple[Any, ...]:
         act = event._data
