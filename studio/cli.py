@@ -14,7 +14,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,9 +27,11 @@ from studio.backend.datasets import Version
 from studio.backend.studio import Studio
 from studio.command_line import Outcome
 from studio.data.checks import Finding
+from studio.data.cluster import on_cluster
 from studio.data.export_file import check_ending, export_table
 from studio.data.mixing import MixSpec
 from studio.data.recipe import CleanSpec
+from studio.data.scan_workers import BOTH_CORES
 from studio.data.splits import SplitSpec
 from studio.errors import DataError, FaultError, InputError, StudioError
 from studio.messages import translate
@@ -158,7 +160,7 @@ def chat(options: argparse.Namespace) -> Outcome:
 
 def check(options: argparse.Namespace) -> Outcome:
     """`studio data check FILE`: its layout, its rows, and what would spoil training. Nothing is kept."""
-    with _passing_studio() as studio:
+    with _passing_studio(options.cluster) as studio:
         version = _readable(studio, options.file)
         findings = studio.datasets.findings(version.id, _source(options.model), options.max_length)
     layout = version.mapping.layout if version.mapping else ""
@@ -196,7 +198,7 @@ def clean(options: argparse.Namespace) -> Outcome:
     """`studio data clean FILE --recipe RECIPE.yaml --to OUT`: the cleaned rows as a file."""
     check_ending(options.to)
     recipe = CleanSpec.from_yaml(_text_of(options.recipe), options.recipe.name)
-    with _passing_studio() as studio, _bar("cli.clean.about", options.language) as progress:
+    with _passing_studio(options.cluster) as studio, _bar("cli.clean.about", options.language) as progress:
         version = _readable(studio, options.file)
         cleaned = studio.datasets.clean(version.id, recipe, progress)
         export_table(studio.datasets.table(cleaned.id), options.to)
@@ -325,12 +327,13 @@ def _studio(options: argparse.Namespace, *, read_only: bool = False, worker: boo
 
 
 @contextmanager
-def _passing_studio() -> Iterator[Studio]:
-    """A studio whose workspace is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="studio-data-") as folder:
+def _passing_studio(cluster: str | None = None) -> Iterator[Studio]:
+    """A studio whose workspace is gone afterwards. `cluster`: the address of one that is to check and clean."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="studio-data-")))
         _quiet_libraries()
-        with Studio(read_settings(Path(folder)), worker=False) as studio:
-            yield studio
+        spread = stack.enter_context(on_cluster(cluster)) if cluster else BOTH_CORES
+        yield stack.enter_context(Studio(read_settings(folder), worker=False, spread=spread))
 
 
 def _readable(studio: Studio, name: str) -> Version:

@@ -15,7 +15,7 @@ from typing import Any
 
 from studio.backend.datasets import Datasets
 from studio.backend.runner import Runner
-from studio.errors import InputError
+from studio.errors import DataError, InputError
 from studio.messages import translate
 from studio.runs.spec import RunSpec, with_changes
 
@@ -80,11 +80,14 @@ class LearningCurve:
         """The settings of each run, smallest part first. The last, with all rows, is `spec` itself, with fewer epochs
         where the smallest part would have to be read more often than a run may.
 
-        Raises InputError when there are no validation rows to measure on.
+        Raises InputError when there are no validation rows to measure on, DataError when there are none to learn from.
         """
         if not spec.data.split.validation_share:
             raise InputError("error.curve.no_validation")
+        self._datasets.check_answers(spec.data.version, spec.data.mapping)
         rows = [self._rows(spec, share) for share in sorted(shares)]
+        if not rows[0]:
+            raise DataError("error.train.no_rows")
         steps = min(spec.total_steps(rows[-1]), int(_MOST_EPOCHS) * spec.steps_per_epoch(rows[0]))
         return tuple(
             with_changes(spec, {"data.split.train_share": share, "training.epochs": _epochs(spec, steps, count)})

@@ -22,7 +22,7 @@ from studio.data.cleaning import TABLE_FILE
 from studio.data.conversations import Conversations, Scored, score
 from studio.data.mapping import Mapping
 from studio.data.records import Conversation, Message
-from studio.data.scan import SMALL
+from studio.data.scan_workers import SMALL
 from studio.data.set_checks import split_leak
 from studio.data.splits import Split, SplitSpec, assign, strata_codes
 from studio.data.tables import Table
@@ -104,22 +104,6 @@ class Splits:
         found = Conversations(self._table(version), mapping, 0).find(ids.tolist())
         return tuple(SplitRow(i, found[i].prompt[-1].text, found[i].last.text) for i in ids.tolist() if i in found)
 
-    def strata(self, version: str, mapping: Mapping, spec: SplitSpec) -> tuple[Stratum, ...]:
-        """How the values of the column that is kept in proportion fall on the sides, most frequent first."""
-        if spec.stratify is None:
-            return ()
-        parts = self.split(version, mapping, spec)
-        sides = [set(ids.tolist()) for ids in (parts.train, parts.validation, parts.test)]
-        found: dict[str, tuple[Any, list[int]]] = {}
-        for batch in self._table(version).batches(columns=[spec.stratify]):
-            for row in batch:
-                value = row.values[spec.stratify]
-                for number, ids in enumerate(sides):
-                    if row.id in ids:
-                        found.setdefault(repr(value), (value, [0, 0, 0]))[1][number] += 1
-        made = [Stratum(value, *counts) for value, counts in found.values()]
-        return tuple(sorted(made, key=lambda one: -(one.train + one.validation + one.test)))
-
     def examples(
         self, version: str, mapping: Mapping, spec: SplitSpec, limit: int
     ) -> tuple[tuple[tuple[Message, ...], str], ...]:
@@ -164,6 +148,25 @@ class Splits:
 
         codes = strata_codes(values())
         return None if codes is None else codes[np.searchsorted(np.concatenate(every), ids)]
+
+    def strata(self, version: str, mapping: Mapping, spec: SplitSpec) -> tuple[Stratum, ...]:
+        """How the values of `spec.stratify` fall on the sides, most frequent first; nothing where there is none."""
+        if spec.stratify is None:
+            return ()
+        parts = self.split(version, mapping, spec)
+        sides = (parts.train, parts.validation, parts.test)
+        ids = np.concatenate(sides)
+        order = np.argsort(ids)
+        ids, side = ids[order], np.repeat(np.arange(3), [len(part) for part in sides])[order]
+        counts: dict[str, tuple[Any, list[int]]] = {}
+        for batch in self._table(version).batches(columns=[spec.stratify]):
+            places = np.searchsorted(ids, [row.id for row in batch])
+            for row, place in zip(batch, places.tolist(), strict=True):
+                if place < len(ids) and ids[place] == row.id:
+                    value = row.values[spec.stratify]
+                    counts.setdefault(repr(value), (value, [0, 0, 0]))[1][side[place]] += 1
+        made = (Stratum(value, *count) for value, count in counts.values())
+        return tuple(sorted(made, key=lambda one: -(one.train + one.validation + one.test)))
 
     # Scores
 

@@ -55,8 +55,7 @@ class InstructionTemplate(BaseModel):
         for text in (self.prompt, self.answer):
             for name in template_columns(text):
                 if name not in known:
-                    field = "{" + name + "}"
-                    raise DataError("error.template.unknown", field=field, column=name, known=", ".join(known))
+                    raise DataError("error.template.unknown", field=name, column=name, known=", ".join(known))
 
 
 def _set(*prompts: str, inverted: Sequence[str]) -> tuple[InstructionTemplate, ...]:

@@ -85,7 +85,7 @@ def _replay(bench: Bench, panel: gr.Tab) -> None:
             note = html(js_on_load=ACTIONS, elem_id="mix-replay-note")
             plan = html(elem_id="mix-replay-plan")
             progress = html(elem_id="mix-replay-progress")
-            with gr.Row():
+            with gr.Row(elem_id="mix-replay-do"):
                 make = gr.Button(
                     t("ui.mix.replay.make"), variant="primary", size="md", elem_id="mix-replay-make", interactive=False
                 )

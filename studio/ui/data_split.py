@@ -17,7 +17,7 @@ _LOOK = 8
 def build(bench: Bench, panel: gr.Tab) -> None:
     """Lay the panel out. Each widget changes its own part of the split; the counts follow."""
     page, datasets, t = bench.page, bench.page.studio.datasets, bench.page.t
-    asked = gr.Number(0, visible=False)
+    asked, told = gr.Number(0, visible=False), gr.State("")
     with gr.Row(equal_height=False, elem_id="data-split"):
         with gr.Column(scale=2, min_width=300, elem_classes="s-card"):
             html(headline(t("ui.data.split.title"), t("ui.data.split.text")))
@@ -58,16 +58,20 @@ def build(bench: Bench, panel: gr.Tab) -> None:
             spec.seed,
             split_view.counting(t),
             turn + 1,
+            spec.model_dump_json(),
         )
 
-    def count(version_id: str | None) -> str:
+    def count(version_id: str | None, old: str, changed: int) -> tuple[Any, ...]:
+        """Other panels are told of another split once it is counted: findings say what it lets leak."""
         version = bench.version(version_id)
         if version is None or version.mapping is None:
-            return ""
+            return "", gr.skip(), gr.skip()
         try:
-            return split_view.split_view(sides(version), t)
+            made = split_view.split_view(sides(version), t)
         except StudioError as error:
-            return findings_view.trouble(error.message(page.language))
+            made = findings_view.trouble(error.message(page.language))
+        new = version.split.model_dump_json()
+        return made, new, gr.skip() if new == old else changed + 1
 
     def sides(version: Version) -> split_view.Sides:
         spec = version.split
@@ -93,8 +97,11 @@ def build(bench: Bench, panel: gr.Tab) -> None:
 
         return page.guard(change)
 
-    bench.when_open(panel, "split", show, [asked], [validation, test, group, stratify, seed, counts, asked])
-    asked.change(page.guard(count), page.version, counts, trigger_mode="always_last", show_progress="minimal")
+    bench.when_open(panel, "split", show, [asked], [validation, test, group, stratify, seed, counts, asked, told])
+    asked.change(
+        page.guard(count), [page.version, told, bench.changed], [counts, told, bench.changed],
+        trigger_mode="always_last", show_progress="minimal", show_progress_on=counts,
+    )  # fmt: skip
     for events, widget, name, scale in (
         ([validation.input], validation, "validation_share", 100),
         ([test.input], test, "test_share", 100),

@@ -7,6 +7,7 @@ import gradio as gr
 from studio.backend.datasets import Version
 from studio.ui import (
     data_charts,
+    data_clean,
     data_curve,
     data_mapping,
     data_mix,
@@ -43,6 +44,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             panels = {name: gr.Tab(t(f"ui.data.panel.{name}"), id=name, elem_id=f"data-panel-{name}") for name in VIEWS}
         with panels["rows"]:
             data_rows.build(bench)
+        with panels["clean"]:
+            data_clean.build(bench, panels["clean"])
         with panels["charts"]:
             data_charts.build(bench, panels["charts"])
         with panels["split"]:

@@ -31,8 +31,18 @@ const fit = () => {
     box.hidden = !box.dataset.when.split(' ').includes(by.value);
   }
 };
+// A new form keeps what was typed into the old one: the browser takes them for the same boxes.
+const settle = () => {
+  for (const box of element.querySelectorAll('input')) {
+    box.checked = box.defaultChecked;
+    if (box.type !== 'checkbox') box.value = box.defaultValue;
+  }
+  for (const box of element.querySelectorAll('textarea')) box.value = box.defaultValue;
+  for (const option of element.querySelectorAll('option')) option.selected = option.defaultSelected;
+  fit();
+};
 fit();
-watch('value', fit);
+watch('value', settle);
 element.addEventListener('change', (event) => {
   if (event.target.matches('[data-add]')) return;
   fit();
@@ -117,7 +127,11 @@ def to_spec(draft: Draft) -> MixSpec:
 
 
 def _part_values(part: DraftPart) -> dict[str, Any]:
-    own = [{"prompt": way.prompt, **({"answer": way.answer} if way.answer.strip() else {})} for way in part.own]
+    own = [
+        {"prompt": way.prompt, **({"answer": way.answer} if way.answer.strip() else {})}
+        for way in part.own
+        if way.prompt.strip() or way.answer.strip()
+    ]
     return {
         "data": part.data,
         "mapping": json.loads(part.mapping) if part.mapping else None,

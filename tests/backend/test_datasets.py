@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from studio.data.hub_data import HubDataset
 from studio.data.recipe import CleanSpec
 from studio.data.records import Conversation, Message
 from studio.data.row_kinds import parts_of
+from studio.data.scan_workers import Made, Work, in_this_process
 from studio.data.splits import SplitSpec
 from studio.errors import DataError, InputError, ResourceError, SpecError, Stopped, StudioError
 from studio.messages import LANGUAGES, translate
@@ -584,3 +585,21 @@ def test_two_tabs_that_clean_at_once_make_one_version(datasets: Datasets, tmp_pa
     assert len(made) == 4
     assert set(made) == {datasets.versions(first.dataset)[1].id}
     assert len(datasets.versions(first.dataset)) == 2
+
+
+def test_whoever_does_the_work_is_asked(store: Store, assets: Path, tmp_path: Path) -> None:
+    jobs: list[str] = []
+
+    def spread(job: Work[Made], stop: Callable[[], bool] | None) -> Iterator[Made]:
+        jobs.append(type(job).__name__)
+        return in_this_process(job, stop)
+
+    settings = Settings(workspace=store.folder, assets=assets, max_upload_bytes=20_000_000)
+    datasets = Datasets(settings, store, spread)
+    first = imported(datasets, tmp_path, [*GOOD, GOOD[3]])
+    assert "finding.duplicate" in {finding.key for finding in datasets.findings(first.id)}
+    assert jobs == ["Job"]
+    datasets.clean(first.id, CleanSpec.from_yaml("steps: [mask_emails, drop_duplicates]", "recipe.yaml"))
+    assert jobs == ["Job", "CleanJob", "Job"]
+    datasets.split(first.id, SplitSpec(group_near_duplicates=True))
+    assert jobs[3:] == ["Job"]

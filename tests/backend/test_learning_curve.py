@@ -8,7 +8,7 @@ import pytest
 
 from studio.backend.learning_curve import CurvePoint, _read
 from studio.backend.studio import Studio
-from studio.errors import InputError
+from studio.errors import DataError, InputError
 from studio.messages import LANGUAGES, translate
 from studio.runs.spec import RunSpec, with_changes
 from studio.settings import Settings
@@ -51,6 +51,44 @@ def test_nested_parts_same_steps_same_validation_rows(studio: Studio, tmp_path: 
         assert steps == {other.total_steps(160)}
     with pytest.raises(InputError):
         studio.learning_curve.plan(with_changes(spec, {"data.split.validation_share": 0}))
+
+
+@pytest.mark.parametrize("rows", ['{"text": "Only a passage."}\n', '{"question": "No answer?", "answer": ""}\n'])
+def test_nothing_to_learn_from_is_told(studio: Studio, tmp_path: Path, rows: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(rows * 30, encoding="utf-8")
+    version = studio.datasets.import_file(path).id
+    with pytest.raises(DataError):
+        studio.learning_curve.outline(with_changes(RunSpec(), {"data.version": version}))
+
+
+def test_the_runs_of_a_version_are_remembered(studio: Studio, tmp_path: Path) -> None:
+    spec = spec_of(studio, tmp_path, 40)
+    curves, version = studio.learning_curve, spec.data.version
+    assert curves.of(version) == ()
+    told = curves.outline(spec)
+    assert (told.parts, told.validation_rows, told.steps) == (((0.25, 8), (0.5, 16), (1.0, 32)), 8, 8)
+    other = studio.runner.submit(with_changes(spec, {"data.split.train_share": 0.3})).id
+    runs = curves.start(spec)
+    assert list(curves.of(version)) == runs
+    assert curves.start(spec) == runs  # a second press while they wait
+    assert studio.runner.queue() == [other, *runs]
+
+    studio.runner.run_now(runs[0])
+    curves.stop(runs)
+    assert [studio.runner.state(run).status for run in runs] == ["done", "stopped", "stopped"]
+    assert studio.runner.queue() == [other]
+    assert curves.read(runs).key == "ui.curve.failed"
+    curves.resume(runs)
+    assert studio.runner.queue() == [other, *runs[1:]]
+
+    with Studio(Settings(workspace=tmp_path / "workspace"), read_only=True, worker=False) as again:
+        assert list(again.learning_curve.of(version)) == runs
+    for run in runs[1:]:
+        studio.runner.run_now(run)
+    assert {point.progress for point in curves.read(runs).points} == {1.0}
+    assert curves.start(spec) != runs
+    assert set(curves.of(version)).isdisjoint(runs)
 
 
 def test_real_runs_are_ordinary_runs(studio: Studio, tmp_path: Path) -> None:

@@ -47,10 +47,13 @@ def test_replay_with_one_click(studio: Studio, tmp_path: Path) -> None:
     assert (len(usable), unusable) == (mixed.rows, 0)
     assert studio.mixtures.add_replay(first, 0.25).id == mixed.id
     assert studio.mixtures.add_replay(first, 0.5).number == 3
+    assert studio.mixtures.replayed(first) is None
+    assert studio.mixtures.replayed(mixed.id) == mixed
     # What comes after a mixture goes on from its rows, and knows nothing of those it was made from.
     fewer = studio.datasets.exclude_rows(mixed.id, [1, 2])
     assert [d.row_id for d in studio.datasets.diff(fewer.id)] == [1, 2]
     assert studio.datasets.restore_rows(fewer.id, [1]).rows == mixed.rows - 1
+    assert studio.mixtures.replayed(fewer.id) == mixed
     assert studio.datasets.diff(mixed.id) == ()
     assert [step.fix for step in studio.datasets.recipe(fewer.id).steps] == ["exclude_rows"]
     with pytest.raises(InputError):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+_PATIENCE_SECONDS = 90
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/")
 
 
@@ -46,7 +47,7 @@ def environment(**others: str) -> dict[str, str]:
     return {**kept, "HF_HUB_OFFLINE": "1", **others}
 
 
-def start_studio(workspace: Path, *options: str, timeout: float = 90, **variables: str) -> Server:
+def start_studio(workspace: Path, *options: str, **variables: str) -> Server:
     """Start the command on a free port and wait for its address. `variables` are the shell's beside the usual."""
     began = time.monotonic()
     command = [sys.executable, "-m", "studio", "--workspace", str(workspace), "--no-browser", "--port", "0", *options]
@@ -67,7 +68,7 @@ def start_studio(workspace: Path, *options: str, timeout: float = 90, **variable
         known.set()
 
     threading.Thread(target=read, daemon=True).start()
-    known.wait(timeout)
+    known.wait(_PATIENCE_SECONDS)
     if not address:
         process.kill()
         raise RuntimeError("the studio did not start:\n" + "".join(lines))

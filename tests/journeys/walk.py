@@ -61,6 +61,31 @@ class Walk:
         expect(self.page.locator("#data-next")).to_be_visible()
         expect(self.page.locator("#data-table table, #data-table [role=table]").first).to_be_visible()
 
+    def open_sample(self, name: str) -> None:
+        self.press("#start-own")
+        self.press(f'[data-name="{name}"]')
+        expect(self.page.locator("#data-next")).to_be_visible()
+
+    def panel(self, name: str) -> None:
+        """Open a panel of the Data tab."""
+        self.press(f"#data-panel-{name}-button")
+
+    def fix_all(self) -> None:
+        """Press the button that fixes all findings that can be fixed."""
+        self.press("#data-findings [data-act=fix].s-main")
+        expect(self.page.locator("#data-report [data-act=version]")).to_be_visible()
+
+    def undo(self) -> None:
+        """Open the version before the fixes."""
+        self.press("#data-report [data-act=version]")
+        expect(self.page.locator("#data-report [data-act=version]")).to_have_count(0)
+
+    def slide(self, selector: str, steps: int) -> None:
+        """Move a slider by the keyboard."""
+        self.page.locator(f"{selector} input[type=range]").focus()
+        for _ in range(steps):
+            self.page.keyboard.press("ArrowRight")
+
     def upload(self, path: Path) -> None:
         self.press("#start-own")
         self.page.locator("#data-file input[type=file]").set_input_files(path)
