@@ -78,7 +78,7 @@ class Datasets:
         self._work = Work()
         self.tokenizer = lru_cache(maxsize=8)(self._tokenizer)
         self._scans = Scans(settings, store, self.tokenizer, spread)
-        self._splits = Splits(store, self._scans)
+        self._splits = Splits(store, self._scans, spread)
         if not store.read_only:
             self._sweep()
 

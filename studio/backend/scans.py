@@ -144,6 +144,7 @@ class Scans:
             asked.mapping,
             CheckOptions(max_length=asked.max_length),
             measured=measured.faulty if measured else (),
+            spread=self._spread,
             progress=part_of(tell, begin, 1),
             stop=stopping,
         )

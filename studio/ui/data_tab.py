@@ -76,7 +76,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return card.look_for["ja" if page.language == "ja" else "en"] if card else ""
 
     gr.on(
-        [blocks.load, *bench.news],
+        [blocks.load, page.version.change, bench.changed.change],
         page.guard(show),
         page.version,
         [opener, open_set, heading, picker, onward, *panels.values()],
