@@ -172,8 +172,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab, around: Around) -> None:
 
     gr.on([blocks.load, tab.select, around.other.click], page.guard(shelves), outputs=[samples, earlier], **QUICK)
     around.other.click(
-        lambda: (gr.Column(visible=True), gr.Column(visible=False), None, ""),
-        outputs=[around.opener, around.bench, file, problem],
+        lambda: (None, None, ""),  # nothing is open: the same data can be opened again
+        outputs=[page.version, file, problem],
         **QUICK,
     )
     samples.click(page.guard(open_sample), outputs=page.version, **QUICK)

@@ -141,8 +141,10 @@ def build(bench: Bench) -> None:
                 viewed = seen_row(version.id, look.row or 0, model, limit) if version.mapping else gr.skip()
         return rows(version, text, look, model, limit), viewed, look, look.where, text
 
-    def on_search(version_id: str, text: str, look: Look, model: str, limit: float) -> tuple[str, Look]:
-        look = replace(look, offset=0)
+    def on_search(version_id: str, text: str, look: Look, model: str, limit: float) -> tuple[Any, ...]:
+        if text == look.text:  # the box was emptied by another way to rows, and the table shows them
+            return gr.skip(), gr.skip()
+        look = replace(look, offset=0, text=text)
         return rows(datasets.version(version_id), text, look, model, limit), look
 
     def on_where(where: str, version_id: str | None, look: Look, model: str, limit: float) -> tuple[Any, ...]:
@@ -227,7 +229,7 @@ def build(bench: Bench) -> None:
         **QUICK,
     )
     gr.on(
-        [search.submit, search.input],
+        [search.submit, search.change],
         page.guard(on_search),
         [page.version, search, look, *counting],
         [table, look],

@@ -30,7 +30,8 @@ class Look:
     """Which rows the table shows, beside those it was searched for, and in which order.
 
     `where`: JSON of a filter, "" for all rows. `order`: a column's name; None is the order of the file. `row` is the
-    one that is open. `first_column`: where the columns begin, of a table too wide to be shown whole.
+    one that is open. `first_column`: where the columns begin, of a table too wide to be shown whole. `text` is what
+    was searched for.
     """
 
     where: str = ""
@@ -39,6 +40,7 @@ class Look:
     descending: bool = False
     row: int | None = None
     first_column: int = 0
+    text: str = ""
 
 
 def next_order(look: Look, name: str) -> tuple[str | None, bool]:
