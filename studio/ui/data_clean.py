@@ -13,7 +13,7 @@ from studio.data.recipe import FIXES, LENGTH_FIXES, CleanSpec, Fix, Step, make_s
 from studio.errors import Stopped, StudioError
 from studio.ui import recipe_view
 from studio.ui.charts_view import value_told
-from studio.ui.data_bench import QUICK, Bench, go
+from studio.ui.data_bench import QUICK, SAVE, Bench, file_link, go
 from studio.ui.data_steps import StepForm, filter_form, replace_form
 from studio.ui.findings_view import trouble
 from studio.ui.markup import ACTIONS, headline
@@ -69,9 +69,8 @@ def build(bench: Bench, panel: gr.Tab) -> None:
             with gr.Column(elem_classes="s-card", elem_id="data-recipe"):
                 made = html(js_on_load=ACTIONS, elem_id="data-history")
                 with gr.Row():
-                    save = gr.DownloadButton(
-                        t("ui.data.clean.save"), size="md", elem_id="data-recipe-save", min_width=150
-                    )
+                    save = gr.Button(t("ui.data.clean.save"), size="md", elem_id="data-recipe-save", min_width=150)
+                    link = gr.Textbox("", visible=False)
                     load = gr.UploadButton(
                         t("ui.data.clean.load"), file_types=[".yaml", ".yml"], size="md",
                         elem_id="data-recipe-load", min_width=150,
@@ -109,10 +108,9 @@ def build(bench: Bench, panel: gr.Tab) -> None:
             (f"{value_told('language', code, t)} ({count:,})", code)
             for code, count in datasets.languages(version.id, name, int(limit))
         ]
-        saved = datasets.save_recipe(version.id)
         return (
             recipe_view.history(datasets.lineage(version.id), t),
-            gr.DownloadButton(value=saved and str(saved), interactive=saved is not None),
+            gr.Button(interactive=bool(datasets.recipe(version.id).reusable().steps)),
             recipe_view.by_hand_told(len(datasets.recipe(version.id).by_hand), t),
             suggestions(version.id, recipe, name, limit),
             gr.Number(value=int(limit)),
@@ -200,6 +198,10 @@ def build(bench: Bench, panel: gr.Tab) -> None:
             return trouble(error.message(page.language)), *[gr.skip()] * len(shown_draft)
         return "", *drafted(version_id, read, recipe_view.loaded(Path(path).name, len(read.steps), left, t), *counted)
 
+    def on_save(version_id: str) -> str:
+        saved = datasets.save_recipe(version_id)
+        return file_link(saved) if saved else ""
+
     def on_checked(version_id: str | None, *values: Any) -> tuple[Any, ...]:
         version = bench.version(version_id)
         shown = len(showing)
@@ -223,6 +225,8 @@ def build(bench: Bench, panel: gr.Tab) -> None:
     stop.click(on_stop, None, [working, stop, outcome], cancels=[applying], **QUICK)
     outcome.click(lambda: go("rows"), None, bench.views, **QUICK)
     made.click(page.guard(on_history), asked, [page.version, *shown_draft], **QUICK)
+    save.click(page.guard(on_save), page.version, link, **QUICK)
+    link.change(None, link, None, js=SAVE)
     load.upload(page.guard(on_load), [page.version, draft, load, *counting], [problem, *shown_draft], **QUICK)
 
 

@@ -13,20 +13,10 @@ from studio.data.tables import Row
 from studio.errors import InputError, Stopped, StudioError
 from studio.ui import data_edit, data_report, findings_view
 from studio.ui.charts_view import filter_told
-from studio.ui.data_bench import QUICK, Bench
+from studio.ui.data_bench import QUICK, SAVE, Bench, file_link
 from studio.ui.markup import ACTIONS, shown
 from studio.ui.page import html
 from studio.ui.rows_view import PAGE_ROWS, Look, cells_found, next_order, row_as_seen, rows_table, shown_columns
-
-_SAVE = """(link) => {
-  if (!link) return;
-  const save = document.createElement('a');
-  save.href = link;
-  save.download = '';
-  document.body.append(save);
-  save.click();
-  save.remove();
-}"""
 
 
 def build(bench: Bench) -> None:
@@ -178,7 +168,7 @@ def build(bench: Bench) -> None:
             keys = [act["keys"]] if act["keys"] else None
             path = datasets.export_findings(version_id, model, int(limit), keys, act["form"])
             gr.Info(shown(t("ui.data.findings.exported", name=path.name)))
-            yield gr.skip(), "", f"gradio_api/file={path}#{path.stat().st_mtime_ns}"
+            yield gr.skip(), "", file_link(path)
         else:  # what yields nothing empties its outputs
             yield (gr.skip(),) * 3
 
@@ -254,4 +244,4 @@ def build(bench: Bench) -> None:
     )
     slow.failure(lambda: "", None, working, **QUICK)
     working.click(lambda: "", None, working, cancels=[slow], **QUICK)
-    link.change(None, link, None, js=_SAVE)
+    link.change(None, link, None, js=SAVE)
