@@ -11,6 +11,7 @@ import threading
 import webbrowser
 from collections.abc import AsyncIterator, Callable
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 # Gradio reads both whenever a page is built. `Blocks.queue()` would do for the second, but builds the whole site again.
@@ -98,8 +99,8 @@ def _header(language: str) -> str:
     )
 
 
-def _head(language: str) -> str:
-    """The page's language, its icon, and our words for two places where Gradio has words of its own.
+def _head(language: str, assets: Path) -> str:
+    """The page's language, its icon, its errors, and our words for two places where Gradio has words of its own.
 
     Gradio tells its own in the browser's language, and an error's title always in English.
     """
@@ -108,6 +109,7 @@ def _head(language: str) -> str:
     return (
         f'<link rel="icon" href="/favicon.ico"><style>:root {{ {style} }}</style>'
         f'<script>document.documentElement.lang = "{language}"</script>'
+        f"<script>{(assets / 'js' / 'errors.js').read_text(encoding='utf-8')}</script>"
     )
 
 
@@ -166,7 +168,7 @@ def create_server(studio: "Studio") -> FastAPI:
             mcp_server=False,
             theme=make_theme(),
             css=read_css(studio.settings.assets),
-            head=_head(language),
+            head=_head(language, studio.settings.assets),
         )
 
     site = FastAPI(openapi_url=None, lifespan=lifespan)

@@ -87,7 +87,7 @@ def test_a_head_sorts_a_search_is_marked_and_a_row_is_reached_by_its_number(page
     expect(page.locator(SEARCH)).to_have_value("")
     page.fill(".d-jump input", "9999")
     page.press(".d-jump input", "Enter")
-    expect(page.locator(".toast-body")).to_contain_text("9999")
+    expect(page.locator(".studio-toast")).to_contain_text("9999")
 
 
 @pytest.mark.parametrize("place", ["#data-lengths .d-columns", "#data-charts .d-lines"])
