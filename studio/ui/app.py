@@ -105,7 +105,9 @@ def _head(language: str, assets: Path) -> str:
     Gradio tells its own in the browser's language, and an error's title always in English.
     """
     words = {"toast": "ui.toast.title", "drop": "ui.data.drop"}
-    style = "".join(f"--studio-{name}: {json.dumps(translate(key, language))};" for name, key in words.items())
+    style = "".join(
+        f"--studio-{name}: {json.dumps(translate(key, language), ensure_ascii=False)};" for name, key in words.items()
+    )
     return (
         f'<link rel="icon" href="/favicon.ico"><style>:root {{ {style} }}</style>'
         f'<script>document.documentElement.lang = "{language}"</script>'

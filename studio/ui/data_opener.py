@@ -99,8 +99,11 @@ class Importing:
                 yield gr.skip(), seen, hidden, hidden, bar, "", gr.skip(), gr.skip(), gr.skip(), home
 
     def back(self, home: str, told: str = "") -> tuple[Any, ...]:
-        """Back where it began, with what is to be told. All that was typed is still there."""
-        problem = findings_view.trouble(told) if told else ""
+        """Back where it began, with what is to be told. All that was typed is still there.
+
+        A cancelled event counts as failed, so without anything to tell, what was told stays.
+        """
+        problem = findings_view.trouble(told) if told else gr.skip()
         opener, bench = gr.Column(visible=home == "opener"), gr.Column(visible=home == "bench")
         return gr.skip(), gr.Column(visible=False), opener, bench, "", problem, None, gr.skip(), gr.skip(), home
 

@@ -68,6 +68,10 @@ def test_each_language_has_its_page_with_six_tabs(client: TestClient, language: 
     assert config["analytics_enabled"] is False
 
 
+def test_our_words_in_gradios_pieces_are_readable(client: TestClient) -> None:
+    assert translate("ui.data.drop", "ja") in client.get("/ja/").text
+
+
 def test_only_exports_are_let_out(client: TestClient, studio: Studio) -> None:
     secret = studio.settings.workspace / "studio.db"
     for path in (secret, Path("/etc/passwd"), studio.settings.workspace / "exports" / ".." / "studio.db"):

@@ -117,6 +117,8 @@ def test_an_import_can_be_cancelled_and_a_refresh_ends_it(
     page.click("#data-cancel")
     expect(page.locator("#data-problem")).to_contain_text("cancelled")
     _eventually(lambda: _kept(workspace) == before)
+    page.wait_for_timeout(1_500)  # what comes late must not wipe out what was told
+    expect(page.locator("#data-problem")).to_contain_text("cancelled")
 
     page.set_input_files(FILES, slow)
     expect(page.locator("#data-import-bar [role=progressbar]")).to_be_visible()
