@@ -14,7 +14,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,9 +27,11 @@ from studio.backend.datasets import Version
 from studio.backend.studio import Studio
 from studio.command_line import Outcome
 from studio.data.checks import Finding
+from studio.data.cluster import on_cluster
 from studio.data.export_file import check_ending, export_table
 from studio.data.mixing import MixSpec
 from studio.data.recipe import CleanSpec
+from studio.data.scan_workers import BOTH_CORES
 from studio.data.splits import SplitSpec
 from studio.errors import DataError, FaultError, InputError, StudioError
 from studio.messages import translate
@@ -158,7 +160,7 @@ def chat(options: argparse.Namespace) -> Outcome:
 
 def check(options: argparse.Namespace) -> Outcome:
     """`studio data check FILE`: its layout, its rows, and what would spoil training. Nothing is kept."""
-    with _passing_studio() as studio:
+    with _passing_studio(options.cluster) as studio:
         version = _readable(studio, options.file)
         findings = studio.datasets.findings(version.id, _source(options.model), options.max_length)
     layout = version.mapping.layout if version.mapping else ""
@@ -180,9 +182,9 @@ def check(options: argparse.Namespace) -> Outcome:
 
 
 def import_data(options: argparse.Namespace) -> Outcome:
-    """`studio data import FILE`: a new data set of the workspace."""
+    """`studio data import FILE`: a new data set of the workspace, from a file, an archive or a folder."""
     with _studio(options) as studio:
-        version = studio.datasets.import_file(_existing_file(options.file), encoding=options.encoding)
+        version = studio.datasets.import_file(_existing_data(options.file), encoding=options.encoding)
     layout = version.mapping.layout if version.mapping else "-"
     values = {"version": version.id, "name": version.name, "rows": version.rows, "layout": layout}
     notes = [translate(note.key, options.language, **note.values) for note in version.notes]
@@ -196,7 +198,7 @@ def clean(options: argparse.Namespace) -> Outcome:
     """`studio data clean FILE --recipe RECIPE.yaml --to OUT`: the cleaned rows as a file."""
     check_ending(options.to)
     recipe = CleanSpec.from_yaml(_text_of(options.recipe), options.recipe.name)
-    with _passing_studio() as studio, _bar("cli.clean.about", options.language) as progress:
+    with _passing_studio(options.cluster) as studio, _bar("cli.clean.about", options.language) as progress:
         version = _readable(studio, options.file)
         cleaned = studio.datasets.clean(version.id, recipe, progress)
         export_table(studio.datasets.table(cleaned.id), options.to)
@@ -279,7 +281,7 @@ def _with_versions(studio: Studio, spec: MixSpec, folder: Path) -> MixSpec:
 
     def version(name: str) -> str:
         if name not in opened:
-            opened[name] = studio.datasets.import_file(_existing_file(str(folder / Path(name).expanduser()))).id
+            opened[name] = studio.datasets.import_file(_existing_data(str(folder / Path(name).expanduser()))).id
         return opened[name]
 
     parts = tuple(part.model_copy(update={"data": version(part.data)}) for part in spec.parts)
@@ -325,17 +327,18 @@ def _studio(options: argparse.Namespace, *, read_only: bool = False, worker: boo
 
 
 @contextmanager
-def _passing_studio() -> Iterator[Studio]:
-    """A studio whose workspace is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="studio-data-") as folder:
+def _passing_studio(cluster: str | None = None) -> Iterator[Studio]:
+    """A studio whose workspace is gone afterwards. `cluster`: the address of one that is to check and clean."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="studio-data-")))
         _quiet_libraries()
-        with Studio(read_settings(Path(folder)), worker=False) as studio:
-            yield studio
+        spread = stack.enter_context(on_cluster(cluster)) if cluster else BOTH_CORES
+        yield stack.enter_context(Studio(read_settings(folder), worker=False, spread=spread))
 
 
 def _readable(studio: Studio, name: str) -> Version:
     """A file whose columns are understood."""
-    version = studio.datasets.import_file(_existing_file(name))
+    version = studio.datasets.import_file(_existing_data(name))
     if version.mapping is None:
         columns = ", ".join(column.name for column in version.columns)
         raise DataError("error.cli.no_layout", file=version.name, columns=columns)
@@ -376,11 +379,17 @@ def _existing_file(name: str) -> Path:
     return path
 
 
+def _existing_data(name: str) -> Path:
+    """A data file, or a folder of them."""
+    path = Path(name).expanduser().absolute()
+    return path if path.is_dir() else _existing_file(name)
+
+
 def _open_data(studio: Studio, name: str) -> Version:
     """A file, or the name of a sample data set."""
     if not Path(name).expanduser().exists() and name in {card.name for card in studio.datasets.samples()}:
         return studio.datasets.open_sample(name)
-    return studio.datasets.import_file(_existing_file(name))
+    return studio.datasets.import_file(_existing_data(name))
 
 
 def _source(model: str) -> str:

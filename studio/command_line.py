@@ -155,6 +155,7 @@ def _check_options(parser: CommandParser, say: Say) -> None:
     options = parser.group
     options.add_argument("--model", default="starter", metavar="MODEL", help=say("cli.run.model"))
     options.add_argument("--max-length", type=_whole(16), default=256, metavar="N", help=say("cli.check.max_length"))
+    _cluster_option(parser, say)
 
 
 def _import_options(parser: CommandParser, say: Say) -> None:
@@ -167,6 +168,11 @@ def _clean_options(parser: CommandParser, say: Say) -> None:
     options = parser.group
     options.add_argument("--recipe", type=Path, required=True, metavar="RECIPE.yaml", help=say("cli.clean.recipe"))
     options.add_argument("--to", type=Path, required=True, metavar="OUT", help=say("cli.clean.to"))
+    _cluster_option(parser, say)
+
+
+def _cluster_option(parser: CommandParser, say: Say) -> None:
+    parser.group.add_argument("--cluster", metavar="ADDRESS", help=say("cli.cluster"))
 
 
 def _split_options(parser: CommandParser, say: Say) -> None:

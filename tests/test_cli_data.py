@@ -45,6 +45,22 @@ def test_import_keeps_the_data_set(shell: Shell, data: Path, tmp_path: Path) -> 
     assert (tmp_path / "workspace" / "datasets" / found["version"] / "table.parquet").is_file()
 
 
+def test_a_folder_is_imported_as_one_table(shell: Shell, data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    (folder / "inner").mkdir(parents=True)
+    data.rename(folder / "inner" / "data.jsonl")
+    (folder / "more.csv").write_text("question,answer\na,b\n")
+    code, found, _ = shell("data", "import", folder, "--workspace", tmp_path / "workspace")
+    assert (code, found["name"], found["rows"], found["layout"]) == (0, "many", 43, "question_answer")
+    code, found, _ = shell("data", "check", folder)
+    assert (code, found["rows"]) == (0, 43)
+    (tmp_path / "empty").mkdir()
+    code, found, _ = shell("data", "import", tmp_path / "empty", "--workspace", tmp_path / "workspace")
+    assert code == 2
+    code, found, _ = shell("data", "import", tmp_path / "none", "--workspace", tmp_path / "workspace")
+    assert code == 2
+
+
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
 def test_clean(shell: Shell, data: Path, tmp_path: Path, ending: str) -> None:
     recipe = tmp_path / "recipe.yaml"

@@ -19,13 +19,16 @@ RANKS = {
     "ui": 6, "cli": 6, "command_line": 6, "__main__": 6,
 }  # fmt: skip
 SIDEWAYS = {"settings", "errors", "messages", "ui", "cli", "command_line", "__main__"}
-# What page and command line may take from below the backend: plain values.
+# What page and command line may take from below the backend: plain values, ways to spread work among them.
 VALUES = {
+    "studio.data.cell_input", "studio.data.step_preview",
     "studio.data.explore", "studio.data.formats", "studio.data.records", "studio.data.problems",
     "studio.data.templates", "studio.data.suggestions", "studio.data.histogram", "studio.data.sources",
     "studio.data.checks", "studio.data.changes", "studio.data.recipe", "studio.data.cleaning", "studio.data.mixing",
     "studio.data.samples", "studio.data.splits", "studio.data.export_file", "studio.data.readiness",
     "studio.data.instruction_templates",
+    "studio.data.cluster", "studio.data.scan_workers",
+    "studio.data.row_kinds", "studio.data.hub_data",
     "studio.data.tables", "studio.data.tokens", "studio.runs.spec", "studio.runs.presets", "studio.runs.events",
     "studio.runs.store.RunRecord",
 }  # fmt: skip

@@ -24,18 +24,19 @@ from studio.data.changes import RowChange
 from studio.data.checks import Finding
 from studio.data.cleaning import TABLE_FILE, Surroundings, check_recipe, clean
 from studio.data.conversations import Conversations
-from studio.data.explore import Chart, Where
+from studio.data.explore import Chart, Where, chart
 from studio.data.formats import Mapping, mapping_notes, mapping_problems, recognise
 from studio.data.histogram import Histogram, histogram
-from studio.data.hub_data import HubDataset, read_hub
-from studio.data.layouts import Seen
+from studio.data.hub_data import HubDataset, HubParts, list_hub, read_hub
 from studio.data.measures import Measured
 from studio.data.mixing import MIX_MAPPING, TOOLS_MAPPING, MixSpec
 from studio.data.readiness import Readiness, readiness
 from studio.data.recipe import LENGTH_FIXES, CleanSpec, FilterStep, FindingTest, ReplaceStep, make_step
 from studio.data.records import Message
+from studio.data.row_kinds import Kind, Seeming, draft_of, guess_parts, look_through, make_mapping
 from studio.data.samples import SampleCard, list_samples
 from studio.data.scan import Scan
+from studio.data.scan_workers import BOTH_CORES, Spread
 from studio.data.set_checks import FINDINGS
 from studio.data.sources import LeftOut, Source, read_sources, read_text
 from studio.data.spec_files import spec_error
@@ -68,15 +69,16 @@ __all__ = ["Datasets", "RowDiff", "RowView", "SplitRow", "Stratum", "Version"]
 class Datasets:
     """All about data. Files are written first, the record after, so that a version in the record is whole."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, spread: Spread = BOTH_CORES) -> None:
         self._settings = settings
+        self._spread = spread
         self._store = store
         self._lock = threading.RLock()
         self._cleaning = threading.Lock()
         self._work = Work()
         self.tokenizer = lru_cache(maxsize=8)(self._tokenizer)
-        self._scans = Scans(settings, store, self.tokenizer)
-        self._splits = Splits(store, self._scans)
+        self._scans = Scans(settings, store, self.tokenizer, spread)
+        self._splits = Splits(store, self._scans, spread)
         if not store.read_only:
             self._sweep()
 
@@ -141,15 +143,16 @@ class Datasets:
         stopping: Stopping | None = None,
     ) -> Version:
         """A new data set from several files, each with the name it is shown under. Raises DataError."""
-        shown = [(path, _shown(name)) for path, name in files]
+        names = _distinct([_shown(name) for _, name in files])
+        shown = [(path, name) for (path, _), name in zip(files, names, strict=True)]
         more = f" +{len(files) - 1}" if len(files) > 1 else ""
         watch = Watch(tell, stopping)
         return self._import(shown[0][1] + more, lambda target: self._read(shown, target, encoding, watch))
 
     def import_text(self, text: str, name: str, tell: Tell | None = None, stopping: Stopping | None = None) -> Version:
         """A new data set from pasted text: a table if it looks like one, else passages. Raises DataError."""
-        limit, watch = self._settings.max_upload_bytes, Watch(tell, stopping)
-        return self._import(name, lambda target: read_text(text, target, name=name, max_bytes=limit, watch=watch))
+        limit, watch, shown = self._settings.max_upload_bytes, Watch(tell, stopping), _shown(name)
+        return self._import(shown, lambda target: read_text(text, target, name=shown, max_bytes=limit, watch=watch))
 
     def import_hub(
         self,
@@ -165,6 +168,10 @@ class Datasets:
             name,
             lambda target: read_hub(dataset, target, offline=offline, max_bytes=limit, rows=rows, watch=watch)[0],
         )
+
+    def hub_parts(self, dataset: HubDataset) -> HubParts:
+        """The configurations and splits to choose from. Raises DataError."""
+        return list_hub(dataset, offline=self._settings.offline)
 
     def _read(
         self, files: Sequence[tuple[Path, str]], target: Path, encoding: str | None, watch: Watch | None = None
@@ -242,10 +249,18 @@ class Datasets:
         order: str | None = None,
         descending: bool = False,
         ids: Path | None = None,
+        columns: Sequence[str] | None = None,
     ) -> list[Row]:
         """Rows `offset` to `offset + limit` of those that hold `search` in any column and are among `ids` (what
-        `select` made), sorted by the column `order`."""
-        return self._ordered(version, order).page(offset, limit, search, order, descending, ids)
+        `select` made), sorted by the column `order`; `columns` are those wanted, all by default."""
+        return self._ordered(version, order).page(offset, limit, search, order, descending, ids, columns)
+
+    def row(self, version: str, row: int | None) -> Row:
+        """The row of this id, or (None) the first. Raises InputError when it is not there."""
+        found = self.page(version, 0, 1) if row is None else list(self.table(version).find([row]).values())
+        if not found:
+            raise InputError("error.dataset.no_row", row=row, data=self.version(version).name)
+        return found[0]
 
     def count(self, version: str, search: str | None = None, *, ids: Path | None = None) -> int:
         """How many rows those are."""
@@ -262,9 +277,10 @@ class Datasets:
         order: str | None = None,
         descending: bool = False,
         ids: Path | None = None,
+        columns: Sequence[str] | None = None,
     ) -> list[Cells]:
         """The same rows as short texts, one per column: what a table on the page shows."""
-        return self._ordered(version, order).cells(offset, limit, search, width, order, descending, ids)
+        return self._ordered(version, order).cells(offset, limit, search, width, order, descending, ids, columns)
 
     def _ordered(self, version: str, order: str | None) -> Table:
         table = self.table(version)
@@ -287,17 +303,21 @@ class Datasets:
         check_template(template, (column.name for column in self.version(version).columns))
         return tuple(render_template(template, row) for row in self.page(version, 0, rows))
 
-    def turns_mapping(self, version: str, column: str) -> Mapping:
-        """The mapping of a column of turns, its keys and the tools beside it found by looking.
+    def hand_mapping(self, version: str, kind: Kind, parts: MappingOf[str, str]) -> Mapping:
+        """The mapping that parts chosen by hand make, such as {"prompt": "q", "answer": "a"}. Raises DataError."""
+        return make_mapping(kind, parts, self.version(version).columns, self.page(version, 0, _RECOGNISED_ROWS))
 
-        Raises DataError when it holds no turns.
-        """
-        columns = self.version(version).columns
-        found = Seen(columns, self.page(version, 0, _RECOGNISED_ROWS)).turn_mapping(column)
-        if found is None:
-            types = {c.name: c.type for c in columns}
-            raise DataError("error.mapping.not_turns", column=column, type=types.get(column, "?"))
-        return found
+    def guessed_parts(self, version: str, kind: Kind) -> dict[str, str]:
+        """What the parts of this kind seem to be."""
+        return guess_parts(kind, self.version(version).columns, self.page(version, 0, _RECOGNISED_ROWS))
+
+    def preview_mapping(
+        self, version: str, kind: Kind, parts: MappingOf[str, str], rows: int = 3
+    ) -> tuple[Seeming, ...]:
+        """What the first rows become, also while the answer is still open. Raises DataError."""
+        mapping = draft_of(kind, self.hand_mapping(version, kind, parts))
+        mapping_problems(mapping, self.version(version).columns)
+        return look_through(mapping, self.page(version, 0, rows))
 
     # What the model sees
 
@@ -336,11 +356,12 @@ class Datasets:
         self, version: str, row: int, model: str = "starter", max_length: int = 256, loss_on: LossOn = "answer"
     ) -> RowView:
         """The row of this id rendered with the model's template, the trained tokens marked."""
-        found = self.table(version).find([row])
+        mapping, table = self._mapping(version), self.table(version)
+        found = table.find([row], mapping.needed(column.name for column in table.columns))
         if row not in found:
             raise InputError("error.dataset.no_row", row=row, data=self.version(version).name)
         tokenizer = self.tokenizer(model).tokenizer
-        return view_row(found[row], self._mapping(version), tokenizer, max_length, loss_on)
+        return view_row(found[row], mapping, tokenizer, max_length, loss_on)
 
     # Findings and fixes
 
@@ -410,6 +431,16 @@ class Datasets:
         """What the rows are like: a chart of every feature that tells something."""
         return self._scans.charts(self._asked(version, model, max_length))
 
+    def languages(
+        self, version: str, model: str | None = "starter", max_length: int = 256
+    ) -> tuple[tuple[str, int], ...]:
+        """Languages of the rows (ISO 639-1) with their counts, the most frequent first; none before the checks."""
+        if not self.scanned(version, model, max_length):
+            return ()
+        features = self.scan(version, model, max_length).features
+        bars = chart(features, "language").bars
+        return tuple((bar.label, bar.count) for bar in bars)
+
     def select(self, version: str, where: Where, model: str | None = "starter", max_length: int = 256) -> Path:
         """The rows of a bar or of a finding, as `page`, `cells` and `count` take them (`ids`). Select anew whenever
         they are asked for: it is made once, and goes when its scan does."""
@@ -462,6 +493,7 @@ class Datasets:
                 earlier=[self.table(ancestor) for ancestor in ancestors(self._store, version)],
                 next_id=self._next_id(parent.dataset) if any(step.fix == "add_rows" for step in recipe.steps) else None,
                 fingerprint=parent.fingerprint,
+                spread=self._spread,
                 progress=tell,
                 stop=stopping,
             )
@@ -497,7 +529,7 @@ class Datasets:
         Raises CellError for a text that does not fit its column, InputError where nothing was written.
         """
         columns = {column.name: column for column in self.version(version).columns}
-        before = self.table(version).find([row]).get(row) if row is not None else None
+        before = self.row(version, row) if row is not None else None
         values = {
             name: typed_cell(text, columns[name], before.values[name] if before else None)
             for name, text in typed.items()
@@ -679,6 +711,15 @@ class Datasets:
 def _shown(name: str) -> str:
     """A file's name on one line."""
     return " ".join(name.split())[:200] or "?"
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Files of one name, from several folders, are told apart by a number; the end of a name says what they are."""
+    found: list[str] = []
+    for name in names:
+        taken = names[: len(found)].count(name)
+        found.append(f"({taken + 1}) {name}" if taken else name)
+    return found
 
 
 def _write_text(path: Path, text: str) -> None:

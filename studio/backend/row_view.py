@@ -18,6 +18,7 @@ class RowView:
     `prompt_tokens` and `answer_tokens` are of the whole row, `total_tokens` of what is left after cutting, and
     `trained_tokens` of those that carry loss. `problem`: why the row is no conversation; then there is nothing else.
     `refused`: why the model's template does not take it. `rejected`: of a preference, how the worse answer differs.
+    `thumbs_up`: how a rated answer was rated.
     """
 
     spans: tuple[Span, ...]
@@ -29,6 +30,7 @@ class RowView:
     problem: RowProblem | None
     refused: DataError | None = None
     rejected: tuple[Span, ...] = ()
+    thumbs_up: bool | None = None
 
 
 def view_row(row: Row, mapping: Mapping, tokenizer: Any, max_length: int, loss_on: LossOn) -> RowView:
@@ -50,6 +52,7 @@ def view_row(row: Row, mapping: Mapping, tokenizer: Any, max_length: int, loss_o
         truncated=example.truncated,
         problem=None,
         rejected=rejected,
+        thumbs_up=record.label if isinstance(record, Rated) else None,
     )
 
 

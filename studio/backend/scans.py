@@ -27,6 +27,7 @@ from studio.data.histogram import token_table
 from studio.data.measures import SAMPLE_ROWS, Measured, measure
 from studio.data.readiness import export_findings
 from studio.data.scan import Scan, load_features, scan
+from studio.data.scan_workers import BOTH_CORES, Spread
 from studio.data.tables import Table
 from studio.data.tokens import Lengths
 from studio.errors import DataError, Stopped
@@ -66,7 +67,14 @@ class Kept:
 class Scans:
     """Makes scans, one at a time of each version, and keeps the newest few."""
 
-    def __init__(self, settings: Settings, store: Store, tokenizer: "Callable[[str], LoadedTokenizer]") -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        tokenizer: "Callable[[str], LoadedTokenizer]",
+        spread: Spread = BOTH_CORES,
+    ) -> None:
+        self._spread = spread
         self._settings = settings
         self._store = store
         self._tokenizer = tokenizer
@@ -136,6 +144,7 @@ class Scans:
             asked.mapping,
             CheckOptions(max_length=asked.max_length),
             measured=measured.faulty if measured else (),
+            spread=self._spread,
             progress=part_of(tell, begin, 1),
             stop=stopping,
         )

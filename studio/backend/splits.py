@@ -22,7 +22,7 @@ from studio.data.cleaning import TABLE_FILE
 from studio.data.conversations import Conversations, Scored, score
 from studio.data.mapping import Mapping
 from studio.data.records import Conversation, Message
-from studio.data.scan import SMALL
+from studio.data.scan_workers import BOTH_CORES, SMALL, Spread
 from studio.data.set_checks import split_leak
 from studio.data.splits import Split, SplitSpec, assign, strata_codes
 from studio.data.tables import Table
@@ -59,7 +59,8 @@ class Stratum:
 class Splits:
     """Splits versions; holds numbers, never rows."""
 
-    def __init__(self, store: Store, scans: Scans) -> None:
+    def __init__(self, store: Store, scans: Scans, spread: Spread = BOTH_CORES) -> None:
+        self._spread = spread
         self._store = store
         self._scans = scans
         self._turns = Turns()
@@ -176,7 +177,7 @@ class Splits:
             found = self._held.get(key) or _load(self._file(*key))
             if found is None:
                 table = self._table(version)
-                found = score(table, mapping, seed, stop=stopping)
+                found = score(table, mapping, seed, self._spread, stopping)
                 if table.rows >= SMALL and not self._store.read_only:
                     _keep(found, self._file(*key))
             self._held[key] = found

@@ -14,6 +14,7 @@ from studio.backend.exports import Exports
 from studio.backend.learning_curve import LearningCurve
 from studio.backend.mixtures import Mixtures
 from studio.backend.runner import Runner
+from studio.data.scan_workers import BOTH_CORES, Spread
 from studio.models.catalog import ModelInfo, describe
 from studio.runs.presets import Preset, find_preset, list_presets
 from studio.runs.spec import RunSpec, with_changes
@@ -39,19 +40,22 @@ class Models:
 
 
 class Studio:
-    """The open studio. `worker` starts the thread that trains; the command line trains in its own instead.
+    """The open studio. `worker` starts the thread that trains; the command line trains in its own instead. `spread`:
+    who checks and cleans the row groups of tables.
 
     Raises WorkspaceError when another studio holds the workspace for writing (unless `read_only`).
     """
 
-    def __init__(self, settings: Settings, *, read_only: bool = False, worker: bool = True) -> None:
+    def __init__(
+        self, settings: Settings, *, read_only: bool = False, worker: bool = True, spread: Spread = BOTH_CORES
+    ) -> None:
         self.settings = settings
         self.store = Store(settings.workspace, read_only=read_only)
         self._log = None if read_only else _open_log(settings.workspace / "logs")
         self._close_lock = threading.Lock()
         self._closed = False
         self.models = Models(settings)
-        self.datasets = Datasets(settings, self.store)
+        self.datasets = Datasets(settings, self.store, spread)
         self.mixtures = Mixtures(self.datasets)
         self.compare = Comparison(settings, self.store, self.datasets)
         self.exports = Exports(settings, self.store, self.datasets, self.compare)

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict
 
 from studio.data.cells import holds, row_texts
 from studio.data.changes import ChangeWriter, RowChange
-from studio.data.checks import PROBLEMS, ROW_CHECKS, CheckOptions
+from studio.data.checks import CheckOptions
 from studio.data.formats import Mapping, convert
 from studio.data.problems import RowProblem
 from studio.data.recipe import (
@@ -42,10 +42,10 @@ from studio.data.recipe import (
 )
 from studio.data.records import as_conversation
 from studio.data.row_steps import RowStep, Viewed, changed_columns, hinted_steps, row_step
-from studio.data.scan import SMALL, Scan, scan
-from studio.data.scan_workers import spread
-from studio.data.set_checks import SET_CHECKS
-from studio.data.tables import Row, Table, TableWriter
+from studio.data.scan import Scan, scan
+from studio.data.scan_workers import BOTH_CORES, Spread, in_this_process
+from studio.data.set_checks import FINDINGS
+from studio.data.tables import Outline, Row, Table, TableWriter, rows_of
 from studio.data.tokens import Lengths, lengths
 from studio.errors import DataError, Stopped
 from studio.messages import translate
@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _PART_ROWS = 8_192
+# Findings that a model's tokens tell: they have steps of their own, and no filter goes by them.
+_OF_TOKENS = frozenset({"lost", "too_long", "refused"})
 TABLE_FILE, CHANGES_FILE = "table.parquet", "changes.parquet"
 
 
@@ -97,14 +99,14 @@ class Surroundings:
 
     `tokenizers`: a tokenizer by the name of its model. `earlier`: tables of the versions before, nearest first, where
     rows to be restored are found. `next_id`: first id for added rows; None: after the last of this table.
-    `fingerprint`: of the table, where it is known.
+    `fingerprint`: of the table, where it is known. `spread`: who takes the row groups through a pass.
     """
 
     tokenizers: "Callable[[str], PreTrainedTokenizerBase] | None" = None
     earlier: Sequence[Table] = ()
     next_id: int | None = None
     fingerprint: str | None = None
-    workers: int = 2
+    spread: Spread = BOTH_CORES
     progress: Callable[[float], None] | None = None
     stop: Callable[[], bool] | None = None
 
@@ -188,7 +190,7 @@ def check_recipe(table: Table, recipe: CleanSpec, fingerprint: str | None = None
                 columns = ", ".join(column.name for column in table.columns)
                 raise _StepError("error.clean.unknown_column", fix=_Fixed(step.fix), column=name, known=columns)
         if isinstance(step, FilterStep) and isinstance(step.where, FindingTest):
-            found = (*(check.name for check in ROW_CHECKS), *PROBLEMS, *SET_CHECKS)
+            found = sorted(FINDINGS - _OF_TOKENS)
             if step.where.finding not in found:
                 raise DataError("error.clean.unknown_finding", finding=step.where.finding, known=", ".join(found))
     if recipe.by_hand:
@@ -276,7 +278,7 @@ def _jobs(
             counts[number, "missing"] += len(set(step.rows) - tables[0].find(step.rows).keys())
     steps = tuple(one.rows)
     if one.opening is None:
-        yield CleanJob(tables[-1].path, mapping, steps)
+        yield CleanJob(tables[-1].outline, mapping, steps)
         return
     number, step = one.opening
     if isinstance(step, AddStep | RestoreStep):
@@ -286,18 +288,18 @@ def _jobs(
             rows = _restored(step, tables[-1], around.earlier)
             counts[number, "missing"] += len(set(step.rows)) - len(rows)
         if rows or steps:
-            yield CleanJob(tables[-1].path, mapping, steps, one.opening, added=_by_group(rows, tables[-1]))
+            yield CleanJob(tables[-1].outline, mapping, steps, one.opening, added=_by_group(rows, tables[-1]))
         return
     for _ in range(_ROUNDS if step.fix in _SETTLING else 1):
         gone = frozenset(_rows_to_drop(step, tables[-1], mapping, around, share).tolist())
         if not gone:
             break
         own = () if step.fix in _SETTLING else steps
-        yield CleanJob(tables[-1].path, mapping, own, one.opening, dropped=gone)
+        yield CleanJob(tables[-1].outline, mapping, own, one.opening, dropped=gone)
         if own:
             return
     if steps:
-        yield CleanJob(tables[-1].path, mapping, steps)
+        yield CleanJob(tables[-1].outline, mapping, steps)
 
 
 def _added(step: AddStep, current: Table, around: Surroundings) -> tuple[Row, ...]:
@@ -342,7 +344,7 @@ def _rows_to_drop(step: Step, table: Table, mapping: Mapping, around: Surroundin
 
     def look(name: str, **options: Any) -> Scan:
         chosen = CheckOptions(only=frozenset({name}), near=name in ("near_duplicate", "leak"), **options)
-        return scan(table, mapping, chosen, workers=around.workers, progress=share.looked, stop=around.stop)
+        return scan(table, mapping, chosen, spread=around.spread, progress=share.looked, stop=around.stop)
 
     match step:
         case LengthStep():
@@ -410,19 +412,18 @@ class CleanJob:
     `dropped`: ids, in order, that the opening step drops. `added`: rows that it adds, by the row group they belong to.
     """
 
-    path: Path
+    table: Outline
     mapping: Mapping
     steps: tuple[tuple[int, Step], ...]
     opening: tuple[int, Step] | None = None
     dropped: frozenset[int] = frozenset()
     added: tuple[tuple[Row, ...], ...] = ()
 
-    def run(self, group: int) -> list[CleanedPart]:
+    def run(self, chunk: int, shard: pa.Table) -> list[CleanedPart]:
         """Take the rows of one row group through the pass."""
-        return list(self.parts(group))
+        return list(self._parts(chunk, shard))
 
-    def parts(self, group: int) -> Iterator[CleanedPart]:
-        """The same bit by bit."""
+    def _parts(self, group: int, shard: pa.Table) -> Iterator[CleanedPart]:
         viewed = Viewed(self.mapping)
         steps = [
             _Running(number, step.fix, run, hint)
@@ -430,7 +431,7 @@ class CleanJob:
             for run, hint in hinted_steps(step, self.mapping, viewed)
         ]
         changes: list[RowChange] = []
-        rows = self._opened(group, changes)
+        rows = self._opened(group, shard, changes)
         while batch := list(islice(rows, _PART_ROWS)):
             texts = pa.array(["\n".join(row_texts(row, self.mapping)) for row in batch], pa.large_string())
             hinted = [holds(texts, step.hint).tolist() if step.hint else None for step in steps]
@@ -443,9 +444,10 @@ class CleanJob:
             changes.clear()
         yield CleanedPart([], changes)
 
-    def _opened(self, group: int, changes: list[RowChange]) -> Iterator[Row]:
+    def _opened(self, group: int, shard: pa.Table, changes: list[RowChange]) -> Iterator[Row]:
         """Rows of the group after the opening step."""
-        rows = Table(self.path).read_group(group)
+        batches = shard.to_batches(max_chunksize=_PART_ROWS)
+        rows = (row for batch in batches for row in rows_of(pa.Table.from_batches([batch]), self.table.columns))
         if self.opening is None:
             yield from rows
             return
@@ -493,24 +495,13 @@ def _stream(
 ) -> Counter[tuple[int, str]]:
     """Take the whole table through a pass; how often each step did what."""
     counts: Counter[tuple[int, str]] = Counter()
-    table = Table(job.path)
     with TableWriter(target) as writer:
-        for part in _parts(job, table, around):
+        # Without steps rows are only passed on: nothing to share.
+        spread = around.spread if job.steps else in_this_process
+        for part in (part for parts in spread(job, around.stop) for part in parts):
             around.check_stop()
             writer.add(part.rows)
             changes.add(part.changes)
             counts.update((change.step, change.action) for change in part.changes)
-            share.written(min(1.0, (writer.rows + len(job.dropped)) / table.rows))
+            share.written(min(1.0, (writer.rows + len(job.dropped)) / job.table.rows))
     return counts
-
-
-def _parts(job: CleanJob, table: Table, around: Surroundings) -> Iterator[CleanedPart]:
-    """The parts of all row groups in order. Several processes share the work where there is some."""
-    groups = table.groups
-    workers = min(around.workers, groups)
-    if workers > 1 and job.steps and table.rows >= SMALL:
-        for parts in spread(job, groups, workers, around.stop):
-            yield from parts
-        return
-    for group in range(groups):
-        yield from job.parts(group)

@@ -3,30 +3,26 @@
 Their scores, which decide the split, are two numbers a row.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from studio.data.formats import Mapping, to_conversation
 from studio.data.records import Conversation
-from studio.data.scan import SMALL
-from studio.data.scan_workers import spread
+from studio.data.scan_workers import BOTH_CORES, Spread
 from studio.data.splits import scores
-from studio.data.tables import Table
-from studio.errors import Stopped
+from studio.data.tables import Outline, Table, rows_of
 
 _BATCH = 1_024
 
 
-def read_conversations(
-    table: Table, mapping: Mapping, groups: Sequence[int] | None = None
-) -> Iterator[list[tuple[int, Conversation]]]:
-    """Conversations with the ids of their rows, in order, some at a time; `groups`: of these row groups only."""
+def read_conversations(table: Table, mapping: Mapping) -> Iterator[list[tuple[int, Conversation]]]:
+    """Conversations with the ids of their rows, in order, some at a time."""
     needed = mapping.needed(column.name for column in table.columns)
-    for rows in table.batches(_BATCH, needed, groups):
+    for rows in table.batches(_BATCH, needed):
         yield [(row.id, found) for row in rows if (found := to_conversation(row, mapping))]
 
 
@@ -42,38 +38,33 @@ class Scored:
 class _Scoring:
     """What a process needs to know to score any row group."""
 
-    path: Path
+    table: Outline
     mapping: Mapping
     seed: int
 
-    def run(self, group: int) -> Scored:
+    def run(self, chunk: int, shard: pa.Table) -> Scored:
+        needed = set(self.mapping.needed(column.name for column in self.table.columns))
+        places = [place for place, column in enumerate(self.table.columns) if column.name in needed]
+        columns = [self.table.columns[place] for place in places]
         ids: list[int] = []
         found: list[NDArray[np.uint64]] = [np.zeros(0, np.uint64)]
-        for batch in read_conversations(Table(self.path), self.mapping, [group]):
-            ids += [row for row, _ in batch]
-            found.append(scores((talk for _, talk in batch), self.seed))
+        for batch in shard.select([0, *(place + 1 for place in places)]).to_batches(max_chunksize=_BATCH):
+            rows = rows_of(pa.table(batch), columns)
+            talks = [(row.id, talk) for row in rows if (talk := to_conversation(row, self.mapping))]
+            ids += [row for row, _ in talks]
+            found.append(scores((talk for _, talk in talks), self.seed))
         return Scored(np.array(ids, np.int64), np.concatenate(found))
 
 
 def score(
-    table: Table, mapping: Mapping, seed: int, workers: int = 2, stop: Callable[[], bool] | None = None
+    table: Table, mapping: Mapping, seed: int, spread: Spread = BOTH_CORES, stop: Callable[[], bool] | None = None
 ) -> Scored:
     """The scores of all conversations. Raises Stopped soon after `stop` says so."""
-    work = _Scoring(table.path, mapping, seed)
-    many = workers > 1 and table.groups > 1 and table.rows >= SMALL
-    parts = spread(work, table.groups, min(workers, table.groups), stop) if many else _one_by_one(work, table, stop)
-    done = list(parts)
+    done = list(spread(_Scoring(table.outline, mapping, seed), stop))
     return Scored(
         np.concatenate([np.zeros(0, np.int64), *(part.ids for part in done)]),
         np.concatenate([np.zeros(0, np.uint64), *(part.scores for part in done)]),
     )
-
-
-def _one_by_one(work: _Scoring, table: Table, stop: Callable[[], bool] | None) -> Iterator[Scored]:
-    for group in range(table.groups):
-        if stop and stop():
-            raise Stopped("error.stopped")
-        yield work.run(group)
 
 
 class Conversations:

@@ -41,6 +41,16 @@ class HubDataset:
     split: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class HubParts:
+    """The configurations of a data set, and the splits of `config`; `config` and `split` are those usually meant."""
+
+    configs: tuple[str, ...]
+    config: str
+    splits: tuple[str, ...]
+    split: str
+
+
 def parse_dataset_name(text: str) -> HubDataset:
     """A Hub name as people write or copy it. Raises DataError."""
     from huggingface_hub.errors import HFValidationError
@@ -71,6 +81,25 @@ def read_hub(
     commit = look_up(dataset, offline=offline)
     location = f"hf://datasets/{dataset.name}"
     return read_dataset(location, dataset, commit, target, max_bytes=max_bytes, rows=rows, watch=watch)
+
+
+def list_hub(dataset: HubDataset, *, offline: bool) -> HubParts:
+    """What a Hub data set is divided into. Raises DataError as `read_hub` does."""
+    commit = look_up(dataset, offline=offline)
+    return list_parts(f"hf://datasets/{dataset.name}", dataset, commit)
+
+
+def list_parts(location: str, dataset: HubDataset, commit: str | None) -> HubParts:
+    """What the data set at a location is divided into. The first is meant where no name says it is the usual one."""
+    import datasets
+
+    with _failures_told(dataset):
+        configs = datasets.get_dataset_config_names(location, revision=commit)
+        usual = "default" if "default" in configs else configs[0]
+        config = _one_of("error.hub_data.config", dataset.config or usual, configs, usual, dataset)
+        splits = datasets.get_dataset_split_names(location, config, revision=commit)
+    split = dataset.split if dataset.split in splits else "train" if "train" in splits else splits[0]
+    return HubParts(tuple(configs), config, tuple(splits), split)
 
 
 def look_up(dataset: HubDataset, *, offline: bool, endpoint: str | None = None) -> str:

@@ -31,7 +31,8 @@ _PAIRS: tuple[tuple[Layout, tuple[str, ...], tuple[str, ...], tuple[str, ...]], 
         (),
     ),
 )
-_SIDES = (
+ANSWERS = tuple(dict.fromkeys(name for _, _, names, _ in _PAIRS for name in names))
+SIDES = (
     ("chosen", "rejected"), ("preferred", "dispreferred"), ("better", "worse"),
     ("chosen_response", "rejected_response"),
     ("response_chosen", "response_rejected"), ("良い回答", "悪い回答"),
@@ -107,7 +108,7 @@ class Seen:
         return {"system": self.system, "tools": tools, "history": history}
 
     def preference(self) -> Mapping | None:
-        for good, bad in _SIDES:
+        for good, bad in SIDES:
             if good not in self.names or bad not in self.names:
                 continue
             sides: dict[str, Any] = {"chosen": self.names[good], "rejected": self.names[bad]}
@@ -134,15 +135,21 @@ class Seen:
             return None
         parts = {"layout": "ranked", "prompt": prompt, "transcript": self.is_transcript(prompt), **self.parts()}
         answers = self.first((*_ANSWER_LISTS, *_BEST_FIRST), lambda name: self.mostly(name, is_answer_list))
-        if answers:
-            for names, best in ((RANK_KEYS, "lowest"), (SCORE_KEYS, "highest")):
-                beside = self.first((*names, *(f"{n}s" for n in names)), lambda name: self.mostly(name, _are_numbers))
-                within = next((key for key in names if self.mostly(answers, lambda c, k=key: _has_key(c, k))), None)
-                if beside or within:
-                    return Mapping.model_validate({**parts, "ranked": answers, "ranks": beside or within, "best": best})
+        if answers and (numbers := self.rank_numbers(answers)):
+            ranks, best = numbers
+            return Mapping.model_validate({**parts, "ranked": answers, "ranks": ranks, "best": best})
         listed = self.first(_BEST_FIRST, lambda name: self.mostly(name, lambda c: is_answer_list(c) and len(c) > 1))
         extra = self.first(("input", "入力"), self.is_text)
         return Mapping.model_validate({**parts, "ranked": listed, "input": extra}) if listed else None
+
+    def rank_numbers(self, answers: str) -> tuple[str, str] | None:
+        """(where the numbers are that rank a list of answers, a column or a key within each; which number is best)."""
+        for names, best in ((RANK_KEYS, "lowest"), (SCORE_KEYS, "highest")):
+            beside = self.first((*names, *(f"{n}s" for n in names)), lambda name: self.mostly(name, _are_numbers))
+            within = next((key for key in names if self.mostly(answers, lambda c, k=key: _has_key(c, k))), None)
+            if beside or within:
+                return beside or within or "", best
+        return None
 
     def turns(self, names: Sequence[str]) -> Mapping | None:
         name = self.first(names, self.is_turns) or self.first((*names, *TEXTS), self.is_transcript)

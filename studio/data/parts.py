@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from studio.data.markup_text import CONTROL_HINT, ending
 from studio.data.near_duplicates import Care, care_for, grams_of, near_pair, near_text
 from studio.data.problems import RowProblem
 from studio.data.records import Conversation, Rated, record_sides
-from studio.data.tables import Table
+from studio.data.tables import Outline, Table
 from studio.data.views import View, Views, views_of
 from studio.errors import Stopped
 
@@ -66,22 +65,20 @@ class Part:
 class Job:
     """What a process needs to know to check any row group of a table."""
 
-    path: Path
+    table: Outline
     mapping: ColumnMapping
     options: CheckOptions
 
-    def run(self, group: int) -> list[Part]:
+    def run(self, chunk: int, shard: pa.Table) -> list[Part]:
         """Check the rows of one row group, batch by batch."""
-        table = Table(self.path)
-        types = {column.name: column.type for column in table.columns}
-        care = care_for(table.rows) if self.options.compares else None
+        types = {column.name: column.type for column in self.table.columns}
+        care = care_for(self.table.rows) if self.options.compares else None
         parts = []
-        with pq.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(batch_size=BATCH, row_groups=[group]):
-                ids = batch.columns[0].to_pylist()
-                stored = dict(zip(types, batch.columns[1:], strict=True))
-                others = {name: (types[name], cells) for name, cells in stored.items()}
-                parts.append(check_rows(ids, _cells(others, self.mapping), self.mapping, self.options, others, care))
+        for batch in shard.combine_chunks().to_batches(max_chunksize=BATCH):
+            ids = batch.columns[0].to_pylist()
+            stored = dict(zip(types, batch.columns[1:], strict=True))
+            others = {name: (types[name], cells) for name, cells in stored.items()}
+            parts.append(check_rows(ids, _cells(others, self.mapping), self.mapping, self.options, others, care))
         return parts
 
 

@@ -1,7 +1,6 @@
 """All checks over a table, in batches on several processes: findings, the rows of each, and features of every row.
 
-Memory holds the numbers of every row, never their texts. Where a table is small one process does it all, for a
-second one costs about a second to start.
+Memory holds the numbers of every row, never their texts.
 """
 
 import json
@@ -22,14 +21,11 @@ from studio.data.formats import Mapping as ColumnMapping
 from studio.data.languages import LANGUAGES
 from studio.data.near_duplicates import Clusters, care_for, join_near, pairs_of
 from studio.data.parts import Job, Part, check_rows, near_texts, note
-from studio.data.scan_workers import spread
+from studio.data.scan_workers import BOTH_CORES, Spread
 from studio.data.set_checks import SET_CHECKS, Whole
 from studio.data.tables import Table
 from studio.data.tokens import Lengths
 from studio.errors import DataError, Stopped
-
-# Below this, starting processes costs more than they save (measured: 0.9 s to start, 30 000 rows/s each).
-SMALL = 20_000
 
 
 @dataclass(frozen=True)
@@ -123,24 +119,21 @@ def scan(
     options: CheckOptions,
     *,
     measured: Sequence[Lengths] = (),
-    workers: int = 2,
+    spread: Spread = BOTH_CORES,
     progress: Callable[[float], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Scan:
-    """Check every row. `measured`: token counts, empty without a model. `progress` is told shares from 0 to 1.
+    """Check every row. `measured`: token counts, empty without a model. `spread`: who looks at the row groups; what
+    takes all rows is done here. `progress` is told shares from 0 to 1.
 
     Raises Stopped soon after `stop` says so.
     """
-    job = Job(table.path, mapping, options)
-    with pq.ParquetFile(table.path) as file:
-        chunks = file.metadata.num_row_groups
-    many = workers > 1 and chunks > 1 and table.rows >= SMALL
+    job = Job(table.outline, mapping, options)
     parts: list[Part] = []
-    checked = spread(job, chunks, min(workers, chunks), stop) if many else _one_by_one(job, chunks, stop)
-    for done, part in enumerate(checked, 1):
+    for done, part in enumerate(spread(job, stop), 1):
         parts += part
         if progress:
-            progress((_CHECKED if options.compares else 1.0) * done / chunks * 0.99)
+            progress((_CHECKED if options.compares else 1.0) * done / table.groups * 0.99)
     parts = parts or [check_rows([], {}, mapping, options)]
     cluster = _clusters(parts, table, mapping, options, progress, stop)
     whole = _whole(parts, mapping, options, measured, cluster)
@@ -259,10 +252,3 @@ def _language(whole: Whole) -> pa.Array:
     """Of the answer, or of the question where the answer is too short to tell."""
     place = np.where(whole.answer_language > 0, whole.answer_language, whole.prompt_language)
     return pa.array(np.array(LANGUAGES, dtype=object)[place], pa.string(), mask=place == 0)
-
-
-def _one_by_one(job: Job, chunks: int, stop: Callable[[], bool] | None) -> Iterator[list[Part]]:
-    for chunk in range(chunks):
-        if stop and stop():
-            raise Stopped("error.stopped")
-        yield job.run(chunk)

@@ -159,9 +159,10 @@ def _masked(seen: Seen) -> Iterator[Suggestion]:
 
 def starting_template(columns: Sequence[Column]) -> str:
     """All text columns, one below the other, each with its name: something to begin a template of one's own with."""
-    names = [c.name for c in columns if c.type == "text" and _can_be_named(c.name)]
+    names = [c.name for c in columns if c.type == "text" and can_be_named(c.name)]
     return "\n".join(f"{name}: {{{name}}}" for name in names)
 
 
-def _can_be_named(name: str) -> bool:
+def can_be_named(name: str) -> bool:
+    """Whether a field of a template can name this column."""
     return not set("{}") & set(name) and bool(name.strip()) and template_columns(f"{{{name}}}") == (name,)

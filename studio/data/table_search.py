@@ -26,6 +26,9 @@ Places: TypeAlias = npt.NDArray[np.int64]
 FileKey: TypeAlias = tuple[str, int, int]
 # RE2 takes no patterns of any length.
 _PATTERN_CHARACTERS = 1000
+_TEXT = ("text", "empty")
+# All that cells of these types are written with, in lower case.
+_LETTERS = {"integer": set("-0123456789"), "number": set("-+.0123456789einfaty"), "boolean": set("trufalse")}
 THREADS = min(8, os.cpu_count() or 1)
 
 
@@ -34,23 +37,28 @@ def file_key(path: Path) -> FileKey:
     return str(path), found.st_mtime_ns, found.st_size
 
 
-def matching_places(path: Path, is_json: tuple[bool, ...], search: str, need: int | None = None) -> Places:
+def matching_places(path: Path, types: tuple[str, ...], search: str, need: int | None = None) -> Places:
     """Rows that hold `search` in any column, whatever its case; the first `need` and perhaps more, or all."""
-    return _search(file_key(path), is_json, whole(search)).places(need)
+    return _search(file_key(path), types, whole(search)).places(need)
 
 
 @lru_cache(maxsize=8)
-def _search(file: FileKey, is_json: tuple[bool, ...], search: str) -> "_Search":
-    return _Search(file[0], is_json, search)
+def _search(file: FileKey, types: tuple[str, ...], search: str) -> "_Search":
+    return _Search(file[0], types, search)
 
 
 class _Search:
     """A search that has come as far as somebody needed it."""
 
-    def __init__(self, path: str, is_json: tuple[bool, ...], search: str) -> None:
+    def __init__(self, path: str, types: tuple[str, ...], search: str) -> None:
         self._path = path
         self._meta = pq.read_metadata(path)
-        self._needles = [json.dumps(search, ensure_ascii=False)[1:-1] if kept else search for kept in is_json]
+        # What is looked for in each column, but for those that cannot hold it: their cells need not be read.
+        self._needles = {
+            f"c{i}": search if types[i] in _TEXT else json.dumps(search, ensure_ascii=False)[1:-1]
+            for i in range(len(types))
+            if set(search.lower()) <= _LETTERS.get(types[i], set(search.lower()))
+        }
         self._found: list[Places] = []
         self._group = 0
         self._row = 0
@@ -70,14 +78,14 @@ class _Search:
 
     def _look(self, group: int) -> tuple[int, Places]:
         with pq.ParquetFile(self._path, metadata=self._meta, memory_map=True) as file:
-            table = file.read_row_group(group, use_threads=False)
-        holds = np.zeros(table.num_rows, bool)
-        for column, needle in zip(table.columns[1:], self._needles, strict=True):
+            table = file.read_row_group(group, columns=list(self._needles), use_threads=False)
+        holds = np.zeros(self._meta.row_group(group).num_rows, bool)
+        for column, needle in zip(table.columns, self._needles.values(), strict=True):
             start = 0
             for chunk in column.chunks:
                 holds[start : start + len(chunk)] |= _holds(chunk, needle)
                 start += len(chunk)
-        return table.num_rows, np.flatnonzero(holds)
+        return len(holds), np.flatnonzero(holds)
 
 
 def _holds(cells: pa.Array, needle: str) -> npt.NDArray[np.bool_]:

@@ -21,7 +21,7 @@ from studio.data.table_order import sorted_places
 from studio.data.table_search import Places, found_places, id_places, matching_places
 from studio.data.table_writer import FINGERPRINT, META, Digest, Row, TableWriter
 
-__all__ = ["Cells", "Column", "Note", "Row", "Table", "TableWriter", "write_table"]
+__all__ = ["Cells", "Column", "Note", "Outline", "Row", "Table", "TableWriter", "rows_of", "write_table"]
 
 _BATCH_ROWS = 8_192
 _NO_ID = 2**63
@@ -54,6 +54,15 @@ class Cells:
 
     id: int
     texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What is to be known of a table by who is given its row groups one by one."""
+
+    path: Path
+    columns: tuple[Column, ...]
+    rows: int
 
 
 def write_table(rows: Iterable[Row], path: Path) -> None:
@@ -100,9 +109,11 @@ class Table:
         order: str | None = None,
         descending: bool = False,
         ids: Path | None = None,
+        columns: Sequence[str] | None = None,
     ) -> list[Row]:
-        """Rows `offset` to `offset + limit` of those chosen."""
-        return self._rows(self._fetch(self._places(offset, limit, search, order, descending, ids)), self.columns)
+        """Rows `offset` to `offset + limit` of those chosen; `columns` are those wanted, all by default."""
+        places, kept = self._places(offset, limit, search, order, descending, ids), self._kept(columns)
+        return rows_of(self._fetch(places, kept), [self.columns[place] for place in kept])
 
     def cells(
         self,
@@ -113,9 +124,11 @@ class Table:
         order: str | None = None,
         descending: bool = False,
         ids: Path | None = None,
+        columns: Sequence[str] | None = None,
     ) -> list[Cells]:
         """The same page as texts of at most `width` characters: quick even where a cell holds megabytes."""
-        found = self._fetch(self._places(offset, limit, search, order, descending, ids))
+        places = self._places(offset, limit, search, order, descending, ids)
+        found = self._fetch(places, self._kept(columns))
         short = [_cut(column, width + 1).to_pylist() for column in found.columns[1:]]
         texts = zip(*short, strict=True) if short else ((),) * found.num_rows
         return [
@@ -128,10 +141,11 @@ class Table:
         chosen = self._chosen(search, ids)
         return self.rows if chosen is None else len(chosen)
 
-    def find(self, ids: Iterable[int]) -> dict[int, Row]:
-        """The rows of these ids, where they are in this table."""
-        found = self._fetch(self._at(ids))
-        return {row.id: row for row in self._rows(found, self.columns)}
+    def find(self, ids: Iterable[int], columns: Sequence[str] | None = None) -> dict[int, Row]:
+        """The rows of these ids, where they are in this table; `columns` are those wanted, all by default."""
+        kept = self._kept(columns)
+        found = self._fetch(self._at(ids), kept)
+        return {row.id: row for row in rows_of(found, [self.columns[place] for place in kept])}
 
     def position(self, row: int) -> int | None:
         """Where the row of this id stands in the table, from 0; None when it is not there."""
@@ -173,18 +187,21 @@ class Table:
         kept = [self.columns[names.index(name)] for name in wanted]
         with pq.ParquetFile(self.path, memory_map=True) as file:
             for batch in file.iter_batches(batch_size=size, columns=["id", *stored], row_groups=groups):
-                yield self._rows(pa.table(batch), kept)
+                yield rows_of(pa.table(batch), kept)
+
+    @property
+    def outline(self) -> Outline:
+        return Outline(self.path, self.columns, self.rows)
 
     @property
     def groups(self) -> int:
         """How many row groups the file has; each can be read on its own."""
         return self._meta.num_row_groups
 
-    def read_group(self, group: int) -> Iterator[Row]:
-        """The rows of one row group, in order."""
+    def shard(self, group: int) -> pa.Table:
+        """One row group as it is stored: `id, c0, c1, ...`."""
         with pq.ParquetFile(self.path, memory_map=True) as file:
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group]):
-                yield from self._rows(pa.table(batch), self.columns)
+            return file.read_row_group(group)
 
     @property
     def first_ids(self) -> list[int]:
@@ -208,28 +225,17 @@ class Table:
                 digest.update(pa.table(batch))
         return digest.hexdigest([(c.name, c.type) for c in self.columns])
 
-    def _rows(self, found: pa.Table, columns: Sequence[Column]) -> list[Row]:
-        names = [column.name for column in columns]
-        ids = found["id"].to_pylist()
-        if not names:
-            return [Row(row, {}) for row in ids]
-        cells = [_values(found[i + 1], column) for i, column in enumerate(columns)]
-        return [
-            Row(row, dict(zip(names, item, strict=True)))
-            for row, item in zip(ids, zip(*cells, strict=True), strict=True)
-        ]
-
     def _chosen(self, search: str | None, ids: Path | None, need: int | None = None) -> Places | None:
         """Places in the file of the rows chosen, in order; None when all are. At least `need` of them will do."""
-        found = matching_places(self.path, self._json_columns, search, None if ids else need) if search else None
+        found = (
+            matching_places(self.path, tuple(column.type for column in self.columns), search, None if ids else need)
+            if search
+            else None
+        )
         if ids is None:
             return found
         kept = id_places(self.path, ids)
         return kept if found is None else np.intersect1d(found, kept, assume_unique=True)
-
-    @cached_property
-    def _json_columns(self) -> tuple[bool, ...]:
-        return tuple(column.is_json for column in self.columns)
 
     def _places(
         self, offset: int, limit: int, search: str | None, order: str | None, descending: bool, ids: Path | None
@@ -243,18 +249,37 @@ class Table:
         numeric = self.columns[number].type in ("integer", "number")
         return sorted_places(self.path, f"c{number}", numeric, descending, self._chosen(search, ids), offset, limit)
 
-    def _fetch(self, places: Places) -> pa.Table:
-        """The rows at these places, in this order."""
+    def _kept(self, columns: Sequence[str] | None) -> list[int]:
+        """Places of the columns wanted, in the order of the table."""
+        wanted = None if columns is None else set(columns)
+        return [place for place, column in enumerate(self.columns) if wanted is None or column.name in wanted]
+
+    def _fetch(self, places: Places, columns: Sequence[int]) -> pa.Table:
+        """The rows at these places, in this order: `id` and these columns."""
+        stored = ["id", *(f"c{place}" for place in columns)]
         groups = np.searchsorted(self._starts, places, "right") - 1
         wanted = np.unique(groups)
-        with pq.ParquetFile(self.path, memory_map=True) as file:
+        with pq.ParquetFile(self.path, metadata=self._meta, memory_map=True) as file:
             if not len(wanted):
-                return file.schema_arrow.empty_table()
-            parts = [file.read_row_group(group).take(places[groups == group] - self._starts[group]) for group in wanted]
+                return file.schema_arrow.empty_table().select(stored)
+            read = {group: file.read_row_group(group, columns=stored) for group in wanted.tolist()}
+            parts = [read[group].take(places[groups == group] - self._starts[group]) for group in read]
         # Taken group by group: put back into the order asked for.
         back = np.empty(len(places), np.int64)
         back[np.argsort(groups, kind="stable")] = np.arange(len(places))
         return pa.concat_tables(parts).take(back)
+
+
+def rows_of(found: pa.Table, columns: Sequence[Column]) -> list[Row]:
+    """Rows as they were, from `id` and these columns as they are stored."""
+    names = [column.name for column in columns]
+    ids = found["id"].to_pylist()
+    if not names:
+        return [Row(row, {}) for row in ids]
+    cells = [_values(found[i + 1], column) for i, column in enumerate(columns)]
+    return [
+        Row(row, dict(zip(names, item, strict=True))) for row, item in zip(ids, zip(*cells, strict=True), strict=True)
+    ]
 
 
 def _values(cells: pa.ChunkedArray, column: Column) -> list[Any]:

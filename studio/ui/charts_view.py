@@ -116,8 +116,8 @@ def value_told(by: By, label: str, t: Sentence) -> str:
     if by == "language":
         key = f"ui.language.{label}"
         return t(key) if key in catalogue("en") else label
-    if by == "label" and label in ("0", "1"):
-        return t(f"ui.data.charts.value.label.{label}")
+    if by == "label":
+        return t("ui.data.thumbs.up" if label in ("1", "True") else "ui.data.thumbs.down")
     if by in ("cluster", *NUMBERS):
         return t(f"ui.data.charts.value.{by}", value=label)
     return label

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -12,6 +13,16 @@ from studio.ui.page import Page
 
 VIEWS = ("rows", "clean", "charts", "split", "mix", "more")
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
+# Has the browser save the file behind a link.
+SAVE = """(link) => {
+  if (!link) return;
+  const save = document.createElement('a');
+  save.href = link;
+  save.download = '';
+  document.body.append(save);
+  save.click();
+  save.remove();
+}"""
 _LIMIT = 256
 _MODEL = "starter"
 
@@ -20,14 +31,17 @@ _MODEL = "starter"
 class Bench:
     """`view` names the panel that is open (one of VIEWS); `where` the rows that the table shows: JSON, "" for all.
 
-    `changed` counts what was set anew for the version that is open, such as its columns, and `checked` how often its
-    checks came to their end. `model` and `limit` are made here and laid out by the panel of rows.
+    `opened` is the version that is open, "" for none: it tells of another version once, while the browser's own value
+    is told again whenever a handler that could have changed it is done. `changed` counts what was set anew for it,
+    such as its columns, and `checked` how often its checks came to their end. `model` and `limit` are made here and
+    laid out by the panel of rows.
     """
 
     page: Page
     blocks: gr.Blocks
     views: gr.Tabs
     view: gr.State
+    opened: gr.Textbox
     changed: gr.Number
     checked: gr.Number
     model: gr.Dropdown
@@ -44,7 +58,7 @@ class Bench:
     @property
     def news(self) -> list[Any]:
         """Triggers: another version was chosen, or the one that is open was set anew."""
-        return [self.page.version.change, self.changed.change]
+        return [self.opened.change, self.changed.change]
 
     def when_open(
         self, panel: gr.Tab, name: str, show: Callable[..., Any], inputs: list[Any], outputs: list[Any]
@@ -88,8 +102,14 @@ def make_bench(page: Page, blocks: gr.Blocks, views: gr.Tabs) -> Bench:
     )
     # No States: of what changes these without the queue, the page is not told.
     changed, checked = gr.Number(0, visible=False), gr.Number(0, visible=False)
-    where = gr.Textbox("", visible=False)
-    return Bench(page, blocks, views, gr.State("rows"), changed, checked, model, limit, where)
+    opened, where = gr.Textbox("", visible=False), gr.Textbox("", visible=False)
+    page.version.change(None, page.version, opened, js="(version) => version || ''", queue=False)
+    return Bench(page, blocks, views, gr.State("rows"), opened, changed, checked, model, limit, where)
+
+
+def file_link(path: Path) -> str:
+    """A link to a file of the workspace's `exports`; another one each time the file is written."""
+    return f"gradio_api/file={path}#{path.stat().st_mtime_ns}"
 
 
 def go(view: str) -> gr.Tabs:

@@ -9,31 +9,21 @@ import gradio as gr
 
 from studio.backend.datasets import Version
 from studio.data.explore import where_from_json
+from studio.data.tables import Row
 from studio.errors import InputError, Stopped, StudioError
-from studio.ui import findings_view
+from studio.ui import data_edit, data_report, findings_view
 from studio.ui.charts_view import filter_told
-from studio.ui.data_bench import QUICK, Bench
-from studio.ui.findings_view import SHOWN_CHANGES
+from studio.ui.data_bench import QUICK, SAVE, Bench, file_link
 from studio.ui.markup import ACTIONS, shown
 from studio.ui.page import html
-from studio.ui.rows_view import PAGE_ROWS, Look, cells_found, next_order, row_as_seen, rows_table
-
-_SAVE = """(link) => {
-  if (!link) return;
-  const save = document.createElement('a');
-  save.href = link;
-  save.download = '';
-  document.body.append(save);
-  save.click();
-  save.remove();
-}"""
+from studio.ui.rows_view import PAGE_ROWS, Look, cells_found, next_order, row_as_seen, rows_table, shown_columns
 
 
 def build(bench: Bench) -> None:
     """Lay the panel out. Rows show at once; what needs the checks or the model's tokenizer follows."""
     page, datasets, t = bench.page, bench.page.studio.datasets, bench.page.t
-    look = gr.State(Look())
-    report = html(js_on_load=ACTIONS, elem_id="data-report")
+    look, shown_now = gr.State(Look()), gr.State("")
+    data_report.build(bench)
     working = html(js_on_load=ACTIONS, elem_id="data-working")
     findings = html(js_on_load=ACTIONS, elem_id="data-findings")
     link = gr.Textbox("", visible=False)
@@ -45,35 +35,42 @@ def build(bench: Bench) -> None:
             table = html(js_on_load=ACTIONS, elem_id="data-table")
         with gr.Column(scale=2, min_width=300):
             view = html(elem_id="data-view")
+            data_edit.build(bench, look, lambda looked: looked.row)
             with gr.Row(elem_id="data-counted") as counted:
                 bench.model.render()
                 bench.limit.render()
 
-    def show(version_id: str | None) -> tuple[Any, ...]:
+    def show(version_id: str | None, before: str) -> tuple[Any, ...]:
         version = bench.version(version_id)
-        if version is None:
+        now = f"{version.id} {version.mapping}" if version else ""
+        # The browser tells of its version more often than it changes: that must not undo a search or an order.
+        if version is None or now == before:
             return (gr.skip(),) * 5
-        changed = datasets.diff(version.id, 0, SHOWN_CHANGES)
         return (
-            findings_view.version_report(version, changed, datasets.changed_rows(version.id), t),
             rows(version, "", Look(), "", 0),
             Look(),
             "",
             gr.Row(visible=version.mapping is not None),
+            now,
         )
 
     def rows(version: Version, text: str, look: Look, model: str, limit: float) -> str:
         where = where_from_json(look.where) if look.where else None
         ids = datasets.select(version.id, where, model, int(limit)) if where else None
         total = datasets.count(version.id, text or None, ids=ids)
+        columns = [version.columns[place] for place in shown_columns(version, look.first_column)]
+        names = [column.name for column in columns]
         asked: dict[str, Any] = {"order": look.order, "descending": look.descending, "ids": ids}
-        column = version.mapping.turns if version.mapping else None
-        whole = datasets.page(version.id, look.offset, PAGE_ROWS, text or None, **asked) if column or text else []
+        turns = version.mapping.turns if version.mapping else None
+        whole: list[Row] = []
+        if text or turns:
+            wanted = names if text else [turns or ""]
+            whole = datasets.page(version.id, look.offset, PAGE_ROWS, text or None, **asked, columns=wanted)
+        talks = {row.id: row.values.get(turns) for row in whole} if turns else {}
         if text:
-            cells = [cells_found(row, version.columns, text) for row in whole]
+            cells = [cells_found(row, columns, text) for row in whole]
         else:
-            cells = datasets.cells(version.id, look.offset, PAGE_ROWS, **asked)
-        talks = {row.id: row.values.get(column) for row in whole if column}
+            cells = datasets.cells(version.id, look.offset, PAGE_ROWS, **asked, columns=names)
         told = filter_told(where, datasets.count(version.id, ids=ids), t) if where else ""
         return f"{told}{rows_table(version, cells, talks, look, total, text, t)}"
 
@@ -85,7 +82,8 @@ def build(bench: Bench) -> None:
         turned_off = datasets.findings_off(version.id)
         every = datasets.scan(version.id, model, int(limit)).findings
         off = [finding for finding in every if finding.key.removeprefix("finding.") in turned_off]
-        examples = datasets.table(version.id).find({row for finding in on for row in finding.examples})
+        named = {row for finding in on for row in finding.examples}
+        examples = datasets.table(version.id).find(named, version.mapping.columns)
         ready = datasets.readiness(version.id, model, int(limit))
         return findings_view.findings_list(on, off, ready, examples, version.mapping, t, page.language)
 
@@ -133,8 +131,10 @@ def build(bench: Bench) -> None:
                 viewed = seen_row(version.id, look.row or 0, model, limit) if version.mapping else gr.skip()
         return rows(version, text, look, model, limit), viewed, look, look.where, text
 
-    def on_search(version_id: str, text: str, look: Look, model: str, limit: float) -> tuple[str, Look]:
-        look = replace(look, offset=0)
+    def on_search(version_id: str, text: str, look: Look, model: str, limit: float) -> tuple[Any, ...]:
+        if text == look.text:  # the box was emptied by another way to rows, and the table shows them
+            return gr.skip(), gr.skip()
+        look = replace(look, offset=0, text=text)
         return rows(datasets.version(version_id), text, look, model, limit), look
 
     def on_where(where: str, version_id: str | None, look: Look, model: str, limit: float) -> tuple[Any, ...]:
@@ -168,7 +168,9 @@ def build(bench: Bench) -> None:
             keys = [act["keys"]] if act["keys"] else None
             path = datasets.export_findings(version_id, model, int(limit), keys, act["form"])
             gr.Info(shown(t("ui.data.findings.exported", name=path.name)))
-            yield gr.skip(), "", f"gradio_api/file={path}#{path.stat().st_mtime_ns}"
+            yield gr.skip(), "", file_link(path)
+        else:  # what yields nothing empties its outputs
+            yield (gr.skip(),) * 3
 
     def fix(version_id: str, fixes: tuple[str, ...], model: str, limit: int) -> Iterator[tuple[Any, ...]]:
         def do(tell: Any, stopping: Any) -> Version:
@@ -184,16 +186,13 @@ def build(bench: Bench) -> None:
             except Stopped:
                 yield gr.skip(), "", gr.skip()
 
-    def chosen_version(event: gr.EventData) -> str:
-        return event._data["version"]
-
     asked, counting = [page.version, bench.model, bench.limit], [bench.model, bench.limit]
     looking = [page.version, look, *counting]
     gr.on(
         [bench.blocks.load, *bench.news],
         page.guard(show),
-        page.version,
-        [report, table, look, search, counted],
+        [page.version, shown_now],
+        [table, look, search, counted, shown_now],
         **QUICK,
     ).then(page.guard(seen), looking, view, concurrency_limit=None, show_progress="hidden")
     gr.on(
@@ -212,7 +211,6 @@ def build(bench: Bench) -> None:
         concurrency_limit=None,
         show_progress="hidden",
     )
-    report.click(chosen_version, outputs=page.version, **QUICK)
     table.click(
         page.guard(on_table),
         [page.version, search, look, *counting],
@@ -221,7 +219,7 @@ def build(bench: Bench) -> None:
         **QUICK,
     )
     gr.on(
-        [search.submit, search.input],
+        [search.submit, search.change],
         page.guard(on_search),
         [page.version, search, look, *counting],
         [table, look],
@@ -246,4 +244,4 @@ def build(bench: Bench) -> None:
     )
     slow.failure(lambda: "", None, working, **QUICK)
     working.click(lambda: "", None, working, cancels=[slow], **QUICK)
-    link.change(None, link, None, js=_SAVE)
+    link.change(None, link, None, js=SAVE)

@@ -34,13 +34,15 @@ def build(bench: Bench) -> None:
         else:
             yield "", done + 1
 
-    def begin(version_id: str | None, model: str, limit: float | None, times: float, done: float) -> tuple[Any, ...]:
+    def begin(
+        version_id: str | None, model: str, limit: float | None, times: float, done: float, before: str
+    ) -> tuple[Any, ...]:
         version = bench.version(version_id)
         if version is None or version.mapping is None or limit is None:
             return "", "", gr.skip(), gr.skip(), ""
         now = _asked(version, model, limit)
         if datasets.scanned(version.id, model, int(limit)):
-            return "", now, gr.skip(), done + 1, ""
+            return (gr.skip(),) * 5 if now == before and done else ("", now, gr.skip(), done + 1, "")
         return scan_running(0, version.rows, t), now, times + 1, gr.skip(), ""
 
     def left(version_id: str | None, model: str, limit: float | None, before: str, times: float) -> Any:
@@ -67,7 +69,7 @@ def build(bench: Bench) -> None:
     gr.on(
         [bench.blocks.load, *bench.news, bench.model.input, bench.limit.submit, anew.change],
         page.guard(begin),
-        [*question, begun, bench.checked],
+        [*question, begun, bench.checked, asked],
         [line, asked, begun, bench.checked, bench.where],
         cancels=[following],
         **QUICK,

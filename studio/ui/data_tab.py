@@ -7,6 +7,7 @@ import gradio as gr
 from studio.backend.datasets import Version
 from studio.ui import (
     data_charts,
+    data_clean,
     data_curve,
     data_mapping,
     data_mix,
@@ -23,7 +24,7 @@ from studio.ui.page import Page, goto, html
 def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     """Lay the tab out: the opener, or in its place the panels of the data set that is open."""
     t, datasets = page.t, page.studio.datasets
-    path = gr.State(None)
+    paths = gr.State(None)
     opener = gr.Column(visible=True)
     with gr.Column(visible=False) as open_set:
         with gr.Row(elem_id="data-head", equal_height=False):
@@ -43,6 +44,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             panels = {name: gr.Tab(t(f"ui.data.panel.{name}"), id=name, elem_id=f"data-panel-{name}") for name in VIEWS}
         with panels["rows"]:
             data_rows.build(bench)
+        with panels["clean"]:
+            data_clean.build(bench, panels["clean"])
         with panels["charts"]:
             data_charts.build(bench, panels["charts"])
         with panels["split"]:
@@ -51,7 +54,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             data_mix.build(bench, panels["mix"])
         with panels["more"]:
             data_curve.build(bench, panels["more"])
-    data_opener.build(page, blocks, tab, data_opener.Around(opener, open_set, other, path, again))
+    data_opener.build(page, blocks, tab, data_opener.Around(opener, open_set, other, paths, again))
 
     def show(version_id: str | None) -> tuple[Any, ...]:
         version = bench.version(version_id)
@@ -73,7 +76,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return card.look_for["ja" if page.language == "ja" else "en"] if card else ""
 
     gr.on(
-        [blocks.load, *bench.news],
+        [blocks.load, page.version.change, bench.changed.change],
         page.guard(show),
         page.version,
         [opener, open_set, heading, picker, onward, *panels.values()],

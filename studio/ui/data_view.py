@@ -7,14 +7,13 @@ from studio.backend.datasets import Version
 from studio.data.formats import Mapping
 from studio.data.samples import SampleCard
 from studio.data.sources import LeftOut
-from studio.ui.markup import Sentence, badge, shorten, shown
+from studio.ui.markup import Sentence, badge, headline, shorten, shown
 
 Language = Literal["en", "ja"]
-# Those chosen by hand, and all that a mapping can name.
-ROLES = ("prompt", "answer", "input", "system", "turns")
+# All that a mapping can name.
 ALL_ROLES = (
-    *ROLES, "history", "tools", "chosen", "rejected", "ranked", "ranks", "label", "text", "accepted_calls",
-    "system_template", "prompt_template", "answer_template",
+    "prompt", "answer", "input", "system", "turns", "history", "tools", "chosen", "rejected", "ranked", "ranks",
+    "label", "text", "accepted_calls", "system_template", "prompt_template", "answer_template",
 )  # fmt: skip
 _SHOWN_LEFT_OUT = 50
 
@@ -54,6 +53,22 @@ def earlier_sets(versions: Sequence[Version], t: Sentence) -> str:
     return f'<h2 class="s-h2">{shown(t("ui.data.earlier"))}</h2><ul class="d-earlier">{items}</ul>'
 
 
+def import_bar(name: str, share: float, t: Sentence) -> str:
+    """How far an import is."""
+    percent = min(100.0, 100 * share)
+    title = headline(t("ui.data.import.title", name=shorten(name, 80)), t("ui.data.import.text"))
+    return (
+        f'{title}<div class="progress" role="progressbar" aria-valuemin="0" aria-valuemax="100"'
+        f' aria-valuenow="{percent:.0f}"><div class="progress-bar" style="width:{percent:.1f}%"></div></div>'
+        f'<p class="s-muted">{percent:.0f} %</p>'
+    )
+
+
+def waiting(text: str) -> str:
+    """Stands where an answer will be."""
+    return f'<p class="s-muted d-waiting">{shown(text)}</p>'
+
+
 # A version
 
 
@@ -85,12 +100,17 @@ def _left_out(rows: Sequence[LeftOut], t: Sentence) -> str:
     if not rows:
         return ""
     lines = "".join(
-        f"<li>{shown(t('ui.data.line', line=row.line))} {shown(t(row.key, **row.values))}"
-        f"<br><code>{shown(shorten(row.text, 120))}</code></li>"
+        f"<li>{_place(row, t)} {shown(t(row.key, **row.values))}<br><code>{shown(shorten(row.text, 120))}</code></li>"
         for row in rows[:_SHOWN_LEFT_OUT]
     )
     title = shown(t("ui.data.left_out", count=len(rows)))
     return f"<li><details><summary>{title}</summary><ul>{lines}</ul></details></li>"
+
+
+def _place(row: LeftOut, t: Sentence) -> str:
+    """The line, and of several files which."""
+    file = f"<b>{shown(shorten(row.file, 80))}</b> · " if row.file else ""
+    return f"{file}{shown(t('ui.data.line', line=row.line))}"
 
 
 def version_label(version: Version, t: Sentence) -> str:

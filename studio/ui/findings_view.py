@@ -1,12 +1,9 @@
-"""Findings, and what their fixes did to each row, as HTML. Pure; every text of the data passes `shown`."""
+"""Findings as HTML. Pure; every text of the data passes `shown`."""
 
-import re
 from collections.abc import Sequence
-from difflib import SequenceMatcher
+from typing import Any
 
-from studio.backend.datasets import RowDiff, Version
 from studio.data.checks import Finding, Severity
-from studio.data.cleaning import StepReport
 from studio.data.explore import FindingRows
 from studio.data.formats import Mapping
 from studio.data.readiness import Readiness
@@ -14,10 +11,7 @@ from studio.data.recipe import FIXES
 from studio.data.tables import Row
 from studio.ui.markup import Sentence, act_button, badge, headline, plain, shorten, shown
 
-SHOWN_CHANGES = 50
 _SHOWN_EXAMPLES = 5
-_DIFF_CHARACTERS = 1_500
-_WORDS = re.compile(r"[A-Za-z0-9]+|\s+|.", re.DOTALL)
 
 
 def findings_list(
@@ -128,7 +122,14 @@ def _turned_off(off: Sequence[Finding], t: Sentence) -> str:
 
 
 def _snippet(row: Row, mapping: Mapping) -> str:
-    return shorten(" | ".join(plain(row.values.get(name)) for name in mapping.columns), 140)
+    return shorten(" | ".join(_said(row.values.get(name), name, mapping) for name in mapping.columns), 140)
+
+
+def _said(value: Any, name: str, mapping: Mapping) -> str:
+    """A cell as text; of a conversation, what was said."""
+    if name != mapping.turns or not isinstance(value, list):
+        return plain(value)
+    return " | ".join(plain(turn.get(mapping.content_key)) for turn in value if isinstance(turn, dict))
 
 
 # The checks under way
@@ -162,71 +163,3 @@ def scan_stopped(t: Sentence, problem: str = "") -> str:
 def trouble(message: str) -> str:
     """An error that belongs to this place of the page."""
     return f'<p class="d-error">{shown(message)}</p>'
-
-
-# A version made by fixes
-
-
-def version_report(version: Version, changes: Sequence[RowDiff], total: int, t: Sentence) -> str:
-    """What the fixes did to the version before, and its rows. Empty for a first version. `total`: all rows changed."""
-    if version.report is None or version.parent is None:
-        return ""
-    lines = "".join(f"<li>{shown(_step_told(step, t))}</li>" for step in version.report.steps)
-    before, after = version.report.rows_before, version.report.rows_after
-    head = t("ui.data.report.title", number=version.number, before=before, after=after)
-    back = act_button("version", t("ui.data.report.back"), version=version.parent)
-    rows = "".join(_change(change, t) for change in changes)
-    more = total - len(changes)
-    rest = f'<p class="s-muted">{shown(t("ui.data.report.more", count=more))}</p>' if more > 0 else ""
-    details = (
-        f'<details class="d-diff" open><summary>{shown(t("ui.data.report.rows", count=total))}</summary>'
-        f'<div class="d-changes" tabindex="0">{rows}{rest}</div></details>'
-        if changes
-        else ""
-    )
-    return (
-        f'<section class="s-card"><div class="s-row d-between"><h2 class="s-h2">{shown(head)}</h2>{back}</div>'
-        f'<ul class="d-steps">{lines}</ul>{details}</section>'
-    )
-
-
-def _step_told(step: StepReport, t: Sentence) -> str:
-    label = t(f"fix.{step.fix}")
-    if step.added:
-        return t("ui.data.report.step.added", fix=label, added=step.added)
-    return t("ui.data.report.step", fix=label, dropped=step.dropped, changed=step.changed)
-
-
-def _change(change: RowDiff, t: Sentence) -> str:
-    gone = change.after is None
-    names = change.columns or tuple(change.before.values if change.before else ())
-    cells = "".join(f"<dt>{shown(shorten(name, 40))}</dt><dd>{_before_after(change, name)}</dd>" for name in names)
-    fixes = ", ".join(t(f"fix.{fix}") for fix in change.fixes)
-    if change.before is None:
-        action = badge(t("ui.data.report.added"), "good")
-    else:
-        action = badge(t("ui.data.report.dropped"), "bad") if gone else badge(t("ui.data.report.changed"), "good")
-    return (
-        f'<div class="d-change"><header>{action}<span>{shown(t("ui.data.table.row"))} {change.row_id}</span>'
-        f"<span>{shown(fixes)}</span></header><dl>{cells}</dl></div>"
-    )
-
-
-def _before_after(change: RowDiff, name: str) -> str:
-    before = shorten(plain(change.before.values.get(name)), _DIFF_CHARACTERS) if change.before else ""
-    if change.after is None:
-        return f"<del>{shown(before)}</del>" if before.strip() else f'<span class="d-void">∅ {shown(before)}</span>'
-    return word_difference(before, shorten(plain(change.after.values.get(name)), _DIFF_CHARACTERS))
-
-
-def word_difference(before: str, after: str) -> str:
-    """One text with what went struck out and what came marked; by words, and by characters where there are none."""
-    old, new = _WORDS.findall(before), _WORDS.findall(after)
-    parts = []
-    for kind, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        went, came = shown("".join(old[a:b])), shown("".join(new[c:d]))
-        if kind == "equal":
-            parts.append(came)
-        else:
-            parts.append((f"<del>{went}</del>" if went else "") + (f"<ins>{came}</ins>" if came else ""))
-    return "".join(parts)

@@ -30,7 +30,8 @@ class Look:
     """Which rows the table shows, beside those it was searched for, and in which order.
 
     `where`: JSON of a filter, "" for all rows. `order`: a column's name; None is the order of the file. `row` is the
-    one that is open. `first_column`: where the columns begin, of a table too wide to be shown whole.
+    one that is open. `first_column`: where the columns begin, of a table too wide to be shown whole. `text` is what
+    was searched for.
     """
 
     where: str = ""
@@ -39,6 +40,7 @@ class Look:
     descending: bool = False
     row: int | None = None
     first_column: int = 0
+    text: str = ""
 
 
 def next_order(look: Look, name: str) -> tuple[str | None, bool]:
@@ -51,11 +53,11 @@ def next_order(look: Look, name: str) -> tuple[str | None, bool]:
 def rows_table(
     version: Version, rows: Sequence[Cells], talks: dict[int, Any], look: Look, total: int, search: str, t: Sentence
 ) -> str:
-    """One page of rows; a row is a button, and so is the head of a column. `talks`: the turns of each row; `total`:
-    how many rows were found; `search` is marked."""
+    """One page of rows; a row is a button, and so is the head of a column. `rows` have the texts of `shown_columns`.
+    `talks`: the turns of each row; `total`: how many rows were found; `search` is marked."""
     if not rows:
         return f'<div class="d-table"><p class="s-muted s-empty">{shown(t("ui.data.table.none"))}</p></div>'
-    places = _columns(version, look.first_column)
+    places = shown_columns(version, look.first_column)
     roles = {getattr(version.mapping, role): role for role in ALL_ROLES} if version.mapping else {}
     heads = "".join(_head(place, version.columns[place], roles, look, t) for place in places)
     body = "".join(_row(version, row, places, talks.get(row.id), row.id == look.row, search, t) for row in rows)
@@ -68,7 +70,7 @@ def rows_table(
     )
 
 
-def _columns(version: Version, first: int) -> list[int]:
+def shown_columns(version: Version, first: int) -> list[int]:
     """Places of the columns shown: all, or those the mapping names and some others from `first` on."""
     count = len(version.columns)
     if count <= _COLUMNS:
@@ -85,9 +87,9 @@ def _head(place: int, column: Column, roles: dict[str, str], look: Look, t: Sent
     role = badge(t(f"ui.data.role.{roles[column.name]}"), "accent") if column.name in roles else ""
     return (
         f'<th scope="col" aria-sort="{sort}"><button type="button" data-act="sort" data-column="{place}"'
-        f' title="{shown(t("ui.data.table.sort"))}"><span class="d-name">{name}</span>'
-        f"<small>{shown(t(f'ui.data.type.{column.type}'))}</small>{role}"
-        f'<i aria-hidden="true">{_ARROWS[sort]}</i></button></th>'
+        f' title="{shown(t("ui.data.table.sort"))}"><span class="d-name">{name} '
+        f"<small>{shown(t(f'ui.data.type.{column.type}'))}</small></span>"
+        f'<i aria-hidden="true">{_ARROWS[sort]}</i>{role}</button></th>'
     )
 
 
@@ -98,8 +100,8 @@ def _row(
     cells = "".join(
         _talk(talk, mapping, search, t)
         if mapping and version.columns[place].name == mapping.turns and isinstance(talk, list)
-        else _cell(row.texts[place], version.columns[place].type, search, t)
-        for place in places
+        else _cell(text, version.columns[place].type, search, t)
+        for place, text in zip(places, row.texts, strict=True)
     )
     state = "true" if selected else "false"
     return (
@@ -158,7 +160,7 @@ def marked(text: str, search: str) -> str:
 def _column_pager(version: Version, look: Look, places: Sequence[int], t: Sentence) -> str:
     if len(version.columns) <= _COLUMNS:
         return ""
-    pinned = len(set(places) & set(_columns(version, len(version.columns))))
+    pinned = len(set(places) & set(shown_columns(version, len(version.columns))))
     step, others = _COLUMNS - pinned, len(version.columns) - pinned
     first, last = look.first_column + 1, min(look.first_column + step, others)
     where = t("ui.data.table.columns", first=first, last=last, total=others)
@@ -213,19 +215,37 @@ def row_as_seen(row: int, view: RowView, limit: int, model: str, t: Sentence) ->
             ("answer", view.answer_tokens),
             ("learned", view.trained_tokens),
         )
+        if count or name != "prompt"
     )
     cut = f'<p class="d-error">{shown(t("ui.data.view.truncated", limit=limit))}</p>' if view.truncated else ""
-    worse = ""
-    if view.rejected:
-        named = shown(t("ui.data.role.rejected"))
-        worse = f'<p class="s-muted">{named}</p><div class="d-text" tabindex="0">{_spans(view.rejected)}</div>'
     return (
-        f'<div class="s-card d-view">{title}<p class="s-muted">{shown(t("ui.data.view.model", model=model))}</p>'
-        f'<div class="d-text" tabindex="0">{_spans(view.spans)}</div>{cut}{worse}'
+        f'<div class="s-card d-view"><div class="s-row d-between">{title}{_rating(view, t)}</div>'
+        f'<p class="s-muted">{shown(t("ui.data.view.model", model=model))}</p>'
+        f'{_disliked(view, t)}<div class="d-text" tabindex="0">{_spans(view.spans)}</div>{cut}{_worse(view, t)}'
         f'<div class="d-legend"><span class="d-trained"><i></i>{shown(t("ui.data.view.trained"))}</span>'
         f"<span><i></i>{shown(t('ui.data.view.read'))}</span></div>"
         f'<div class="d-counts">{counts}</div></div>'
     )
+
+
+def _rating(view: RowView, t: Sentence) -> str:
+    if view.thumbs_up is None:
+        return ""
+    return badge(t("ui.data.thumbs.up"), "good") if view.thumbs_up else badge(t("ui.data.thumbs.down"), "bad")
+
+
+def _disliked(view: RowView, t: Sentence) -> str:
+    if view.thumbs_up is not False:
+        return ""
+    return f'<p class="d-todo d-mapped">{shown(t("ui.data.view.thumbs_down"))}</p>'
+
+
+def _worse(view: RowView, t: Sentence) -> str:
+    """The worse answer of a pair, from where it differs."""
+    if not view.rejected:
+        return ""
+    title = badge(t("ui.data.role.rejected"), "bad")
+    return f'<div class="d-worse">{title}<div class="d-text" tabindex="0">{_spans(view.rejected)}</div></div>'
 
 
 def _spans(shown_spans: Sequence[Span]) -> str:

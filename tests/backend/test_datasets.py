@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ from studio.backend.datasets import Datasets, Stratum, Version
 from studio.data.formats import Mapping
 from studio.data.hub_data import HubDataset
 from studio.data.recipe import CleanSpec
+from studio.data.records import Conversation, Message
+from studio.data.row_kinds import parts_of
+from studio.data.scan_workers import Made, Work, in_this_process
 from studio.data.splits import SplitSpec
 from studio.errors import DataError, InputError, ResourceError, SpecError, Stopped, StudioError
 from studio.messages import LANGUAGES, translate
@@ -99,6 +102,8 @@ def test_several_files_a_folder_and_pasted_text(datasets: Datasets, tmp_path: Pa
         assert version.mapping is not None
         assert [note.key for note in version.notes] == ["notice.data.files"]
     assert [v.name for v in datasets.versions()] == ["a.csv +1", "folder"]
+    again = datasets.import_files([(folder / name, "a.csv") for name in ("a.csv", "b.csv")])
+    assert {row.values["source"] for row in datasets.page(again.id, 0, 9)} == {"a.csv", "(2) a.csv"}
     pasted = datasets.import_text("question\tanswer\n1\t2\n", "Pasted text")
     assert (pasted.name, pasted.rows, pasted.kind) == ("Pasted text", 1, "CSV")
     with pytest.raises(DataError, match="Pasted text"):
@@ -106,7 +111,9 @@ def test_several_files_a_folder_and_pasted_text(datasets: Datasets, tmp_path: Pa
     offline = Datasets(Settings(workspace=tmp_path / "w", offline=True), datasets._store)
     with pytest.raises(DataError, match="owner/name"):
         offline.import_hub(HubDataset("owner/name"))
-    assert len(datasets.versions()) == 3
+    with pytest.raises(DataError, match="owner/name"):
+        offline.hub_parts(HubDataset("owner/name"))
+    assert len(datasets.versions()) == 4
     assert {p.name for p in datasets.table(pasted.id).path.parents[1].iterdir()} == {v.id for v in datasets.versions()}
 
 
@@ -197,7 +204,7 @@ def test_mapping_by_hand(datasets: Datasets, tmp_path: Path) -> None:
     with pytest.raises(DataError):
         datasets.set_mapping(version.id, Mapping(prompt="a", answer="nope"))
     with pytest.raises(DataError):
-        datasets.turns_mapping(version.id, "c")
+        datasets.hand_mapping(version.id, "talk", {"turns": "c"})
     mapped = datasets.set_mapping(version.id, Mapping(prompt="a", answer="label"))
     found = {f.key: f for f in datasets.findings(mapped.id)}
     assert found["finding.wrong_type"].count == 5
@@ -326,7 +333,7 @@ def test_samples_open_once_and_hold_what_their_cards_say(datasets: Datasets) -> 
 def test_real_japanese_dialogues(datasets: Datasets, shared: Path) -> None:
     version = datasets.import_file(shared / "data" / "instruction_ja_dev.jsonl")
     assert version.mapping == Mapping(layout="turns", turns="utterances", role_key="name", content_key="text")
-    by_hand = datasets.turns_mapping(version.id, "utterances")
+    by_hand = datasets.hand_mapping(version.id, "talk", {"turns": "utterances"})
     assert datasets.set_mapping(version.id, by_hand).mapping == version.mapping
     view = datasets.view_row(version.id, 1, max_length=2000)
     assert "喫煙のリスク" in "".join(span.text for span in view.spans if span.trained)
@@ -536,7 +543,7 @@ def test_tools_a_template_leaves_out_are_told(datasets: Datasets, tmp_path: Path
     found = {finding.key: finding for finding in datasets.findings(version.id)}
     assert found["finding.refused"].count == 5
     assert len(datasets.examples(version.id, SplitSpec(), 10)) == 5
-    assert datasets.turns_mapping(version.id, "messages").tools == "tools"
+    assert datasets.guessed_parts(version.id, "talk") == {"turns": "messages", "tools": "tools"}
 
 
 def test_templates_are_offered_and_tried(datasets: Datasets, tmp_path: Path) -> None:
@@ -546,6 +553,13 @@ def test_templates_are_offered_and_tried(datasets: Datasets, tmp_path: Path) -> 
     (offered,) = datasets.suggestions(version.id)
     answer = offered.mapping.answer_template or ""
     assert datasets.preview_template(version.id, answer) == ("犬", "猫", "犬")
+    parts = parts_of(offered.mapping, version.columns)
+    assert [seen.record for seen in datasets.preview_mapping(version.id, "template", parts)] == [
+        Conversation((Message("user", f"何{i}？\n0. 犬\n1. 猫"),), animal)
+        for i, animal in enumerate(("犬", "猫", "犬"))
+    ]
+    with pytest.raises(DataError, match="choise"):
+        datasets.preview_mapping(version.id, "template", {**parts, "answer_template": "{choise}"})
     mapped = datasets.set_mapping(version.id, offered.mapping)
     assert mapped.mapping == offered.mapping
     assert [conversation.answer for _, conversation in datasets.conversations(version.id, None)[0]] == ["犬", "猫"] * 2
@@ -571,3 +585,22 @@ def test_two_tabs_that_clean_at_once_make_one_version(datasets: Datasets, tmp_pa
     assert len(made) == 4
     assert set(made) == {datasets.versions(first.dataset)[1].id}
     assert len(datasets.versions(first.dataset)) == 2
+
+
+def test_whoever_does_the_work_is_asked(store: Store, assets: Path, tmp_path: Path) -> None:
+    jobs: list[str] = []
+
+    def spread(job: Work[Made], stop: Callable[[], bool] | None) -> Iterator[Made]:
+        jobs.append(type(job).__name__)
+        return in_this_process(job, stop)
+
+    settings = Settings(workspace=store.folder, assets=assets, max_upload_bytes=20_000_000)
+    datasets = Datasets(settings, store, spread)
+    first = imported(datasets, tmp_path, [*GOOD, GOOD[3]])
+    assert "finding.duplicate" in {finding.key for finding in datasets.findings(first.id)}
+    asked = len(jobs)
+    assert set(jobs) == {"Job", "_Scoring"}
+    datasets.clean(first.id, CleanSpec.from_yaml("steps: [mask_emails, drop_duplicates]", "recipe.yaml"))
+    assert jobs[asked:] == ["CleanJob", "Job"]
+    datasets.split(first.id, SplitSpec(seed=1))
+    assert jobs[asked + 2 :] == ["_Scoring"]

@@ -15,7 +15,7 @@ from studio.data import conversations
 from studio.data.explore import FindingRows
 from studio.data.formats import to_conversation
 from studio.data.mapping import Mapping
-from studio.data.scan import SMALL
+from studio.data.scan_workers import SMALL
 from studio.data.splits import SplitSpec, split
 from studio.errors import DataError
 from studio.runs.spec import DataSpec, RunSpec

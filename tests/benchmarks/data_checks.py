@@ -1,13 +1,18 @@
-"""How fast the checks are. `python -m tests.benchmarks.data_checks [rows]` prints one JSON object.
+"""How fast the checks are. `python -m tests.benchmarks.data_checks [rows] [--cluster]` prints one JSON object.
 
-`checks`: rows a second of all checks but near duplicates and token counts, two processes, from Parquet to findings.
+`checks`: rows a second of all checks but near duplicates and token counts, from Parquet to findings: in one process and
+in two, by the clock, and in one by its processor time, which other jobs on the machine hardly change. `load`: how many
+processes wanted a core in the last minute.
 `near_en`, `near_ja`: rows a second of near duplicates on rows of about 230 characters, 5 % of them copies with 5-15 % of their
 characters changed; recall is the share of copies found, precision the share of found rows that are copies. rensa and
 datasketch, where they are installed, sign 5-character shingles with 128 permutations in as many bands as give them
 about the same recall; what they find is not verified. All in one process, seconds of its processor time.
+`--cluster` measures only the checks, on two processes and on a local Ray cluster of two workers, three times in turn:
+the median of each, and the seconds until the cluster is there and has done its first row groups, which are not part of it.
 """
 
 import json
+import os
 import random
 import sys
 import tempfile
@@ -16,15 +21,18 @@ from collections.abc import Callable, Iterable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 
 from studio.data.checks import CheckOptions
+from studio.data.cluster import on_cluster
 from studio.data.formats import Mapping
 from studio.data.near_duplicates import Clusters, care_for, grams_of, join_near, pairs_of
 from studio.data.parts import BATCH
 from studio.data.scan import scan
+from studio.data.scan_workers import Spread, on_this_machine
 from studio.data.tables import Row, Table, write_table
 from tests.data.planted import clean_rows, edited
 
@@ -56,21 +64,51 @@ def texts(rows: int, dice: random.Random, language: str) -> tuple[list[str], set
     return made, copies
 
 
-def checks(rows: int, folder: Path) -> dict[str, Any]:
+def written(rows: int, folder: Path) -> tuple[Table, float]:
+    """A table, and how many characters its rows have."""
     dice = random.Random(0)
     pool = clean_rows(min(rows, 20_000), dice)
     rounds = zip(range(rows), _again(pool), strict=False)
     values = [{"question": f"{i}: {row['question']}", "answer": row["answer"]} for i, row in rounds]
     built = [Row(i, row) for i, row in enumerate(values, 1)]
     write_table(built, folder / "table.parquet")
-    mapping = Mapping(prompt="question", answer="answer")
-    rates = {}
-    for workers in (1, 2):
-        begun = time.perf_counter()
-        scan(Table(folder / "table.parquet"), mapping, CheckOptions(near=False), workers=workers)
-        rates[f"rows_per_second_{workers}"] = round(rows / (time.perf_counter() - begun))
-    characters = sum(len(row["question"]) + len(row["answer"]) for row in values) / rows
+    return Table(folder / "table.parquet"), sum(len(row["question"]) + len(row["answer"]) for row in values) / rows
+
+
+def seconds(table: Table, spread: Spread) -> float:
+    begun = time.perf_counter()
+    scan(table, Mapping(prompt="question", answer="answer"), CheckOptions(near=False), spread=spread)
+    return time.perf_counter() - begun
+
+
+def checks(rows: int, folder: Path) -> dict[str, Any]:
+    table, characters = written(rows, folder)
+    rates = {f"rows_per_second_{w}": round(rows / seconds(table, on_this_machine(w))) for w in (1, 2)}
+    processor = time.process_time()
+    seconds(table, on_this_machine(1))
+    rates["rows_per_processor_second"] = round(rows / (time.process_time() - processor))
     return {"rows": rows, "characters_per_row": round(characters), **rates}
+
+
+def on_ray(rows: int, folder: Path) -> dict[str, Any]:
+    table, characters = written(rows, folder)
+    (folder / "small").mkdir()
+    small, _ = written(20_000, folder / "small")
+    begun = time.perf_counter()
+    os.environ.update(RAY_worker_niceness="0")  # as the processes it is measured against
+    with on_cluster("local") as spread:
+        seconds(small, spread)
+        started = time.perf_counter() - begun
+        rounds = [(seconds(table, on_this_machine(2)), seconds(table, spread)) for _ in range(3)]
+    here, there = (round(rows / median(times)) for times in zip(*rounds, strict=True))
+    return {
+        "rows": rows,
+        "characters_per_row": round(characters),
+        "row_groups": table.groups,
+        "rows_per_second_2": here,
+        "rows_per_second_ray_2": there,
+        "seconds_to_start_ray": round(started, 1),
+    }
 
 
 def _again(pool: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
@@ -129,9 +167,14 @@ def near(finder: Callable[[list[str]], set[int]], rows: list[str], copies: set[i
 
 
 def main() -> None:
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    words = [word for word in sys.argv[1:] if word != "--cluster"]
+    rows = int(words[0]) if words else 100_000
+    if "--cluster" in sys.argv:
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps({"cluster": on_ray(rows, Path(folder))}))
+        return
     with tempfile.TemporaryDirectory() as folder:
-        told: dict[str, Any] = {"checks": checks(rows, Path(folder))}
+        told: dict[str, Any] = {"checks": checks(rows, Path(folder)), "load": os.getloadavg()[0]}
     for language in ("en", "ja"):
         made, copies = texts(min(rows, 50_000), random.Random(1), language)
         found = {"ours": near(ours, made, copies)}

@@ -84,7 +84,7 @@ def measure(folder: Path, rounds: int, preset: str, sample: str, changes: dict[s
     version = datasets.open_sample(sample)
     spec = find_preset(settings.presets, preset).apply(with_changes(RunSpec(), {"data.version": version.id}))
     spec = with_changes(spec, changes)
-    rows, _ = datasets.conversations(version.id, None)
+    rows = list(datasets.conversations(version.id, None)[0])
 
     def through_the_studio(spec: RunSpec) -> None:
         ended = runner.run_now(runner.submit(spec).id)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from studio.data.checks import CheckOptions
 from studio.data.scan import Scan, scan
+from studio.data.scan_workers import on_this_machine
 from studio.data.tables import Row, Table, write_table
 from tests.data import planted
 from tests.data.planted import Planted
@@ -44,7 +45,7 @@ def scanned(made: Planted, folder: Path, workers: int = 1) -> Scan:
     """All checks over the rows; ids are the places, from 1."""
     built = [Row(place, row) for place, row in enumerate(made.rows, 1)]
     write_table(built, folder / "planted.parquet")
-    return scan(Table(folder / "planted.parquet"), made.mapping, CheckOptions(), workers=workers)
+    return scan(Table(folder / "planted.parquet"), made.mapping, CheckOptions(), spread=on_this_machine(workers))
 
 
 def scores(made: Planted, found: Scan) -> dict[str, Score]:

@@ -18,6 +18,7 @@ from studio.data.formats import Mapping
 from studio.data.recipe import FIXES, LENGTH_FIXES, ROW_FIXES, TEXT_FIXES, CleanSpec, Step, make_step
 from studio.data.row_steps import Viewed, hinted_steps
 from studio.data.scan import scan
+from studio.data.scan_workers import on_this_machine
 from studio.data.tables import Row, Table, write_table
 from studio.errors import DataError, Stopped
 from tests.tiny import tiny_tokenizer
@@ -31,7 +32,7 @@ PIECES: list[Any] = [
     "<|im_start|>user", '{"a": 1', "東京都千代田区千代田1-1", "long " * 40, "yes, the same here and there",
     "\u200b", "no!",
 ]  # fmt: skip
-AROUND = Surroundings(tokenizers=lambda _: tiny_tokenizer(), workers=1)
+AROUND = Surroundings(tokenizers=lambda _: tiny_tokenizer(), spread=on_this_machine(1))
 
 
 def table_of(folder: Path, values: list[dict[str, Any]], name: str = "before") -> Table:
@@ -146,7 +147,7 @@ def test_two_processes_make_the_same_table(tmp_path: Path) -> None:
     table = table_of(tmp_path, values)
     spec = recipe("to_text", "repair_text", "mask_secrets", "drop_blank", "drop_duplicates", "mask_emails")
     one, report, changes = cleaned(table, PAIR, spec, "one")
-    two, again, same = cleaned(table, PAIR, spec, "two", Surroundings(workers=2))
+    two, again, same = cleaned(table, PAIR, spec, "two", Surroundings(spread=on_this_machine(2)))
     assert (two.fingerprint(), again, same) == (one.fingerprint(), report, changes)
     assert min(step.dropped + step.changed for step in report.steps[:4]) > 100
 
@@ -156,7 +157,7 @@ def test_an_error_in_another_process_is_told(tmp_path: Path) -> None:
     table = table_of(tmp_path, [{"q": f"question {i}", "a": slow if i == 24_000 else "a"} for i in range(25_000)])
     spec = CleanSpec(steps=(make_step("replace", find="(.*a){25}$", replace_with="x", regex=True),))
     with pytest.raises(DataError) as caught:
-        cleaned(table, PAIR, spec, "after", Surroundings(workers=2))
+        cleaned(table, PAIR, spec, "after", Surroundings(spread=on_this_machine(2)))
     assert caught.value.key == "error.clean.slow_pattern"
     assert list((tmp_path / "after").iterdir()) == []
 
@@ -365,13 +366,13 @@ def test_progress_and_stop(tmp_path: Path) -> None:
     table = table_of(tmp_path, [{"q": f"q{i}", "a": "cafÃ©"} for i in range(20_000)])
     told: list[float] = []
     spec = recipe("repair_text", "drop_duplicates", "drop_blank")
-    cleaned(table, PAIR, spec, "whole", Surroundings(progress=told.append, workers=1))
+    cleaned(table, PAIR, spec, "whole", Surroundings(progress=told.append, spread=on_this_machine(1)))
     assert told == sorted(told)
     assert 0 < told[0] < 0.5
     assert told[-1] == 1
     asked = iter([False, False, True, True, True])
     with pytest.raises(Stopped):
-        cleaned(table, PAIR, spec, "stopped", Surroundings(stop=lambda: next(asked), workers=1))
+        cleaned(table, PAIR, spec, "stopped", Surroundings(stop=lambda: next(asked), spread=on_this_machine(1)))
     assert list((tmp_path / "stopped").iterdir()) == []
 
 

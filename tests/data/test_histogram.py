@@ -33,14 +33,14 @@ def test_a_bar_finds_as_many_rows_as_it_counts(limit):
     rows = [*ROWS, row(999, 5_000, 10), REFUSED]
     table = token_table(rows)
     for side in histogram(measured(rows), limit).sides:
-        ids = [select(table, bar.rows).tolist() for bar in side.bars]
+        ids = [select(table, bar.rows).tolist() for bar in side.bars if bar.rows]
         assert [len(found) for found in ids] == [bar.count for bar in side.bars]
         assert sorted(i for found in ids for i in found) == [*range(1, 101), 999]
 
 
 def test_a_bar_ends_at_the_limit_and_a_row_of_just_the_limit_is_not_over_it():
     total = histogram(measured([row(1, 30, 34), row(2, 30, 35)]), 64).sides[0]
-    over = [bar for bar in total.bars if bar.rows.low > 64]
+    over = [bar for bar in total.bars if bar.rows and (bar.rows.low or 0) > 64]
     assert sum(bar.count for bar in over) == 1
     assert 64 % total.width == 0
 

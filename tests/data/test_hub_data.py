@@ -16,7 +16,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from studio.data.hub_data import HubDataset, look_up, parse_dataset_name, read_dataset, read_hub
+from studio.data.hub_data import (
+    HubDataset,
+    HubParts,
+    list_hub,
+    list_parts,
+    look_up,
+    parse_dataset_name,
+    read_dataset,
+    read_hub,
+)
 from studio.data.tables import Table
 from studio.errors import DataError
 from studio.messages import LANGUAGES
@@ -75,6 +84,16 @@ def test_what_is_not_there(folder: Path, tmp_path: Path, asked: HubDataset, key:
     with pytest.raises(DataError, match="0 MB"):
         read_dataset(str(folder), HubDataset("o/t", config="ja"), None, tmp_path / "table", max_bytes=10)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_it_is_divided_into(folder: Path) -> None:
+    assert list_parts(str(folder), NAME, None) == HubParts(("ja", "en"), "ja", ("train", "dev"), "train")
+    english = list_parts(str(folder), HubDataset("owner/tiny", config="en", split="dev"), None)
+    assert (english.config, english.splits, english.split) == ("en", ("train",), "train")
+    with pytest.raises(DataError, match="ja, en"):
+        list_parts(str(folder), HubDataset("owner/tiny", config="de"), None)
+    with pytest.raises(DataError, match="owner/tiny"):
+        list_hub(NAME, offline=True)
 
 
 @pytest.mark.parametrize(

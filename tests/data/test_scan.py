@@ -8,7 +8,8 @@ import pytest
 
 from studio.data.checks import CheckOptions
 from studio.data.formats import Mapping
-from studio.data.scan import SMALL, Scan, scan
+from studio.data.scan import Scan, scan
+from studio.data.scan_workers import SMALL, on_this_machine
 from studio.data.tables import Row, Table, write_table
 from studio.errors import DataError, Stopped
 
@@ -37,7 +38,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Table:
 
 
 def test_rows_are_exact_and_in_order(large: Table) -> None:
-    found = scan(large, PAIR, CheckOptions(near=False), workers=1)
+    found = scan(large, PAIR, CheckOptions(near=False), spread=on_this_machine(1))
     rows = large.rows
     copies = set(range(1500, rows, 1500))
     mails = set(range(1000, rows, 1000)) - copies
@@ -55,8 +56,8 @@ def test_rows_are_exact_and_in_order(large: Table) -> None:
 
 def test_several_processes_find_the_same(large: Table) -> None:
     told: list[float] = []
-    one = scan(large, PAIR, CheckOptions(near=False), workers=1)
-    two = scan(large, PAIR, CheckOptions(near=False), workers=2, progress=told.append)
+    one = scan(large, PAIR, CheckOptions(near=False), spread=on_this_machine(1))
+    two = scan(large, PAIR, CheckOptions(near=False), spread=on_this_machine(2), progress=told.append)
     assert two.findings == one.findings
     assert two.features.equals(one.features)
     assert all(np.array_equal(one.rows(key), two.rows(key)) for key in one.keys)
@@ -68,7 +69,7 @@ def test_several_processes_find_the_same(large: Table) -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_it_can_be_stopped(large: Table, workers: int) -> None:
     with pytest.raises(Stopped):
-        scan(large, PAIR, CheckOptions(), workers=workers, stop=lambda: True)
+        scan(large, PAIR, CheckOptions(), spread=on_this_machine(workers), stop=lambda: True)
 
 
 def test_it_is_kept_whole(large: Table, tmp_path: Path) -> None:
@@ -84,17 +85,19 @@ def test_it_is_kept_whole(large: Table, tmp_path: Path) -> None:
 
 
 def test_findings_can_be_turned_off(large: Table) -> None:
-    all_keys = set(scan(large, PAIR, CheckOptions(near=False), workers=1).keys)
-    off = scan(large, PAIR, CheckOptions(near=False, off=frozenset({"email", "duplicate", "blank"})), workers=1)
+    all_keys = set(scan(large, PAIR, CheckOptions(near=False), spread=on_this_machine(1)).keys)
+    off = scan(
+        large, PAIR, CheckOptions(near=False, off=frozenset({"email", "duplicate", "blank"})), spread=on_this_machine(1)
+    )
     assert all_keys - set(off.keys) == {"finding.email", "finding.duplicate", "finding.blank"}
     assert off.rows("finding.email").tolist() == []
-    only = scan(large, PAIR, CheckOptions(only=frozenset({"blank"})), workers=1)
+    only = scan(large, PAIR, CheckOptions(only=frozenset({"blank"})), spread=on_this_machine(1))
     assert only.keys == ("finding.blank",)
 
 
 def test_an_error_in_a_process_is_told(large: Table, tmp_path: Path) -> None:
     with pytest.raises(DataError):
-        scan(large, Mapping(prompt_template="{q"), CheckOptions(), workers=2)
+        scan(large, Mapping(prompt_template="{q"), CheckOptions(), spread=on_this_machine(2))
 
 
 def test_a_table_without_a_row_group(tmp_path: Path) -> None:

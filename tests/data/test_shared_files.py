@@ -12,6 +12,7 @@ from studio.data.mapping import Mapping
 from studio.data.problems import RowProblem
 from studio.data.records import Conversation, Preference, PromptOnly, Rated, Record, as_conversation
 from studio.data.scan import scan
+from studio.data.scan_workers import on_this_machine
 from studio.data.sources import read_source
 from studio.data.suggestions import suggest_templates
 from studio.data.tables import Row, Table
@@ -187,6 +188,6 @@ def test_checks_read_every_column_a_row_needs(shared: Path, tmp_path: Path, name
     table, found = opened(shared, tmp_path, name)
     offered = suggest_templates(table.columns, found[:200])
     mapping = recognise(table.columns, found[:200]) or offered[0].mapping
-    scanned = scan(table, mapping, CheckOptions(near=False), workers=1)
+    scanned = scan(table, mapping, CheckOptions(near=False), spread=on_this_machine(1))
     assert not {"finding.unusable", "finding.blank", "finding.wrong_type"} & set(scanned.keys)
     assert scanned.features.num_rows == len(found)

@@ -1,6 +1,7 @@
 """Tables keep every value, are paged and searched, and know what they hold."""
 
 import json
+import random
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from studio.data.table_writer import whole
-from studio.data.tables import Row, Table, TableWriter, write_table
+from studio.data.tables import Cells, Row, Table, TableWriter, write_table
 
 NESTED: list[dict[str, Any]] = [
     {"text": "a", "n": 1, "mixed": "x", "turns": [{"role": "user", "content": "Straße “1”"}], "flag": True},
@@ -65,6 +66,16 @@ def test_cells_are_short(tmp_path: Path) -> None:
     assert first.texts == ("x" * 50 + "…", "[1,null]")
     assert second.texts == ("", "")
     assert len(table.page(0, 1)[0].values["q"]) == 5_000_000
+
+
+def test_only_the_columns_wanted_are_read(tmp_path: Path) -> None:
+    write_table([Row(i, {"a": f"a{i}", "b": i, "c": f"c{i}"}) for i in range(1, 6)], tmp_path / "t.parquet")
+    table = Table(tmp_path / "t.parquet")
+    assert table.cells(1, 1, columns=["c", "a"]) == [Cells(2, ("a2", "c2"))]
+    assert table.page(0, 9, "c4", columns=["b"]) == [Row(4, {"b": 4})]
+    assert table.cells(0, 1, order="b", descending=True, columns=["a"]) == [Cells(5, ("a5",))]
+    assert table.find([3], ["c"]) == {3: Row(3, {"c": "c3"})}
+    assert table.page(0, 9, "nothing", columns=["b"]) == []
 
 
 def test_fingerprint_follows_the_content(tmp_path: Path) -> None:
@@ -129,14 +140,69 @@ def test_sorted_by_text(tmp_path: Path, descending: bool, copies: int) -> None:
     assert [r.id for r in table.page(0, 9999, search="SHARE", order="q", descending=descending)] == chosen
 
 
+@settings(deadline=None, max_examples=60, database=None)
+@given(
+    some.lists(
+        some.none() | some.tuples(some.sampled_from([0, 6, 7, 8, 455, 456, 2000]), some.text("ab\0é", max_size=9)),
+        min_size=1,
+        max_size=40,
+    ),
+    some.booleans(),
+    some.data(),
+)
+def test_a_page_in_order_is_a_part_of_the_whole(
+    parts: list[tuple[int, str] | None], descending: bool, data: some.DataObject
+) -> None:
+    """Texts that begin alike, for as many bytes as are read at once and more."""
+    values = [part and "x" * part[0] + part[1] for part in parts]
+    with tempfile.TemporaryDirectory() as made:
+        table = table_of(Path(made), [{"q": value, "last": ""} for value in values])
+        filled = sorted(
+            ((value.encode(), i) for i, value in enumerate(values, 1) if value is not None),
+            key=lambda item: item[0],
+            reverse=descending,
+        )
+        expected = [i for _, i in filled] + [i for i, value in enumerate(values, 1) if value is None]
+        offset, limit = data.draw(some.integers(0, len(values))), data.draw(some.integers(1, 5))
+        page = table.cells(offset, limit, order="q", descending=descending)
+        assert [cells.id for cells in page] == expected[offset : offset + limit]
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_pages_in_order_of_texts_that_begin_alike(tmp_path: Path, clustered: bool) -> None:
+    """Many rows of few templates, and rows that begin otherwise: before them, after them, in the middle of them."""
+    dice = random.Random(4)
+    system = "You are kind. " * 30
+    begins = [f"{system}Translate: ", f"{system}Sum up: ", f"{system}Sum up: the ", "", "zz", "é" * 200]
+    values = [
+        dice.choices(begins, [8, 6, 2, 0.1, 0.1, 1])[0] + "".join(dice.choices("ab\0é", k=dice.randint(0, 9)))
+        for _ in range(2_994)
+    ]
+    values[1000:1000] = [system[:100] + end for end in "Az\0bAé"]  # few, and so in no sample
+    if clustered:
+        values.sort()
+    table = Table(tmp_path / "t.parquet")
+    with TableWriter(table.path) as writer:
+        for start in range(0, len(values), 500):
+            writer.extend(range(start + 1, start + 501), [{"q": value} for value in values[start : start + 500]])
+            writer._write()
+    for down in (False, True):
+        expected = sorted(range(len(values)), key=lambda i: values[i].encode(), reverse=down)
+        for offset in (*range(0, len(values), 251), *range(2_520, 2_980, 20)):
+            page = table.cells(offset, 20, order="q", descending=down)
+            assert [cells.id - 1 for cells in page] == expected[offset : offset + 20]
+
+
 def test_sorted_by_number(tmp_path: Path) -> None:
-    values = [10, 9, None, -1, 2.5, 2**70, -(2**70), 0, 9, float("inf"), 1e16]
+    values = [10, 9, None, -1, 2.5, 2**70, -(2**70), 0, 9, float("inf"), 1e16, -0.0, float("nan"), -2.5]
     table = table_of(tmp_path, [{"n": value} for value in values])
-    assert [row.values["n"] for row in table.page(0, 99, order="n")] == [
-        -(2**70), -1, 0, 2.5, 9, 9, 10, 1e16, 2**70, float("inf"), None,
+    up = table.page(0, 99, order="n")
+    assert [row.values["n"] for row in up][:-1] == [
+        -(2**70), -2.5, -1, 0, -0.0, 2.5, 9, 9, 10, 1e16, 2**70, float("inf"), None,
     ]  # fmt: skip
+    assert up[-1].id == 13  # which is no number
     down = table.page(0, 99, order="n", descending=True)
-    assert [row.id for row in down][-5:] == [5, 8, 4, 7, 3]
+    assert [row.id for row in down][-8:] == [5, 8, 12, 4, 14, 7, 3, 13]
     assert [row.id for row in down if row.values["n"] == 9] == [2, 9]
 
 
@@ -156,6 +222,15 @@ def test_search_in_any_case_and_script(tmp_path: Path) -> None:
     }
     assert {text: table.count(text) for text in [*asked, "ａｂ"]} == {**asked, "ａｂ": 1}
     assert table.count("\ud800") == 0
+    numbers = [12, -7, 2.5, 10**30, 1e300, float("inf"), float("nan")]
+    kinds = table_of(
+        tmp_path,
+        [{"i": 12, "n": number, "b": flag} for number, flag in zip(numbers, [True, False] * 4, strict=False)],
+        "kinds.parquet",
+    )
+    assert [column.type for column in kinds.columns] == ["integer", "number", "boolean"]
+    asked = {"2": 7, "-7": 1, ".5": 1, "E+3": 1, "INFIN": 1, "nan": 1, "TRUE": 4, "als": 3, "q": 0, "1 2": 0}
+    assert {text: kinds.count(text) for text in asked} == asked
     long = table_of(tmp_path, [{"q": "ab" * 100_000}, {"q": "b" * 5000}], "long.parquet")
     assert [long.count(text) for text in ("AB" * 90_000, "B" * 5000, "a" * 1001, "aB" * 400)] == [1, 1, 0, 1]
     assert len(table.page(0, 3, search="a")) == 3

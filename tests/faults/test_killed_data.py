@@ -14,7 +14,7 @@ import pytest
 
 from studio.backend.datasets import Datasets, Version
 from studio.data.recipe import CleanSpec, make_step
-from studio.data.scan import SMALL
+from studio.data.scan_workers import SMALL
 from studio.data.splits import SplitSpec
 from studio.runs.store import Store
 from studio.settings import Settings

@@ -91,7 +91,7 @@ def first_run(browser: Browser, server: Server, folder: Path, *, readme: bool) -
         walk.try_sample()
         walk.page.locator("#data-table tbody tr").nth(1).click()
         expect(walk.page.locator("#data-view")).to_contain_text("Lucy")
-        expect(walk.page.locator("#data-lengths svg, #data-lengths [class*=bar]").first).to_be_visible()
+        expect(walk.page.locator("#data-findings .d-ready")).to_be_visible()
         shoot(walk.page, folder / f"data{suffix}.png", whole=not readme)
         walk.continue_to_training()
         walk.choose_preset("balanced")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+_PATIENCE_SECONDS = 90
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/")
 
 
@@ -40,18 +41,18 @@ class Server:
             self.kill()
 
 
-def environment() -> dict[str, str]:
+def environment(**others: str) -> dict[str, str]:
     """The variables a user's shell would have; as many threads as the machine has cores."""
     kept = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    return {**kept, "HF_HUB_OFFLINE": "1"}
+    return {**kept, "HF_HUB_OFFLINE": "1", **others}
 
 
-def start_studio(workspace: Path, *options: str, timeout: float = 90) -> Server:
-    """Start the command on a free port and wait for its address."""
+def start_studio(workspace: Path, *options: str, **variables: str) -> Server:
+    """Start the command on a free port and wait for its address. `variables` are the shell's beside the usual."""
     began = time.monotonic()
     command = [sys.executable, "-m", "studio", "--workspace", str(workspace), "--no-browser", "--port", "0", *options]
     process = subprocess.Popen(
-        command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, cwd=ROOT, env=environment(**variables), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     lines: list[str] = []
     address: list[str] = []
@@ -67,7 +68,7 @@ def start_studio(workspace: Path, *options: str, timeout: float = 90) -> Server:
         known.set()
 
     threading.Thread(target=read, daemon=True).start()
-    known.wait(timeout)
+    known.wait(_PATIENCE_SECONDS)
     if not address:
         process.kill()
         raise RuntimeError("the studio did not start:\n" + "".join(lines))
@@ -75,9 +76,9 @@ def start_studio(workspace: Path, *options: str, timeout: float = 90) -> Server:
 
 
 @contextmanager
-def running_studio(workspace: Path, *options: str) -> Iterator[Server]:
+def running_studio(workspace: Path, *options: str, **variables: str) -> Iterator[Server]:
     """A studio for the length of a test."""
-    server = start_studio(workspace, *options)
+    server = start_studio(workspace, *options, **variables)
     try:
         yield server
     finally:

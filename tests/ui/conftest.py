@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import uvicorn
@@ -17,15 +18,21 @@ PATIENCE_MS = 90_000
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the studio keeps what it makes."""
+    return tmp_path_factory.mktemp("studio") / "workspace"
+
+
+@pytest.fixture(scope="module")
+def address(workspace: Path) -> Iterator[str]:
     """A studio with a tiny model in place of the starter."""
-    folder = tmp_path_factory.mktemp("studio")
+    folder = workspace.parent
     assets = folder / "assets"
     assets.mkdir()
     for name in ("css", "js", "samples"):
         (assets / name).symlink_to(Settings(workspace=folder).assets / name)
     save_tiny(assets / "starter")
-    with Studio(Settings(workspace=folder / "workspace", assets=assets), worker=False) as studio:
+    with Studio(Settings(workspace=workspace, assets=assets), worker=False) as studio:
         server = uvicorn.Server(uvicorn.Config(create_server(studio), port=0, log_level="warning"))
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()

@@ -1,0 +1,34 @@
+"""How one text became another, as HTML: what went struck out, what came marked. Pure; the texts pass `shown`."""
+
+import re
+from difflib import SequenceMatcher
+
+from studio.ui.markup import shorten, shown
+
+# What stays the same before a change, in an excerpt.
+_BEFORE = 60
+_WORDS = re.compile(r"[A-Za-z0-9]+|\s+|.", re.DOTALL)
+
+
+def around_change(before: str, after: str, limit: int) -> tuple[str, str]:
+    """Both texts cut to where they begin to differ, at most `limit` characters each."""
+    if len(before) <= limit and len(after) <= limit:
+        return before, after
+    pairs = zip(before, after, strict=False)
+    same = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(before), len(after)))
+    start = max(0, same - _BEFORE)
+    cut = "…" if start else ""
+    return cut + shorten(before[start:], limit), cut + shorten(after[start:], limit)
+
+
+def word_difference(before: str, after: str) -> str:
+    """One text with what went struck out and what came marked; by words, and by characters where there are none."""
+    old, new = _WORDS.findall(before), _WORDS.findall(after)
+    parts = []
+    for kind, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        went, came = shown("".join(old[a:b])), shown("".join(new[c:d]))
+        if kind == "equal":
+            parts.append(came)
+        else:
+            parts.append((f"<del>{went}</del>" if went else "") + (f"<ins>{came}</ins>" if came else ""))
+    return "".join(parts)
