@@ -58,20 +58,23 @@ def build(bench: Bench, panel: gr.Tab) -> None:
             spec.seed,
             split_view.counting(t),
             turn + 1,
-            spec.model_dump_json(),
+            _key(version),
         )
 
-    def count(version_id: str | None, old: str, changed: int) -> tuple[Any, ...]:
-        """Other panels are told of another split once it is counted: findings say what it lets leak."""
+    def count(version_id: str | None) -> str:
         version = bench.version(version_id)
         if version is None or version.mapping is None:
-            return "", gr.skip(), gr.skip()
+            return ""
         try:
-            made = split_view.split_view(sides(version), t)
+            return split_view.split_view(sides(version), t)
         except StudioError as error:
-            made = findings_view.trouble(error.message(page.language))
-        new = version.split.model_dump_json()
-        return made, new, gr.skip() if new == old else changed + 1
+            return findings_view.trouble(error.message(page.language))
+
+    def leave(version_id: str | None, old: str, changed: int) -> tuple[Any, Any]:
+        """Other panels are told of another split when one turns to them: findings say what it lets leak."""
+        version = bench.version(version_id)
+        new = _key(version) if version else ""
+        return (changed + 1, new) if old.startswith(f"{version_id} ") and new != old else (gr.skip(), gr.skip())
 
     def sides(version: Version) -> split_view.Sides:
         spec = version.split
@@ -98,10 +101,8 @@ def build(bench: Bench, panel: gr.Tab) -> None:
         return page.guard(change)
 
     bench.when_open(panel, "split", show, [asked], [validation, test, group, stratify, seed, counts, asked, told])
-    asked.change(
-        page.guard(count), [page.version, told, bench.changed], [counts, told, bench.changed],
-        trigger_mode="always_last", show_progress="minimal", show_progress_on=counts,
-    )  # fmt: skip
+    asked.change(page.guard(count), page.version, counts, trigger_mode="always_last", show_progress="minimal")
+    bench.views.select(page.guard(leave), [page.version, told, bench.changed], [bench.changed, told], **QUICK)
     for events, widget, name, scale in (
         ([validation.input], validation, "validation_share", 100),
         ([test.input], test, "test_share", 100),
@@ -117,3 +118,7 @@ def build(bench: Bench, panel: gr.Tab) -> None:
             trigger_mode="always_last",
             **QUICK,
         )
+
+
+def _key(version: Version) -> str:
+    return f"{version.id} {version.split.model_dump_json()}"

@@ -16,6 +16,7 @@ def _open(page: Page, address: str, *names: str) -> None:
             page.click("#data-other")
         page.click(f'[data-name="{name}"]')
         expect(page.locator("#data-heading")).to_contain_text(name)
+        expect(page.locator("#data-view .d-text")).to_be_visible()  # the last of what follows a choice
 
 
 def test_a_mixture_of_two_data_sets_with_a_task_held_out(page: Page, address: str) -> None:

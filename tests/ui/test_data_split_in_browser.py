@@ -1,5 +1,8 @@
 """The panel where rows are kept out of training."""
 
+import json
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -47,3 +50,26 @@ def test_each_part_of_the_split_is_set_by_itself_and_a_run_begins_with_all_of_it
     expect(page.locator("#set-data-split-test_share input")).to_have_value("0.2")
     expect(page.locator("#set-data-split-seed input")).to_have_value("5")
     expect(page.locator("#set-data-split-group_near_duplicates input")).to_be_checked()
+
+
+def test_findings_follow_the_split(page: Page, address: str, tmp_path: Path) -> None:
+    words = ("amber", "basil", "cedar", "delta", "ember", "fjord", "grove", "heron", "iris", "juniper", "kelp", "lotus")
+    rows = []
+    for i in range(40):
+        told = " ".join(words[(i * 7 + j * (i % 5 + 1)) % 12] + str(i * j) for j in range(12))
+        rows += [(f"Tell me tale {i}.", told), (f"Tell me tale {i}!", f"{told}.")]
+    file = tmp_path / "tales.jsonl"
+    lines = [json.dumps({"question": question, "answer": answer}) for question, answer in rows]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    page.goto(address)
+    page.click("#start-own")
+    page.set_input_files("#data-file input[type=file]", file)
+    leaks = page.locator('#data-findings [data-name="split_leak"]')
+    expect(leaks).to_have_count(1)
+    page.click("#data-panel-split-button")
+    expect(page.locator("#data-split-counts .d-validation b")).to_have_text("8")
+    page.check("#data-group input")
+    page.wait_for_timeout(1000)
+    page.click("#data-panel-rows-button")
+    expect(leaks).to_have_count(0)
+    expect(page.locator("#data-findings .d-finding").first).to_be_visible()
