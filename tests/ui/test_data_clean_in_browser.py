@@ -22,6 +22,12 @@ def version(page: Page) -> str:
     return page.locator("#data-version input").input_value()
 
 
+def _load(page: Page, recipe: Path) -> None:
+    with page.expect_file_chooser() as choosing:
+        page.locator("#data-recipe-load").click()
+    choosing.value.set_files(recipe)
+
+
 def test_three_fixes_applied_brought_back_undone_and_used_again(page: Page, address: str, tmp_path: Path) -> None:
     open_sample(page, address)
     open_panel(page, "clean")
@@ -67,18 +73,18 @@ def test_three_fixes_applied_brought_back_undone_and_used_again(page: Page, addr
     page.locator("#data-file input[type=file]").set_input_files(other)
     expect(page.locator("#data-heading")).to_contain_text("other.csv")
     open_panel(page, "clean")
-    page.locator("#data-recipe-load input[type=file]").set_input_files(saved)
+    _load(page, saved)
     expect(draft).to_have_count(3)
     page.locator("#data-clean-apply").click()
     expect(page.locator("#data-clean-outcome")).to_contain_text("32 rows became 30")
-    page.locator("#data-recipe-load input[type=file]").set_input_files(saved)
+    _load(page, saved)
     expect(draft).to_have_count(3)
     page.locator("#data-clean-apply").click()
     expect(page.locator("#data-clean-outcome")).to_contain_text("no new version")
 
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("steps: [drop_blank, polish]", encoding="utf-8")
-    page.locator("#data-recipe-load input[type=file]").set_input_files(wrong)
+    _load(page, wrong)
     expect(page.locator("#data-recipe-problem")).to_contain_text("polish")
 
 

@@ -27,7 +27,7 @@ def _kind(page: Page, name: str) -> None:
 
 def _column(page: Page, role: str, column: str) -> None:
     page.click(f"#data-role-{role} input")
-    page.locator("[role=option]", has_text=column).click()
+    page.locator("[role=option]:visible", has_text=column).last.click()
 
 
 def test_a_suggested_template_is_there_at_once(page: Page, address: str, tmp_path: Path) -> None:
