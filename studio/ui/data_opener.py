@@ -89,6 +89,7 @@ class Importing:
         self, name: str, home: str, following: Generator[float, None, Version]
     ) -> Generator[tuple[Any, ...], None, Version]:
         hidden, seen = gr.Column(visible=False), gr.Column(visible=True)
+        before: Any = ""  # wiped out once: the last share may come after what a cancelled import is told by
         with closing(following):
             while True:
                 try:
@@ -96,7 +97,8 @@ class Importing:
                 except StopIteration as end:
                     return end.value
                 bar = data_view.import_bar(name, share, self.page.t)
-                yield gr.skip(), seen, hidden, hidden, bar, "", gr.skip(), gr.skip(), gr.skip(), home
+                yield gr.skip(), seen, hidden, hidden, bar, before, gr.skip(), gr.skip(), gr.skip(), home
+                before = gr.skip()
 
     def back(self, home: str, told: str = "") -> tuple[Any, ...]:
         """Back where it began, with what is to be told. All that was typed is still there.
