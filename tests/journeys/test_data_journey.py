@@ -1,5 +1,6 @@
 """From a file full of faults to a trained model: findings, fixes, what they did, undo, split, replay, training."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def test_dirty_data_is_cleaned_split_mixed_and_trained_on(
         expect(walk.page.locator("#data-split-counts .d-test b")).not_to_have_text("0")
 
         walk.panel("mix")
-        expect(walk.page.locator("#mix-replay-plan")).to_contain_text("20.0%")
+        expect(walk.page.locator("#mix-replay-plan")).to_contain_text(re.compile(r"(19\.[5-9]|20\.[0-5])%"))
         walk.press("#mix-replay-make")
         expect(heading).not_to_have_text(cleaned, use_inner_text=True)
 
