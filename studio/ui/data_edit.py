@@ -19,12 +19,16 @@ def build(bench: Bench, looked_at: gr.State, row_of: Callable[[Any], int | None]
     first."""
     page, datasets, t = bench.page, bench.page.studio.datasets, bench.page.t
     form = html(js_on_load=FORM, elem_id="data-edit")
+    kept = gr.State("")
 
     def buttons(version: Version | None) -> str:
         return "" if version is None or version.mapping is None else row_buttons(1 if version.rows else None, t)
 
-    def show(version_id: str | None) -> str:
-        return buttons(bench.version(version_id))
+    def show(version_id: str | None, before: str) -> tuple[Any, Any]:
+        version = bench.version(version_id)
+        now = f"{version.id} {version.mapping}" if version else ""
+        # Told again of the same version, a form that was opened meanwhile stays.
+        return (gr.skip(), gr.skip()) if now == before else (buttons(version), now)
 
     def on_form(event: gr.EventData, version_id: str, value: Any) -> tuple[Any, str]:
         version, act = datasets.version(version_id), event._data
@@ -56,5 +60,5 @@ def build(bench: Bench, looked_at: gr.State, row_of: Callable[[Any], int | None]
             gr.Info(t("ui.data.edit.nothing"))
         return made.id, buttons(made)
 
-    gr.on([bench.blocks.load, *bench.news], page.guard(show), page.version, form, **QUICK)
+    gr.on([bench.blocks.load, *bench.news], page.guard(show), [page.version, kept], [form, kept], **QUICK)
     form.click(page.guard(on_form), [page.version, looked_at], [page.version, form], trigger_mode="multiple", **QUICK)

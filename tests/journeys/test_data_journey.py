@@ -42,6 +42,7 @@ def test_dirty_data_is_cleaned_split_mixed_and_trained_on(
         expect(heading).to_have_text(cleaned, use_inner_text=True)
 
         walk.panel("split")
+        expect(walk.page.locator("#data-split-counts b").first).to_be_visible()
         walk.slide("#data-test", 10)
         expect(walk.page.locator("#data-split-counts .d-test b")).not_to_have_text("0")
 

@@ -80,11 +80,11 @@ class Walk:
         self.press("#data-report [data-act=version]")
         expect(self.page.locator("#data-report [data-act=version]")).to_have_count(0)
 
-    def slide(self, selector: str, steps: int) -> None:
-        """Move a slider by the keyboard."""
-        self.page.locator(f"{selector} input[type=range]").focus()
-        for _ in range(steps):
-            self.page.keyboard.press("ArrowRight")
+    def slide(self, selector: str, value: float) -> None:
+        """Set a slider by the number beside it."""
+        box = self.page.locator(f"{selector} input[type=number]")
+        box.fill(f"{value:g}")
+        box.press("Tab")
 
     def upload(self, path: Path) -> None:
         self.press("#start-own")
