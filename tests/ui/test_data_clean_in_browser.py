@@ -3,8 +3,11 @@
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.journey
 
 
 def open_sample(page: Page, address: str, name: str = "dirty-support") -> None:
