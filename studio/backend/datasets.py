@@ -44,7 +44,6 @@ from studio.data.splits import Split, SplitSpec
 from studio.data.step_preview import Preview, preview_step
 from studio.data.suggestions import Suggestion, suggest_templates
 from studio.data.tables import Cells, Note, Row, Table
-from studio.data.templates import check_template, render_template
 from studio.data.tokens import Lengths, LossOn
 from studio.data.watch import Watch
 from studio.errors import DataError, InputError
@@ -297,11 +296,6 @@ class Datasets:
     def suggestions(self, version: str) -> tuple[Suggestion, ...]:
         """Templates to begin with where the layout alone does not say how to read the rows."""
         return suggest_templates(self.version(version).columns, self.page(version, 0, _RECOGNISED_ROWS))
-
-    def preview_template(self, version: str, template: str, rows: int = 3) -> tuple[str, ...]:
-        """What a template makes of the first rows. Raises DataError that names the field at fault."""
-        check_template(template, (column.name for column in self.version(version).columns))
-        return tuple(render_template(template, row) for row in self.page(version, 0, rows))
 
     def hand_mapping(self, version: str, kind: Kind, parts: MappingOf[str, str]) -> Mapping:
         """The mapping that parts chosen by hand make, such as {"prompt": "q", "answer": "a"}. Raises DataError."""

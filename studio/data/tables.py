@@ -177,16 +177,14 @@ class Table:
         for batch in self.batches():
             yield from batch
 
-    def batches(
-        self, size: int = _BATCH_ROWS, columns: Sequence[str] | None = None, groups: Sequence[int] | None = None
-    ) -> Iterator[list[Row]]:
-        """Every row, in order, so many at a time; `columns` and row groups are those wanted, all by default."""
+    def batches(self, size: int = _BATCH_ROWS, columns: Sequence[str] | None = None) -> Iterator[list[Row]]:
+        """Every row, in order, so many at a time; `columns` are those wanted, all by default."""
         names = [column.name for column in self.columns]
         wanted = names if columns is None else [name for name in names if name in set(columns)]
         stored = [f"c{names.index(name)}" for name in wanted]
         kept = [self.columns[names.index(name)] for name in wanted]
         with pq.ParquetFile(self.path, memory_map=True) as file:
-            for batch in file.iter_batches(batch_size=size, columns=["id", *stored], row_groups=groups):
+            for batch in file.iter_batches(batch_size=size, columns=["id", *stored]):
                 yield rows_of(pa.table(batch), kept)
 
     @property

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from studio.data.tables import Row
 from studio.errors import DataError
 
 _INNER = re.compile(r"\{([^{}]*)\}")
@@ -146,15 +145,6 @@ def fill_template(template: str, values: Mapping[str, Any]) -> str | None:
         empty = empty and not text.strip()
         texts.append(text)
     return None if fields and empty else "".join(texts)
-
-
-def render_template(template: str, row: Row) -> str:
-    """What the template makes of a row, for a look at it. Raises DataError that names the field at fault."""
-    check_template(template, row.values)
-    try:
-        return fill_template(template, row.values) or ""
-    except NoValue as missing:
-        raise DataError("error.template.no_value", row=row.id, field=missing.field.source) from None
 
 
 def _value(field: Field, values: Mapping[str, Any]) -> Any:

@@ -551,8 +551,6 @@ def test_templates_are_offered_and_tried(datasets: Datasets, tmp_path: Path) -> 
     version = imported(datasets, tmp_path, rows)
     assert version.mapping is None
     (offered,) = datasets.suggestions(version.id)
-    answer = offered.mapping.answer_template or ""
-    assert datasets.preview_template(version.id, answer) == ("犬", "猫", "犬")
     parts = parts_of(offered.mapping, version.columns)
     assert [seen.record for seen in datasets.preview_mapping(version.id, "template", parts)] == [
         Conversation((Message("user", f"何{i}？\n0. 犬\n1. 猫"),), animal)
@@ -564,7 +562,7 @@ def test_templates_are_offered_and_tried(datasets: Datasets, tmp_path: Path) -> 
     assert mapped.mapping == offered.mapping
     assert [conversation.answer for _, conversation in datasets.conversations(version.id, None)[0]] == ["犬", "猫"] * 2
     with pytest.raises(DataError) as caught:
-        datasets.preview_template(version.id, "{choice}")
+        datasets.preview_mapping(version.id, "template", {**parts, "answer_template": "{choice}"})
     assert "choice0" in caught.value.message()
 
 

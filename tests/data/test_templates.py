@@ -8,7 +8,7 @@ from studio.data.formats import Mapping, convert
 from studio.data.problems import RowProblem
 from studio.data.records import Conversation, Message
 from studio.data.tables import Row
-from studio.data.templates import check_template, parse_template, render_template, template_columns
+from studio.data.templates import NoValue, check_template, fill_template, parse_template, template_columns
 from studio.errors import DataError
 
 ROW: dict[str, Any] = {
@@ -40,7 +40,26 @@ ROW: dict[str, Any] = {
     ],
 )
 def test_templates_are_filled(template: str, text: str) -> None:
-    assert render_template(template, Row(1, ROW)) == text
+    check_template(template, ROW)
+    assert (fill_template(template, ROW) or "") == text
+
+
+@pytest.mark.parametrize(
+    ("template", "field"),
+    [
+        ("{choice{question}}", "choice{question}"),
+        ("{options[2]}", "options[2]"),
+        ("{options[-1]}", "options[-1]"),
+        ("{options[__class__]}", "options[__class__]"),
+        ("{question[0]}", "question[0]"),
+        ("{answers[nope]}", "answers[nope]"),
+    ],
+)
+def test_a_row_without_the_value_is_told_by_its_field(template: str, field: str) -> None:
+    check_template(template, ROW)
+    with pytest.raises(NoValue) as caught:
+        fill_template(template, ROW)
+    assert field in caught.value.field.source
 
 
 @pytest.mark.parametrize(
@@ -57,17 +76,11 @@ def test_templates_are_filled(template: str, text: str) -> None:
         ("{nope[0]}", "error.template.unknown", "nope"),
         ("{question.__class__}", "error.template.unknown", "question.__class__"),
         ("{question!r:>10}", "error.template.unknown", "question!r:>10"),
-        ("{choice{question}}", "error.template.no_value", "choice{question}"),
-        ("{options[2]}", "error.template.no_value", "options[2]"),
-        ("{options[-1]}", "error.template.no_value", "options[-1]"),
-        ("{options[__class__]}", "error.template.no_value", "options[__class__]"),
-        ("{question[0]}", "error.template.no_value", "question[0]"),
-        ("{answers[nope]}", "error.template.no_value", "answers[nope]"),
     ],
 )
 def test_what_is_wrong_is_told(template: str, key: str, told: str) -> None:
     with pytest.raises(DataError) as caught:
-        render_template(template, Row(7, ROW))
+        check_template(template, ROW)
     assert caught.value.key == key
     for language in ("en", "ja"):
         assert told in caught.value.message(language)
