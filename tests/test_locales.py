@@ -9,7 +9,7 @@ from string import Formatter
 import pytest
 
 from studio.messages import LANGUAGES, catalogue, translate
-from studio.runs.spec import spec_fields
+from studio.runs.spec import every_field
 
 PACKAGE = Path(__file__).parents[1] / "studio"
 ROOTS = {key.split(".")[0] for key in catalogue("en")}
@@ -119,13 +119,13 @@ def test_every_value_of_a_sentence_is_given() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_setting_has_a_label_and_a_help(language: str) -> None:
-    settings = list(spec_fields())
+    settings = list(every_field())
     assert len(settings) > 15
     for field in settings:
         assert field.label(language).strip()
         assert len(field.help(language)) > len(field.label(language))
     stale = {k for k in catalogue(language) if k.startswith("spec.")} - {
-        f"spec.{field.path}.{part}" for field in settings for part in ("label", "help")
+        f"spec.{field.text}.{part}" for field in settings for part in ("label", "help")
     }
     assert {k for k in stale if k.endswith((".label", ".help"))} == set()
 

@@ -23,11 +23,11 @@ from studio.data.cell_input import typed_cell
 from studio.data.changes import RowChange
 from studio.data.checks import Finding
 from studio.data.cleaning import TABLE_FILE, Surroundings, check_recipe, clean
-from studio.data.conversations import Conversations
 from studio.data.explore import Chart, Where, chart
 from studio.data.formats import Mapping, mapping_notes, mapping_problems, recognise
 from studio.data.histogram import Histogram, histogram
 from studio.data.hub_data import HubDataset, HubParts, list_hub, read_hub
+from studio.data.lessons import Learns, Lessons, teaches
 from studio.data.measures import Measured
 from studio.data.mixing import MIX_MAPPING, TOOLS_MAPPING, MixSpec
 from studio.data.readiness import Readiness, readiness
@@ -321,17 +321,17 @@ class Datasets:
 
         return load_tokenizer(source, self._settings)
 
-    def conversations(self, version: str, mapping: Mapping | None) -> tuple[Conversations, int]:
-        """The rows that supervised fine-tuning learns from, and how many it cannot learn from. Nothing is held: they
-        are read whenever they are gone through."""
-        found = self._splits.conversations(version, self._mapping(version, mapping))
+    def lessons(self, version: str, mapping: Mapping | None, learns: Learns = "answers") -> tuple[Lessons, int]:
+        """What is learned of the rows, and how many rows nothing is learned of. Nothing is held: they are read
+        whenever they are gone through."""
+        found = self._splits.lessons(version, self._mapping(version, mapping), learns)
         return found, self._store.version(version).rows - len(found)
 
-    def check_answers(self, version: str, mapping: Mapping | None = None) -> None:
-        """Raises DataError for data that has no answers to learn: passages and prompts alone."""
+    def check_lessons(self, version: str, mapping: Mapping | None = None, learns: Learns = "answers") -> None:
+        """Raises DataError for data of a kind that holds nothing of what is to be learned."""
         kind = self._mapping(version, mapping).dataset_type
-        if kind in ("language_modeling", "prompt_only"):
-            raise DataError(f"error.train.{kind}", data=self.version(version).name)
+        if not teaches(kind, learns):
+            raise DataError(f"error.train.learns.{learns}", data=self.version(version).name)
 
     def _mapping(self, version: str, mapping: Mapping | None = None) -> Mapping:
         return self.version(version).mapped(mapping)
@@ -649,7 +649,7 @@ class Datasets:
     # Split
 
     def split(self, version: str, spec: SplitSpec, mapping: Mapping | None = None) -> Split:
-        """Ids of the rows on each side; rows that are no conversations are on none."""
+        """Ids of the rows on each side; rows that are no training records are on none."""
         return self._splits.split(version, self._mapping(version, mapping), spec)
 
     def kept_rows(
@@ -687,10 +687,11 @@ class Datasets:
         """Remember which runs are its learning curve."""
         self._store.set_version_body(version, curve=list(runs))
 
-    def split_counts(self, version: str, spec: SplitSpec) -> tuple[int, int]:
-        """Rows in (train, validation)."""
-        parts = self.split(version, spec)
-        return len(parts.train), len(parts.validation)
+    def split_counts(
+        self, version: str, spec: SplitSpec, learns: Learns = "answers", mapping: Mapping | None = None
+    ) -> tuple[int, int, int]:
+        """Rows that are learned from in (train, validation, test)."""
+        return self._splits.counts(version, self._mapping(version, mapping), spec, learns)
 
     def examples(
         self, version: str, spec: SplitSpec, limit: int, mapping: Mapping | None = None

@@ -18,4 +18,4 @@ def load_engine(*, training: bool = False) -> None:
 
         if training:
             import studio.training.estimate
-            import studio.training.sft  # noqa: F401
+            import studio.training.train  # noqa: F401

@@ -15,6 +15,7 @@ from typing import Any
 
 from studio.backend.datasets import Datasets
 from studio.backend.runner import Runner
+from studio.data.splits import SplitSpec
 from studio.errors import DataError, InputError
 from studio.messages import translate
 from studio.runs.spec import RunSpec, with_changes
@@ -73,7 +74,7 @@ class LearningCurve:
         """What `start` would do. Raises InputError when there are no validation rows to measure on."""
         planned = self.plan(spec, shares)
         parts = tuple((one.data.split.train_share, self._rows(spec, one.data.split.train_share)) for one in planned)
-        validation = len(self._datasets.split(spec.data.version, spec.data.split, spec.data.mapping).validation)
+        validation = self._counts(spec, spec.data.split)[1]
         return CurveOutline(parts, validation, planned[-1].total_steps(parts[-1][1]))
 
     def plan(self, spec: RunSpec, shares: Sequence[float] = SHARES) -> tuple[RunSpec, ...]:
@@ -84,7 +85,7 @@ class LearningCurve:
         """
         if not spec.data.split.validation_share:
             raise InputError("error.curve.no_validation")
-        self._datasets.check_answers(spec.data.version, spec.data.mapping)
+        self._datasets.check_lessons(spec.data.version, spec.data.mapping, spec.method.learns)
         rows = [self._rows(spec, share) for share in sorted(shares)]
         if not rows[0]:
             raise DataError("error.train.no_rows")
@@ -95,8 +96,10 @@ class LearningCurve:
         )
 
     def _rows(self, spec: RunSpec, share: float) -> int:
-        part = spec.data.split.model_copy(update={"train_share": share})
-        return len(self._datasets.split(spec.data.version, part, spec.data.mapping).train)
+        return self._counts(spec, spec.data.split.model_copy(update={"train_share": share}))[0]
+
+    def _counts(self, spec: RunSpec, split: SplitSpec) -> tuple[int, int, int]:
+        return self._datasets.split_counts(spec.data.version, split, spec.method.learns, spec.data.mapping)
 
     def start(self, spec: RunSpec, shares: Sequence[float] = SHARES, name: str = "", language: str = "en") -> list[str]:
         """Queue the runs, each named by its part; their ids, smallest part first. They are remembered with the

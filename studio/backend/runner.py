@@ -44,7 +44,7 @@ class RunSummary:
 class Runner:
     """Submits, stops, resumes and watches runs. With `worker`, a thread trains what is queued.
 
-    `train` is the training method; None: `studio.training.sft.train`, loaded when a run begins.
+    `train` is the training method; None: `studio.training.train.train`, loaded when a run begins.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Runner:
         mapping = spec.data.mapping or version.mapping
         if mapping is None:
             raise InputError("error.train.no_mapping", data=version.name)
-        self._datasets.check_answers(version.id, mapping)
+        self._datasets.check_lessons(version.id, mapping, spec.method.learns)
         spec = spec.model_copy(update={"data": spec.data.model_copy(update={"mapping": mapping})})
         with self._wake:
             if token and token in self._tokens:
@@ -256,15 +256,15 @@ class Runner:
             if is_disk_full(error):
                 raise disk_full(self._settings.workspace) from None
             raise
-        self._datasets.check_answers(spec.data.version, spec.data.mapping)
+        self._datasets.check_lessons(spec.data.version, spec.data.mapping, spec.method.learns)
         from studio.training.job import ONE_TRAINER, TrainingJob
 
         train = self._method
         if train is None:
             load_engine(training=True)
-            from studio.training.sft import train
+            from studio.training.train import train
 
-        rows, skipped = self._datasets.conversations(spec.data.version, spec.data.mapping)
+        rows, skipped = self._datasets.lessons(spec.data.version, spec.data.mapping, spec.method.learns)
         known = self.state(run)
         job = TrainingJob(
             spec=spec,

@@ -19,9 +19,9 @@ from studio.backend.scans import Asked, Scans
 from studio.backend.work import Stopping, Turns
 from studio.data.checks import Found
 from studio.data.cleaning import TABLE_FILE
-from studio.data.conversations import Conversations, Scored, score
+from studio.data.lessons import Learns, Lessons, Scored, find_records, score, teaches
 from studio.data.mapping import Mapping
-from studio.data.records import Conversation, Message
+from studio.data.records import Conversation, Message, Record, as_conversation, record_sides
 from studio.data.scan_workers import BOTH_CORES, SMALL, Spread
 from studio.data.set_checks import split_leak
 from studio.data.splits import Split, SplitSpec, assign, strata_codes
@@ -29,8 +29,8 @@ from studio.data.tables import Table
 from studio.errors import DataError
 from studio.runs.store import Store, disk_full, is_disk_full
 
-# Raised when a row's score is another for the same row, or other rows are conversations.
-_SCORES_VERSION = 1
+# Raised when a row's score is another for the same row, or other rows have one.
+_SCORES_VERSION = 2
 # Scores of one version (of other mappings and seeds) that are kept on disk, and of all versions in memory.
 _KEPT = 4
 _HELD = 4
@@ -68,15 +68,26 @@ class Splits:
         self._splits = lru_cache(maxsize=8)(self._split)
         self._leaks = lru_cache(maxsize=16)(self._leak)
 
-    def conversations(self, version: str, mapping: Mapping) -> Conversations:
-        """The rows that supervised fine-tuning learns from, read from disk whenever they are gone through."""
+    def lessons(self, version: str, mapping: Mapping, learns: Learns) -> Lessons:
+        """What is learned of a version, read from disk whenever it is gone through."""
         held = next((found for key, found in self._held.copy().items() if key[:2] == (version, mapping)), None)
         scored = held or self._scored(version, mapping, 0)
-        return Conversations(self._table(version), mapping, len(scored.ids))
+        count = len(scored.learned(learns)) if teaches(mapping.dataset_type, learns) else 0
+        return Lessons(self._table(version), mapping, learns, count)
 
     def split(self, version: str, mapping: Mapping, spec: SplitSpec) -> Split:
-        """Ids of the rows on each side; rows that are no conversations are on none."""
+        """Ids of the rows on each side; rows that are no training records are on none."""
         return self._splits(version, mapping, spec)
+
+    def counts(self, version: str, mapping: Mapping, spec: SplitSpec, learns: Learns) -> tuple[int, int, int]:
+        """Rows that are learned from on each side: (train, validation, test)."""
+        if not teaches(mapping.dataset_type, learns):
+            return 0, 0, 0
+        parts = self.split(version, mapping, spec)
+        learned = self._scored(version, mapping, spec.seed).learned(learns)
+        sides = (parts.train, parts.validation, parts.test)
+        train, validation, test = (len(np.intersect1d(side, learned, assume_unique=True)) for side in sides)
+        return train, validation, test
 
     def leak_is_there(self, asked: Asked, spec: SplitSpec) -> bool:
         """Whether `leak` takes no reading of all rows, or only of few."""
@@ -101,9 +112,9 @@ class Splits:
         return split_leak(parts.train, kept_back, self._scans.get(asked).scan.features)
 
     def rows(self, version: str, mapping: Mapping, ids: NDArray[np.int64]) -> tuple[SplitRow, ...]:
-        """The last question of these rows, and its answer."""
-        found = Conversations(self._table(version), mapping, 0).find(ids.tolist())
-        return tuple(SplitRow(i, found[i].prompt[-1].text, found[i].last.text) for i in ids.tolist() if i in found)
+        """The last question of these rows, and its answer; of a passage its text."""
+        found = find_records(self._table(version), mapping, ids.tolist())
+        return tuple(_split_row(i, found[i]) for i in ids.tolist() if i in found)
 
     def examples(
         self, version: str, mapping: Mapping, spec: SplitSpec, limit: int
@@ -113,12 +124,13 @@ class Splits:
         Those that need tools are left out: a chat with the model has none.
         """
         parts = self.split(version, mapping, spec)
-        talks = Conversations(self._table(version), mapping, 0)
+        table = self._table(version)
         for ids in (parts.validation, parts.train):
             found: list[Conversation] = []
             for some in _batches(ids.tolist()):
-                talk = talks.find(some)
-                found += [talk[i] for i in some if i in talk and not talk[i].uses_tools]
+                records = find_records(table, mapping, some)
+                talks = [as_conversation(records[i]) for i in some if i in records]
+                found += [talk for talk in talks if talk and not talk.uses_tools]
                 if len(found) >= limit:
                     break
             if found:
@@ -205,7 +217,8 @@ def _load(path: Path) -> Scored | None:
         return None
     try:
         table = pq.read_table(path, page_checksum_verification=True)
-        return Scored(table["id"].to_numpy(), table["score"].to_numpy())
+        answers = table["answers"].to_numpy(zero_copy_only=False)
+        return Scored(table["id"].to_numpy(), table["score"].to_numpy(), answers)
     except (OSError, KeyError, pa.ArrowException):
         return None
 
@@ -215,7 +228,7 @@ def _keep(scored: Scored, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     try:
-        table = pa.table({"id": scored.ids, "score": scored.scores})
+        table = pa.table({"id": scored.ids, "score": scored.scores, "answers": scored.answers})
         pq.write_table(table, partial, compression="none", use_dictionary=False, write_page_checksum=True)
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
@@ -228,6 +241,11 @@ def _keep(scored: Scored, path: Path) -> None:
     kept = sorted(path.parent.iterdir(), key=lambda item: item.stat().st_mtime_ns, reverse=True)
     for old in kept[_KEPT:]:
         old.unlink(missing_ok=True)
+
+
+def _split_row(row_id: int, record: Record) -> SplitRow:
+    *before, last = record_sides(record)[0]
+    return SplitRow(row_id, before[-1].text if before else "", last.text)
 
 
 def _batches(ids: list[int]) -> Iterable[list[int]]:

@@ -73,11 +73,11 @@ class Studio:
 
     def estimate(self, spec: RunSpec) -> "Estimate":
         """What a run would take, told before it starts; time and memory come from a short measured probe."""
-        self.datasets.check_answers(spec.data.version, spec.data.mapping)
+        self.datasets.check_lessons(spec.data.version, spec.data.mapping, spec.method.learns)
         load_engine(training=True)
         from studio.training.estimate import estimate
 
-        rows, skipped = self.datasets.conversations(spec.data.version, spec.data.mapping)
+        rows, skipped = self.datasets.lessons(spec.data.version, spec.data.mapping, spec.method.learns)
         parts = self.datasets.split(spec.data.version, spec.data.split, spec.data.mapping)
         return estimate(spec, self.settings, rows, skipped, parts)
 

@@ -32,17 +32,17 @@ def spec_error(error: ValidationError, tags: Collection[str] = (), under: str = 
     """All problems of a pydantic error in one SpecError. `tags`: names of the members of tagged unions, which pydantic
     puts into the path although no file holds them. `under`: where the whole stands in a larger spec (`data.split.`)."""
     problems = tuple(
-        (under + _path(item["loc"], tags), item["type"], item.get("ctx", {}), item["input"])
+        (under + _path(item["loc"], tags), item["type"], item.get("ctx", {}), item["input"], _path(item["loc"]))
         for item in error.errors(include_url=False)
     )
     return _SpecProblems("error.spec.invalid", problems=problems)
 
 
-def _path(places: tuple[int | str, ...], tags: Collection[str]) -> str:
+def _path(places: tuple[int | str, ...], tags: Collection[str] = ()) -> str:
     kept = [
         place
         for before, place in zip((None, *places), places, strict=False)
-        if not (place in tags and (isinstance(before, int) or before in ("where", "mixing")))
+        if not (place in tags and (isinstance(before, int) or before in ("where", "mixing", "method")))
     ]
     return ".".join(str(part) for part in kept)
 
@@ -55,12 +55,13 @@ class _SpecProblems(SpecError):
         return translate(self.key, language, problems="\n".join(lines))
 
     @staticmethod
-    def _line(path: str, kind: str, context: Mapping[str, Any], value: object, language: str) -> str:
+    def _line(path: str, kind: str, context: Mapping[str, Any], value: object, text: str, language: str) -> str:
         key = f"error.spec.type.{kind}"
         known = key if key in catalogue(language) else "error.spec.type.other"
         shown = context.get("tag") or (_REPR.repr(value) if not isinstance(value, dict | BaseModel) else "...")
-        label_key = f"spec.{path}.label"
-        label = translate(label_key, language) if label_key in catalogue(language) else path or "spec"
-        names = ("ge", "gt", "le", "lt", "expected", "expected_tags", "reason")
+        labels = (f"spec.{text}.label", f"spec.{path}.label")
+        label_key = next((key for key in labels if key in catalogue(language)), "")
+        label = translate(label_key, language) if label_key else path or "spec"
+        names = ("ge", "gt", "le", "lt", "expected", "expected_tags", "reason", "limit")
         limit = next((context[n] for n in names if n in context), "")
         return translate(known, language, path=path, label=label, value=shown[:80], limit=limit)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, Field
 
-from studio.data.records import Conversation
+from studio.data.records import Record, record_sides
 
 Ids = NDArray[np.int64]
 
@@ -51,12 +51,12 @@ class Split:
 
 
 def split(
-    rows: Sequence[tuple[int, Conversation]],
+    rows: Sequence[tuple[int, Record]],
     spec: SplitSpec,
     clusters: NDArray[np.int64] | None = None,
     strata: Sequence[object] | None = None,
 ) -> Split:
-    """Split by a seeded hash of each conversation: the same rows fall on the same side in whatever order they come,
+    """Split by a seeded hash of each record: the same rows fall on the same side in whatever order they come,
     and rows that differ only in case, width or spaces stay together. Some row is always left to train on; with two
     different rows or more and a share above 0, some row validates (with three and a test share, some row tests).
 
@@ -64,17 +64,17 @@ def split(
     its share on every side.
     """
     ids = np.fromiter((row_id for row_id, _ in rows), np.int64, len(rows))
-    return assign(ids, scores((c for _, c in rows), spec.seed), spec, clusters, strata_codes(strata))
+    return assign(ids, scores((record for _, record in rows), spec.seed), spec, clusters, strata_codes(strata))
 
 
-def scores(conversations: Iterable[Conversation], seed: int) -> NDArray[np.uint64]:
-    """The score of each conversation: its seeded hash as a number."""
-    return np.frombuffer(b"".join(_score(c, seed) for c in conversations), ">u8").astype(np.uint64)
+def scores(records: Iterable[Record], seed: int) -> NDArray[np.uint64]:
+    """The score of each record: its seeded hash as a number. A preference is scored by its chosen side."""
+    return np.frombuffer(b"".join(_score(record, seed) for record in records), ">u8").astype(np.uint64)
 
 
-def _score(conversation: Conversation, seed: int) -> bytes:
+def _score(record: Record, seed: int) -> bytes:
     parts = [str(seed)]
-    for message in conversation.messages:
+    for message in record_sides(record)[0]:
         text = " ".join(unicodedata.normalize("NFKC", message.text).casefold().split())
         parts += [message.role, text]
     return hashlib.sha256("\x1f".join(parts).encode("utf-8", "replace")).digest()[:8]

@@ -115,10 +115,11 @@ class _Encoded:
 
 
 def tokenize(
-    conversation: Conversation, tokenizer: "PreTrainedTokenizerBase", max_length: int, loss_on: LossOn = "answer"
+    record: Record, tokenizer: "PreTrainedTokenizerBase", max_length: int, loss_on: LossOn = "answer"
 ) -> Example:
-    """Raises DataError when the tokenizer has no chat template, or its template refuses the row."""
-    return _example(_encode([_render(conversation, tokenizer)], tokenizer, loss_on)[0], max_length)
+    """The record as token ids; of a preference the chosen side. Raises DataError when the tokenizer has no chat
+    template, or its template refuses the row."""
+    return _example(_encode([_render_record(record, tokenizer)], tokenizer, loss_on)[0], max_length)
 
 
 def _example(encoded: _Encoded, max_length: int) -> Example:

@@ -211,21 +211,18 @@ def scores_equal(scores: torch.Tensor | None, dtype: torch.dtype) -> bool:
 def sample_answers(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[Sequence[Message]],
+    prompts: Sequence[Sequence[int]],
     max_new_tokens: int,
-    tools: Sequence[Sequence[Tool]] | None = None,
 ) -> list[str]:
-    """The likeliest answer to each prompt, in one batch. The model's modes and all random numbers stay as they were.
-
-    Of a prompt that leaves no room for an answer only the end is read. `tools`: those of each prompt.
-    """
+    """The likeliest way to go on from each prompt (token ids), in one batch. The model's modes and all random numbers
+    stay as they were. Of a prompt that leaves no room for an answer only the end is read."""
     if not prompts:
         return []
     room = max(1, model_context(model) - max_new_tokens)
-    given = tools or [()] * len(prompts)
-    ids = [render_prompt(turns, tokenizer, own)[-room:] for turns, own in zip(prompts, given, strict=True)]
     with _evaluating(model):
-        return Generation(model, tokenizer, ids, Sampling(max_new_tokens=max_new_tokens)).run()
+        return Generation(
+            model, tokenizer, [prompt[-room:] for prompt in prompts], Sampling(max_new_tokens=max_new_tokens)
+        ).run()
 
 
 def render_prompt(

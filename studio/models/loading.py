@@ -6,6 +6,7 @@ every export. Nothing is added to the vocabulary: an adapter then fits the base 
 
 import gc
 import hashlib
+import logging
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as transformers_logging
 
 from studio.errors import ModelError, ResourceError, StudioError
@@ -27,6 +34,7 @@ from studio.settings import Settings
 if TYPE_CHECKING:
     from peft import PeftModel
 
+Quantisation = Literal["none", "nf4"]
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
@@ -79,8 +87,10 @@ def load_model(
     settings: Settings,
     device: Device,
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    quantisation: Quantisation = "none",
 ) -> LoadedModel:
-    """A base model. `auto` takes the numbers the device computes well. Draws no random numbers.
+    """A base model. `auto` takes the numbers the device computes well. Draws no random numbers. With `nf4` the weights
+    of its linear layers, but for the output, are kept in 4 bits as QLoRA does (Dettmers et al. 2023, arXiv:2305.14314).
 
     Raises ModelError when files are missing, damaged, pickled or need code, ResourceError when memory is too small.
     """
@@ -90,7 +100,7 @@ def load_model(
     dtype = device.torch_dtype if precision == "auto" else getattr(torch, precision)
     try:
         with _loading:
-            model = _read_model(files.folder, dtype).to(device.kind)  # type: ignore[arg-type]
+            model = _read_model(files.folder, dtype, quantisation, device)
     except StudioError:
         raise
     except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
@@ -110,7 +120,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def _read_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+def _read_model(folder: Path, dtype: torch.dtype, quantisation: Quantisation, device: Device) -> PreTrainedModel:
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -123,6 +133,7 @@ def _read_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
             local_files_only=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
+            **({} if quantisation == "none" else {"quantization_config": _four_bits(dtype), "device_map": device.kind}),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, SafetensorError) as error:
         # A configuration can hold any value, and transformers checks few of them itself.
@@ -130,6 +141,13 @@ def _read_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     finally:
         transformers_logging.set_verbosity(verbosity)
     model, report = loaded
+    if quantisation == "none":
+        model = model.to(device.kind)
+    for module in model.modules():
+        # On some processors bitsandbytes packs its weights anew when they are first evaluated: from then on they pass
+        # no gradient, and are not quite the same.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]  # what its forward asks
     wrong = sorted(str(entry[0]) for entry in report["mismatched_keys"])
     if wrong:
         raise ModelError("error.model.wrong_shapes", folder=str(folder), tensor=wrong[0], count=len(wrong))
@@ -137,6 +155,17 @@ def _read_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     if missing:
         raise ModelError("error.model.missing_tensors", folder=str(folder), tensor=missing[0], count=len(missing))
     return model
+
+
+def _four_bits(dtype: torch.dtype) -> BitsAndBytesConfig:
+    """NF4 with double quantisation. bitsandbytes looks for faster kernels on the Hub, and says when there are none."""
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
 
 
 def _read_tokenizer(name: str, folder: Path) -> LoadedTokenizer:

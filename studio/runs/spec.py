@@ -11,7 +11,7 @@ from math import ceil
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
@@ -20,16 +20,12 @@ from studio.data.spec_files import load_yaml_mapping, spec_error
 from studio.data.splits import SplitSpec
 from studio.errors import SpecError
 from studio.messages import translate
+from studio.runs.methods import BASIC, METHODS, Method, MethodSpec, Part, SftSpec
 
 STARTER = "starter"
-BASIC: dict[str, Any] = {"level": "basic"}
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DataSpec(_Part):
+class DataSpec(Part):
     """Which rows are trained on, and how they become tokens."""
 
     version: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$", max_length=64)] = ""
@@ -38,31 +34,32 @@ class DataSpec(_Part):
     max_length: Annotated[int, Field(ge=16, le=131_072, json_schema_extra={**BASIC, "unit": "tokens"})] = 256
 
 
-class ModelSpec(_Part):
+class ModelSpec(Part):
     """The base model: `starter`, a local folder, or a Hub name."""
 
     source: Annotated[str, Field(min_length=1, max_length=1000)] = STARTER
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
 
-class SftSpec(_Part):
-    """Supervised fine-tuning: learn to give the answers of the rows."""
+class LoraSpec(Part):
+    """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685): `W + alpha/rank * B A`, with W frozen.
 
-    kind: Literal["sft"] = "sft"
-    loss_on: Literal["answer", "all"] = "answer"
-
-
-class LoraSpec(_Part):
-    """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685): `W + alpha/rank * B A`, with W frozen."""
+    `variant`: `rslora` divides alpha by the square root of the rank, so that high ranks go on learning (Kalajdzievski
+    2023, arXiv:2312.03732); `dora` trains the length of every column of W beside its direction (Liu et al. 2024,
+    arXiv:2402.09353). `quantisation`: `nf4` keeps W in 4 bits, the constants quantised too, as QLoRA does (Dettmers et
+    al. 2023, arXiv:2305.14314).
+    """
 
     kind: Literal["lora"] = "lora"
+    variant: Literal["lora", "rslora", "dora"] = "lora"
+    quantisation: Literal["none", "nf4"] = "none"
     rank: Annotated[int, Field(ge=1, le=512, json_schema_extra=BASIC)] = 16
     alpha: Annotated[float, Field(gt=0, le=1024)] = 32
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     targets: Literal["all-linear", "attention"] = "all-linear"
 
 
-class TrainingSpec(_Part):
+class TrainingSpec(Part):
     """How long and how fast the model learns."""
 
     epochs: Annotated[float, Field(gt=0, le=100, json_schema_extra={**BASIC, "unit": "epochs"})] = 3
@@ -80,13 +77,13 @@ class TrainingSpec(_Part):
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
 
 
-class RunSpec(_Part):
+class RunSpec(Part):
     """All settings of one run. Equal spec + equal data + equal machine = equal run."""
 
     preset: Annotated[str, Field(max_length=64)] = ""
     data: DataSpec = DataSpec()
     model: ModelSpec = ModelSpec()
-    method: SftSpec = SftSpec()
+    method: MethodSpec = SftSpec()
     tuner: LoraSpec = LoraSpec()
     training: TrainingSpec = TrainingSpec()
 
@@ -96,6 +93,8 @@ class RunSpec(_Part):
             raise PydanticCustomError("patience_above_evaluations", "patience above evaluations")
         if self.training.patience and not self.data.split.validation_share:
             raise PydanticCustomError("patience_without_validation", "patience without validation rows")
+        if self.training.batch_size < self.method.least_rows:
+            raise PydanticCustomError("batch_too_small", "batch too small", {"limit": self.method.least_rows})
         return self
 
     def steps_per_epoch(self, rows: int) -> int:
@@ -117,9 +116,11 @@ class RunSpec(_Part):
 
 @dataclass(frozen=True, slots=True)
 class SpecField:
-    """One setting, as forms and help need it. `path` is dotted, such as `training.epochs`."""
+    """One setting, as forms and help need it. `path` is dotted, such as `training.epochs`; `text` names its sentences:
+    a setting of a method is told by the method, as `method.dpo.beta`."""
 
     path: str
+    text: str
     info: FieldInfo
     default: Any
     level: Literal["basic", "advanced"]
@@ -132,28 +133,47 @@ class SpecField:
         return {n: getattr(m, n) for m in self.info.metadata for n in names if hasattr(m, n)}
 
     def label(self, language: str = "en") -> str:
-        return translate(f"spec.{self.path}.label", language)
+        return translate(f"spec.{self.text}.label", language)
 
     def help(self, language: str = "en") -> str:
-        return translate(f"spec.{self.path}.help", language)
+        return translate(f"spec.{self.text}.help", language)
 
 
 _CHOSEN_ELSEWHERE = {"preset", "data.version", "data.mapping", "method.kind", "tuner.kind"}
 
 
-def spec_fields(model: type[BaseModel] = RunSpec, prefix: str = "") -> Iterator[SpecField]:
-    """Every setting a user may change in a form, in order; not the data version, mapping and preset."""
+def spec_fields(method: str = "sft") -> Iterator[SpecField]:
+    """Every setting of a run of this method that a user may change in a form, in order; not the data version, mapping
+    and preset."""
+    return _fields(RunSpec, "", METHODS[method])
+
+
+def method_fields(method: str) -> Iterator[SpecField]:
+    """The settings of this method alone."""
+    return _fields(METHODS[method], "method.", METHODS[method])
+
+
+def every_field() -> Iterator[SpecField]:
+    """Every setting there is: of all methods."""
+    yield from (field for field in spec_fields() if not field.path.startswith("method."))
+    for method in METHODS:
+        yield from method_fields(method)
+
+
+def _fields(model: type[BaseModel], prefix: str, method: type[Method]) -> Iterator[SpecField]:
     for name, info in model.model_fields.items():
         path = f"{prefix}{name}"
         if path in _CHOSEN_ELSEWHERE:
             continue
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from spec_fields(info.annotation, f"{path}.")
+        part = method if path == "method" else info.annotation
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            yield from _fields(part, f"{path}.", method)
             continue
         extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
         level = "basic" if extra.get("level") == "basic" else "advanced"
         unit = extra.get("unit")
-        yield SpecField(path, info, info.default, level, unit if isinstance(unit, str) else None)
+        text = f"method.{method.model_fields['kind'].default}.{name}" if prefix == "method." else path
+        yield SpecField(path, text, info, info.default, level, unit if isinstance(unit, str) else None)
 
 
 def parse_spec(values: Mapping[str, Any]) -> RunSpec:
@@ -161,7 +181,7 @@ def parse_spec(values: Mapping[str, Any]) -> RunSpec:
     try:
         return RunSpec.model_validate(values)
     except ValidationError as error:
-        raise spec_error(error) from None
+        raise spec_error(error, tags=METHODS) from None
 
 
 def load_spec(text: str, name: str) -> RunSpec:
@@ -170,15 +190,21 @@ def load_spec(text: str, name: str) -> RunSpec:
 
 
 def with_changes(spec: RunSpec, changes: Mapping[str, Any]) -> RunSpec:
-    """`spec` with dotted paths set, such as {"training.epochs": 1}; validated whole."""
+    """`spec` with dotted paths set, such as {"training.epochs": 1}; validated whole.
+
+    Another `method.kind` begins with that method's own defaults.
+    """
     values = spec.model_dump(mode="json")
+    kind = changes.get("method.kind", values["method"]["kind"])
+    if kind in METHODS and kind != values["method"]["kind"]:
+        values["method"] = METHODS[kind]().model_dump(mode="json")
     for path, value in changes.items():
         *parents, leaf = path.split(".")
         place: Any = values
         for part in parents:
             place = place.get(part) if isinstance(place, dict) else None
         if not isinstance(place, dict) or leaf not in place:
-            known = ", ".join(field.path for field in spec_fields())
+            known = ", ".join(field.path for field in spec_fields(values["method"]["kind"]))
             raise SpecError("error.spec.unknown", path=path, known=known)
         place[leaf] = value
     return parse_spec(values)

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from studio.data.records import Conversation
 from studio.errors import TrainingError
 from studio.models.device import memory_used_bytes
 from studio.models.generation import sample_answers
@@ -18,7 +17,7 @@ from studio.runs.spec import TrainingSpec
 from studio.runs.stop import Stop
 from studio.runs.store import disk_full, sync_folder
 from studio.training.checkpoints import forget_training_state
-from studio.training.job import TrainingJob
+from studio.training.job import Shown, TrainingJob
 from studio.training.lora import Clock
 
 # A sample may grow half as long again as the longest expected answer, up to this.
@@ -45,7 +44,7 @@ class Reporter(TrainerCallback):
         job: TrainingJob,
         stop: Stop,
         tokenizer: Any,
-        prompts: tuple[Conversation, ...],
+        shown: tuple[Shown, ...],
         clock: Clock,
         *,
         checkpoints: list[Checkpoint],
@@ -56,8 +55,8 @@ class Reporter(TrainerCallback):
         self.job = job
         self.stop = stop
         self.tokenizer = tokenizer
-        self.prompts = prompts
-        self.sample_tokens = sample_tokens(tokenizer, prompts)
+        self.shown = shown
+        self.sample_tokens = sample_tokens(tokenizer, shown)
         self.clock = clock
         self.interval = interval
         self.validates = validates
@@ -157,7 +156,7 @@ class Reporter(TrainerCallback):
             "seconds": now - self._began,
         }
         self._last_time, self._last_tokens = now, tokens
-        self.job.report(Metrics(step=state.global_step, values=values))
+        self.job.report(Metrics(step=state.global_step, values={**values, **_of_method(logs)}))
 
     # Evaluation
 
@@ -179,11 +178,13 @@ class Reporter(TrainerCallback):
         model: Any = None,
         **_: Any,
     ) -> None:
-        loss = (metrics or {})["eval_loss"]
+        metrics = metrics or {}
+        loss = metrics["eval_loss"]
         if not math.isfinite(loss):
             raise self._not_finite("loss", state.global_step)
         self._validation_loss = loss
-        self.job.report(Metrics(step=state.global_step, values={"validation_loss": loss}))
+        values = {f"validation_{name}": value for name, value in _of_method(metrics, "eval_").items()}
+        self.job.report(Metrics(step=state.global_step, values={"validation_loss": loss, **values}))
         self._write_samples(state.global_step, model)
         self._report_samples()
         planned = [c for c in self.checkpoints if c.step % self.interval == 0]
@@ -195,11 +196,10 @@ class Reporter(TrainerCallback):
 
     def _write_samples(self, step: int, model: Any) -> None:
         if self.stop.asked == "no":
-            prompts, tools = [c.prompt for c in self.prompts], [c.tools for c in self.prompts]
-            answers = sample_answers(model, self.tokenizer, prompts, self.sample_tokens, tools)
-            shown = zip(self.prompts, answers, strict=True)
+            answers = sample_answers(model, self.tokenizer, [row.ids for row in self.shown], self.sample_tokens)
             self._samples = [
-                Sample(step=step, prompt=c.prompt[-1].text, text=text, expected=c.last.text) for c, text in shown
+                Sample(step=step, prompt=row.prompt, text=text, expected=row.expected)
+                for row, text in zip(self.shown, answers, strict=True)
             ]
         # Evaluating and sampling take time that is no training: it must not count as slow tokens.
         self._last_time = time.monotonic()
@@ -222,9 +222,25 @@ class Reporter(TrainerCallback):
         self._last_time = self._last_save = time.monotonic()
 
 
-def sample_tokens(tokenizer: Any, prompts: Sequence[Conversation]) -> int:
+# What TRL logs of a method, and what it is called in the record.
+_METHOD_NUMBERS = {
+    "rewards/chosen": "reward_chosen",
+    "rewards/rejected": "reward_rejected",
+    "rewards/accuracies": "accuracy",
+    "rewards/margins": "margin",
+    "kl": "kl",
+}
+
+
+def _of_method(logs: dict[str, float], prefix: str = "") -> dict[str, float]:
+    """The method's own numbers; those that are not finite (a batch without thumbs down) are left out."""
+    found = {name: logs.get(f"{prefix}{key}") for key, name in _METHOD_NUMBERS.items()}
+    return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}
+
+
+def sample_tokens(tokenizer: Any, shown: Sequence[Shown]) -> int:
     """How long the samples may grow: enough to see the answer come, little enough not to slow the run."""
-    longest = max(len(tokenizer(c.last.text, add_special_tokens=False)["input_ids"]) for c in prompts)
+    longest = max((len(tokenizer(row.expected, add_special_tokens=False)["input_ids"]) for row in shown), default=0)
     return min(_SAMPLE_TOKENS, longest * 3 // 2 + 4)
 
 

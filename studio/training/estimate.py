@@ -18,22 +18,38 @@ from typing import Any
 
 import psutil
 import torch
-from transformers import PrinterCallback, TrainerCallback
+from transformers import TrainerCallback
 
 from studio.data.splits import Split, split
-from studio.data.tokens import Example, lengths, tokenize
+from studio.data.tokens import Example
 from studio.errors import DataError, ResourceError
 from studio.models.catalog import find_files
 from studio.models.device import Device, detect_device
 from studio.models.generation import sample_answers
 from studio.models.loading import load_model, load_tokenizer
-from studio.runs.spec import LoraSpec, ModelSpec, RunSpec, TrainingSpec
+from studio.runs.methods import CptSpec
+from studio.runs.spec import ModelSpec, RunSpec, TrainingSpec
 from studio.settings import Settings
 from studio.training.callback import sample_tokens
-from studio.training.job import ONE_TRAINER, SAMPLE_PROMPTS, ExampleSet, Rows, check_learnable, pick, shown_first
+from studio.training.job import (
+    ONE_TRAINER,
+    SAMPLE_PROMPTS,
+    ExampleSet,
+    Lesson,
+    Rows,
+    check_learnable,
+    cut_at,
+    encode,
+    loss_on,
+    pick,
+    show,
+    shown_first,
+)
 from studio.training.lora import Clock, add_adapter
 from studio.training.memory import MEMORY_SHARE, available_bytes, needed_bytes
-from studio.training.sft import StudioTrainer, checkpoint_bytes, sft_config, to_dataset
+from studio.training.methods import method_file
+from studio.training.train import checkpoint_bytes
+from studio.training.trainer import Setup
 
 _PROBE_SECONDS = 1.2
 _PROBE_STEPS = 6
@@ -90,37 +106,35 @@ def estimate(
     longest = min(spec.data.max_length, identity.context_length)
     counted = _count(rows, spec, tokenizer, longest, parts)
 
-    middle = median(n for _, n in counted.train)
-    usual = min(counted.train, key=lambda item: (abs(item[1] - middle), item[0]))
-    most = max(counted.train, key=lambda item: item[1])
-    picked = pick(rows, [usual[0], most[0], *counted.shown])
-    examples = [tokenize(c, tokenizer, longest, loss_on=spec.method.loss_on) for c in picked[:2]]
+    picked = pick(rows, [counted.usual, counted.longest])
+    usual, most = (encode(record, tokenizer, longest, loss_on(spec)) for record in picked)
+    if counted.packed:
+        usual = most = counted.packed
     probe = _probe(
         identity.fingerprint,
         settings,
-        spec.model,  # type: ignore[arg-type]  # frozen, so hashable
-        spec.tuner,  # type: ignore[arg-type]
+        _Plan(spec.model_copy(update={"data": spec.data.model_copy(update={"version": "", "mapping": None})})),
         min(spec.training.batch_size, len(counted.train)),
-        spec.training.gradient_checkpointing,
-        _shape(examples[0]),
-        _shape(examples[1]),
+        _Shape(usual),
+        _Shape(most),
     )
 
     training = spec.training
     trained, whole = probe.trainable_parameters, probe.parameters
     steps = spec.total_steps(len(counted.train))
     evaluations = -(-steps // spec.evaluation_interval(len(counted.train)))
-    samples = sample_tokens(tokenizer, picked[2:]) * probe.seconds_per_sampled_token
+    shown = [show(record, tokenizer) for record in pick(rows, counted.shown)]
+    samples = sample_tokens(tokenizer, shown) * probe.seconds_per_sampled_token
     validation = probe.batch_seconds(counted.validation, training.batch_size) * _FORWARD_SHARE
     checkpoint = checkpoint_bytes(trained)
     saving = _SAVE_SECONDS + checkpoint / _DISK_BYTES_PER_SECOND
-    per_pass = probe.batch_seconds([n for _, n in counted.train], training.batch_size)
+    per_pass = probe.batch_seconds(counted.train, training.batch_size)
     passes = steps / spec.steps_per_epoch(len(counted.train))
     available = available_bytes(device)
     return Estimate(
         rows=len(counted.train),
         validation_rows=len(counted.validation),
-        tokens=sum(n for _, n in counted.train),
+        tokens=sum(counted.train),
         trained_tokens=counted.trained_tokens,
         steps=steps,
         trainable_parameters=trained,
@@ -146,11 +160,16 @@ def estimate(
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """Row ids with their tokens after cutting, and what was lost. `shown`: ids of the rows answered on the way."""
+    """Tokens after cutting of the rows of both sides, and what was lost. `usual` and `longest`: ids of a training row
+    of the middle length and of the greatest; `packed`: a block, where rows are packed into blocks. `shown`: ids of the
+    rows answered on the way."""
 
-    train: list[tuple[int, int]]
+    train: list[int]
     validation: list[int]
     shown: list[int]
+    usual: int
+    longest: int
+    packed: Lesson | None
     trained_tokens: int
     lost: int
     truncated: int
@@ -160,21 +179,56 @@ def _count(rows: Rows, spec: RunSpec, tokenizer: Any, longest: int, parts: Split
     if not len(rows):
         raise DataError("error.train.no_rows")
     parts = parts or split(list(rows), spec.data.split)
-    read = {*parts.train.tolist(), *parts.validation.tolist()}
-    used = (row for row in rows if row[0] in read)
-    found = {item.row_id: item for item in lengths(used, tokenizer, longest, spec.method.loss_on)}
-    useful = {i for i, item in found.items() if item.refused is None and item.trained_tokens}
-    train = [i for i in parts.train.tolist() if i in useful]
+    sides = [set(ids.tolist()) for ids in (parts.train, parts.validation)]
+    cut = cut_at(spec, longest)
+    train: list[tuple[int, int]] = []
+    validation: list[int] = []
+    trained = lost = truncated = 0
+    for row_id, record in rows:
+        side = next((number for number, ids in enumerate(sides) if row_id in ids), None)
+        if side is None:
+            continue
+        try:
+            lesson = encode(record, tokenizer, cut, loss_on(spec))
+        except DataError:
+            lost += 1
+            continue
+        if lesson.lost:
+            lost += 1
+            continue
+        truncated += lesson.truncated
+        if side:
+            validation.append(lesson.tokens)
+        else:
+            train.append((row_id, lesson.tokens))
+            trained += lesson.trained_tokens
     if not train:
-        check_learnable(rows, spec, tokenizer, longest)
+        check_learnable(rows, spec, tokenizer, cut)
+    lengths = [tokens for _, tokens in train]
+    middle = median(lengths)
+    packs = isinstance(spec.method, CptSpec) and spec.method.packed
     return _Counted(
-        train=[(i, min(found[i].total_tokens, longest)) for i in train],
-        validation=[min(found[i].total_tokens, longest) for i in parts.validation.tolist() if i in useful],
+        train=_blocks(lengths, longest) if packs else lengths,
+        validation=_blocks(validation, longest) if packs else validation,
         shown=shown_first(parts),
-        trained_tokens=sum(found[i].trained_tokens for i in train),
-        lost=len(found) - len(useful),
-        truncated=sum(found[i].truncated for i in useful),
+        usual=min(train, key=lambda item: (abs(item[1] - middle), item[0]))[0],
+        longest=max(train, key=lambda item: item[1])[0],
+        packed=_block(min(longest, sum(lengths))) if packs else None,
+        trained_tokens=trained,
+        lost=lost,
+        truncated=truncated,
     )
+
+
+def _blocks(lengths: Sequence[int], longest: int) -> list[int]:
+    """Tokens of the blocks that rows of these lengths are packed into."""
+    whole, rest = divmod(sum(lengths), longest)
+    return [longest] * whole + ([rest] if rest > 1 else [])
+
+
+def _block(tokens: int) -> Lesson:
+    """A block of so many tokens. Which they are costs the same."""
+    return Lesson((Example((1,) * tokens, (1,) * tokens, 0, tokens, truncated=False),))
 
 
 def padded_tokens(row_tokens: Sequence[int], batch_size: int) -> float:
@@ -198,9 +252,38 @@ def padded_tokens(row_tokens: Sequence[int], batch_size: int) -> float:
     return expected * n
 
 
-def _shape(example: Example) -> tuple[int, int]:
-    """(tokens, prompt tokens) of a row: all that its cost depends on."""
-    return len(example.ids), len(example.ids) - example.trained_tokens
+class _Shape:
+    """A row, and how long its sequences are: all that its cost depends on."""
+
+    def __init__(self, lesson: Lesson) -> None:
+        self.lesson = lesson
+        self._lengths = (lesson.liked, *((len(side.ids), side.prompt_tokens) for side in lesson.sides))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Shape) and self._lengths == other._lengths
+
+    def __hash__(self) -> int:
+        return hash(self._lengths)
+
+
+class _Plan:
+    """A spec by what its probe depends on."""
+
+    def __init__(self, spec: RunSpec) -> None:
+        self.spec = spec
+        checkpointing = spec.training.gradient_checkpointing
+        self._key = (
+            spec.model.model_dump_json(),
+            spec.method.model_dump_json(),
+            spec.tuner.model_dump_json(),
+            checkpointing,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Plan) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
 
 
 # Memory
@@ -272,16 +355,7 @@ class Probe:
 
 
 @lru_cache(maxsize=64)
-def _probe(
-    fingerprint: str,
-    settings: Settings,
-    model: ModelSpec,
-    tuner: LoraSpec,
-    batch_size: int,
-    gradient_checkpointing: bool,
-    usual: tuple[int, int],
-    longest: tuple[int, int],
-) -> Probe:
+def _probe(fingerprint: str, settings: Settings, plan: _Plan, batch_size: int, usual: _Shape, longest: _Shape) -> Probe:
     """A few steps on rows of these shapes. Rows too many to fit at once are measured singly and multiplied.
 
     Raises ResourceError while a run trains.
@@ -289,37 +363,30 @@ def _probe(
     if not ONE_TRAINER.acquire(timeout=_WAIT_SECONDS):
         raise ResourceError("error.estimate.busy")
     try:
-        return _measured(settings, model, tuner, batch_size, gradient_checkpointing, usual, longest)
+        return _measured(settings, plan.spec, batch_size, usual.lesson, longest.lesson)
     finally:
         ONE_TRAINER.release()
 
 
-def _measured(
-    settings: Settings,
-    model: ModelSpec,
-    tuner: LoraSpec,
-    batch_size: int,
-    gradient_checkpointing: bool,
-    usual: tuple[int, int],
-    longest: tuple[int, int],
-) -> Probe:
+def _measured(settings: Settings, spec: RunSpec, batch_size: int, usual: Lesson, longest: Lesson) -> Probe:
     began = time.perf_counter()
     device = detect_device()
-    loaded = load_model(model.source, settings, device, model.precision)
-    adapted = add_adapter(loaded.model, tuner, 0, Clock())
+    loaded = load_model(spec.model.source, settings, device, spec.model.precision, spec.tuner.quantisation)
+    adapted = add_adapter(loaded.model, spec.tuner, 0, Clock())
     trainable, parameters = adapted.get_nb_trainable_parameters()
-    guessed = needed_bytes(adapted, _row(longest), batch_size, device, gradient_checkpointing=gradient_checkpointing)
+    checkpointing = spec.training.gradient_checkpointing
+    guessed = needed_bytes(adapted, longest, batch_size, device, gradient_checkpointing=checkpointing)
     fits = guessed <= available_bytes(device) * MEMORY_SHARE
-    rows = batch_size if fits else 1
+    rows = batch_size if fits else spec.method.least_rows
     with tempfile.TemporaryDirectory() as folder, _Peak(device) as peak:
         watch = _Watch()
-        trainer = _prober(model, tuner, gradient_checkpointing, adapted, loaded, device, Path(folder), rows, usual,
-                          longest, watch)  # fmt: skip
+        trainer = _prober(spec, adapted, loaded, device, Path(folder), rows, usual, longest, watch)
         start = time.perf_counter() - began
         trainer.train()
         measured = peak.bytes()
     base, slope = fit_line(
-        (usual[0] * rows, watch.seconds(usual[0] * rows)), (longest[0] * rows, watch.seconds(longest[0] * rows))
+        (usual.tokens * rows, watch.seconds(usual.tokens * rows)),
+        (longest.tokens * rows, watch.seconds(longest.tokens * rows)),
     )
     return Probe(
         base_seconds=base,
@@ -346,12 +413,6 @@ def fit_line(short: tuple[float, float], long: tuple[float, float]) -> tuple[flo
         return (y + late) / 2, 0.0
     base = y - slope * x
     return (base, slope) if base >= 0 else (0.0, through_origin)
-
-
-def _row(shape: tuple[int, int]) -> Example:
-    """A row of that shape. Which tokens it holds costs the same."""
-    tokens, prompt = shape
-    return Example((1,) * tokens, (-100,) * prompt + (1,) * (tokens - prompt), prompt, tokens - prompt, truncated=False)
 
 
 class _Watch(TrainerCallback):
@@ -383,31 +444,26 @@ class _Watch(TrainerCallback):
 
 
 def _prober(
-    model: ModelSpec, tuner: LoraSpec, gradient_checkpointing: bool, adapted: Any, loaded: Any, device: Device,
-    folder: Path, rows: int, usual: tuple[int, int], longest: tuple[int, int], watch: _Watch,
-) -> StudioTrainer:  # fmt: skip
+    spec: RunSpec, adapted: Any, loaded: Any, device: Device, folder: Path, rows: int, usual: Lesson, longest: Lesson,
+    watch: _Watch,
+) -> Any:  # fmt: skip
     """A trainer whose steps are: long (to warm up), usual, long, usual, long, ..."""
-    shapes = [longest if step % 2 == 0 else usual for step in range(_PROBE_STEPS)]
-    watch.plan([shape[0] * rows for shape in shapes])
-    examples = tuple(_row(shape) for shape in shapes for _ in range(rows))
-    training = TrainingSpec(epochs=1, batch_size=rows, gradient_checkpointing=gradient_checkpointing, evaluations=1)
-    spec = RunSpec(model=model, tuner=tuner, training=training)
-    config = sft_config(spec, folder, device, ExampleSet(examples, (), (), 0, 0), resumed=False)
-    config.train_sampling_strategy = "sequential"
-    config.save_strategy = "no"  # type: ignore[assignment]
-    trainer = StudioTrainer(
-        model=adapted, args=config, train_dataset=to_dataset(examples), processing_class=loaded.tokenizer,
-        callbacks=[watch],
-    )  # fmt: skip
-    trainer.remove_callback(PrinterCallback)
+    steps = [longest if step % 2 == 0 else usual for step in range(_PROBE_STEPS)]
+    watch.plan([lesson.tokens * rows for lesson in steps])
+    examples = tuple(lesson for lesson in steps for _ in range(rows))
+    checkpointing = spec.training.gradient_checkpointing
+    training = TrainingSpec(epochs=1, batch_size=rows, gradient_checkpointing=checkpointing, evaluations=1)
+    plan = RunSpec(model=spec.model, method=spec.method, tuner=spec.tuner, training=training)
+    setup = Setup(plan, folder, device, adapted, loaded.tokenizer, ExampleSet(examples, (), (), 0, 0), False, (watch,))
+    trainer = method_file(spec.method.kind).make_trainer(setup)
+    trainer.args.train_sampling_strategy = "sequential"
+    trainer.args.save_strategy = "no"
     return trainer
 
 
 def _sampling_seconds(model: Any, tokenizer: Any) -> float:
     """Of one more token for the sample prompts."""
-    from studio.data.records import Message
-
-    prompts = [(Message("user", "1 2 3 4 5"),)] * SAMPLE_PROMPTS
+    prompts = [tokenizer("1 2 3 4 5", add_special_tokens=False)["input_ids"]] * SAMPLE_PROMPTS
     began = time.perf_counter()
     sample_answers(model, tokenizer, prompts, _SAMPLED_TOKENS)
     return (time.perf_counter() - began) / _SAMPLED_TOKENS

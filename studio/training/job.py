@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from studio.data.records import Conversation
+from studio.data.records import Passage, Preference, Rated, Record, record_sides
 from studio.data.splits import Split, split
-from studio.data.tokens import Example, tokenize
+from studio.data.tokens import Example, LossOn, prompt_text, tokenize
 from studio.errors import DataError
+from studio.models.generation import decode
 from studio.runs.events import Checkpoint, Event, Notice, Started
+from studio.runs.methods import CptSpec, SftSpec
 from studio.runs.spec import RunSpec
 from studio.settings import Settings
 
@@ -24,17 +26,17 @@ ONE_TRAINER = threading.Lock()
 
 
 class Rows(Protocol):
-    """Conversations with the ids of their rows: a list of them, or what reads them from disk each time."""
+    """What is learned, with the ids of the rows: a list, or what reads it from disk each time."""
 
     def __len__(self) -> int: ...
 
-    def __iter__(self) -> Iterator[tuple[int, Conversation]]: ...
+    def __iter__(self) -> Iterator[tuple[int, Record]]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """A run to be trained. `rows` are the conversations by row id, gone through as often as needed; `skipped` rows
-    could not be read as one.
+    """A run to be trained. `rows` are what the method learns from by row id, gone through as often as needed;
+    `skipped` rows hold nothing of it.
 
     `history` holds the checkpoints already made, oldest first, of which the last whole one is resumed from;
     `started` is the run's last beginning, if there was one. `parts`: which rows are on which side; None: what
@@ -59,17 +61,79 @@ class TrainingJob:
 
 
 @dataclass(frozen=True, slots=True)
+class Lesson:
+    """A row as token ids: one sequence, or of a preference the chosen and the rejected one. `liked`: thumbs up."""
+
+    sides: tuple[Example, ...]
+    liked: bool = True
+
+    @property
+    def tokens(self) -> int:
+        """Of all its sequences, after cutting."""
+        return sum(len(side.ids) for side in self.sides)
+
+    @property
+    def trained_tokens(self) -> int:
+        return sum(side.trained_tokens for side in self.sides)
+
+    @property
+    def truncated(self) -> bool:
+        return any(side.truncated for side in self.sides)
+
+    @property
+    def lost(self) -> bool:
+        """Nothing can be learned of it: an answer was cut away whole, or both are alike after cutting."""
+        alike = len(self.sides) == 2 and self.sides[0].ids == self.sides[1].ids
+        return alike or not all(side.trained_tokens for side in self.sides)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A row that is answered now and then during training: its last question, the token ids to go on from, and the
+    answer that it has."""
+
+    prompt: str
+    ids: tuple[int, ...]
+    expected: str
+
+
+@dataclass(frozen=True, slots=True)
 class ExampleSet:
     """Tokenised rows of both splits. `lost` rows had no trained token left, `truncated` were cut and kept."""
 
-    train: tuple[Example, ...]
-    validation: tuple[Example, ...]
-    prompts: tuple[Conversation, ...]
+    train: tuple[Lesson, ...]
+    validation: tuple[Lesson, ...]
+    shown: tuple[Shown, ...]
     lost: int
     truncated: int
 
 
 SAMPLE_PROMPTS = 3
+_UNCUT = 2**62
+# Of a passage so many tokens are shown to go on from, or half of it.
+_OPENING_TOKENS = 32
+
+
+def encode(record: Record, tokenizer: "PreTrainedTokenizerBase", length: int, loss_on: LossOn = "answer") -> Lesson:
+    """The record as token ids, cut to the longest length. Raises DataError when the template refuses the row."""
+    match record:
+        case Preference(prompt, chosen, rejected, tools):
+            sides = (record, Preference(prompt, rejected, chosen, tools))
+            return Lesson(tuple(tokenize(side, tokenizer, length) for side in sides))
+        case Rated(prompt, completion, label, tools):
+            return Lesson((tokenize(Rated(prompt, completion, True, tools), tokenizer, length),), label)
+    return Lesson((tokenize(record, tokenizer, length, loss_on),))
+
+
+def cut_at(spec: RunSpec, context: int) -> int:
+    """Where a row is cut, in tokens; documents that are packed are not, but go on in the next block."""
+    packs = isinstance(spec.method, CptSpec) and spec.method.packed
+    return _UNCUT if packs else min(spec.data.max_length, context)
+
+
+def loss_on(spec: RunSpec) -> LossOn:
+    """Which tokens of a conversation carry loss."""
+    return spec.method.loss_on if isinstance(spec.method, SftSpec) else "answer"
 
 
 def make_examples(
@@ -83,30 +147,32 @@ def make_examples(
     if not len(rows):
         raise DataError("error.train.no_rows")
     parts = parts or split(list(rows), spec.data.split)
-    length = min(spec.data.max_length, context)
+    length = cut_at(spec, context)
     lost = truncated = 0
     sides = [set(ids.tolist()) for ids in (parts.train, parts.validation)]
-    made: tuple[list[Example], list[Example]] = ([], [])
-    shown: dict[int, Conversation | None] = dict.fromkeys(shown_first(parts))
-    for row_id, conversation in rows:
-        if row_id in shown:
-            shown[row_id] = conversation
+    made: tuple[list[Lesson], list[Lesson]] = ([], [])
+    found: dict[int, Record] = {}
+    wanted = shown_first(parts)
+    for row_id, record in rows:
+        if row_id in wanted:
+            found.setdefault(row_id, record)
         side = next((number for number, ids in enumerate(sides) if row_id in ids), None)
         if side is None:
             continue
         try:
-            example = tokenize(conversation, tokenizer, length, loss_on=spec.method.loss_on)
+            lesson = encode(record, tokenizer, length, loss_on(spec))
         except DataError:
             lost += 1
             continue
-        if example.trained_tokens:
-            made[side].append(example)
-            truncated += example.truncated
-        else:
+        if lesson.lost:
             lost += 1
+        else:
+            made[side].append(lesson)
+            truncated += lesson.truncated
     if not made[0]:
         check_learnable(rows, spec, tokenizer, length)
-    return ExampleSet(tuple(made[0]), tuple(made[1]), tuple(filter(None, shown.values())), lost, truncated)
+    shown = tuple(show(found[row_id], tokenizer) for row_id in wanted if row_id in found)
+    return ExampleSet(tuple(made[0]), tuple(made[1]), shown, lost, truncated)
 
 
 def shown_first(parts: Split) -> list[int]:
@@ -114,30 +180,42 @@ def shown_first(parts: Split) -> list[int]:
     return [*parts.validation[:SAMPLE_PROMPTS].tolist(), *parts.train[:SAMPLE_PROMPTS].tolist()][:SAMPLE_PROMPTS]
 
 
-def pick(rows: Rows, ids: Sequence[int]) -> list[Conversation]:
-    """The conversations of these rows, in this order."""
+def show(record: Record, tokenizer: "PreTrainedTokenizerBase") -> Shown:
+    """What is asked of the model to see how it answers: the question, or the beginning of a passage."""
+    if isinstance(record, Passage):
+        ids = tokenizer(record.text, add_special_tokens=False)["input_ids"]
+        opening = max(1, min(_OPENING_TOKENS, len(ids) // 2))
+        return Shown(decode(tokenizer, ids[:opening]), tuple(ids[:opening]), decode(tokenizer, ids[opening:]))
+    *before, last = record_sides(record)[0]
+    text = prompt_text(before, tokenizer, record.tools)
+    ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    return Shown(before[-1].text, tuple(ids), last.text)
+
+
+def pick(rows: Rows, ids: Sequence[int]) -> list[Record]:
+    """What is learned of these rows, in this order; the first where it is several."""
     wanted = set(ids)
-    found: dict[int, Conversation] = {}
-    for row_id, conversation in rows:
+    found: dict[int, Record] = {}
+    for row_id, record in rows:
         if row_id in wanted:
-            found[row_id] = conversation
+            found.setdefault(row_id, record)
             if len(found) == len(wanted):
                 break
-    return [found[row_id] for row_id in ids]
+    return [found[row_id] for row_id in ids if row_id in found]
 
 
 def check_learnable(rows: Rows, spec: RunSpec, tokenizer: "PreTrainedTokenizerBase", length: int) -> None:
     """Raises the DataError that says why no training row teaches anything; call it only then."""
     refused: list[DataError] = []
     prompts = []
-    for _, conversation in rows:
+    for _, record in rows:
         try:
-            example = tokenize(conversation, tokenizer, length, loss_on=spec.method.loss_on)
+            lesson = encode(record, tokenizer, length, loss_on(spec))
         except DataError as error:
             refused.append(error)
             continue
-        if example.truncated:
-            prompts.append(example.prompt_tokens)
+        if lesson.truncated:
+            prompts.append(max(side.prompt_tokens for side in lesson.sides))
     if prompts:
         raise DataError("error.train.all_cut", rows=len(rows), max_length=length, prompt_tokens=max(prompts))
     if refused:

@@ -42,6 +42,8 @@ def lora_config(spec: LoraSpec, model: "PreTrainedModel") -> LoraConfig:
         r=spec.rank,
         lora_alpha=spec.alpha,  # type: ignore[arg-type]  # PEFT divides it; a fraction is fine
         lora_dropout=spec.dropout,
+        use_rslora=spec.variant == "rslora",
+        use_dora=spec.variant == "dora",
         target_modules=_suffixes(names, layers),
         fan_in_fan_out=any(isinstance(layers[name], Conv1D) for name in names),
         bias="none",

@@ -5,8 +5,8 @@ from typing import Any
 import psutil
 import torch
 
-from studio.data.tokens import Example
 from studio.models.device import Device
+from studio.training.job import Lesson
 
 # A plan fits up to this part of the memory that is free: other programs need some too.
 MEMORY_SHARE = 0.9
@@ -26,21 +26,21 @@ def held_bytes(device: Device) -> int:
     return torch.cuda.memory_reserved() if device.kind == "cuda" else psutil.Process().memory_info().rss
 
 
-def needed_bytes(model: Any, row: Example, batch_size: int, device: Device, *, gradient_checkpointing: bool) -> int:
+def needed_bytes(model: Any, row: Lesson, batch_size: int, device: Device, *, gradient_checkpointing: bool) -> int:
     """The process at its peak, the model already in memory, with batches of rows like `row`.
 
-    One row's forward pass is run and what it keeps for the backward pass is counted; the rows of a batch keep as much
-    each. Without the scores over the vocabulary, which TRL computes in pieces. With gradient checkpointing each layer
-    keeps its input, and one layer at a time the rest.
+    One forward pass of each sequence of the row is run and what it keeps for the backward pass is counted; the rows of
+    a batch keep as much each. Without the scores over the vocabulary, which TRL computes in pieces. With gradient
+    checkpointing each layer keeps its input, and one layer at a time the rest.
     """
     trainable, _ = model.get_nb_trainable_parameters()
-    row_bytes = _activation_bytes(model, row)
+    row_bytes = sum(_activation_bytes(model, side.ids) for side in row.sides)
     if gradient_checkpointing:
         row_bytes = 2 * row_bytes // model.get_base_model().config.get_text_config().num_hidden_layers
     return held_bytes(device) + trainable * _BYTES_PER_TRAINED + row_bytes * batch_size
 
 
-def _activation_bytes(model: Any, row: Example) -> int:
+def _activation_bytes(model: Any, row: tuple[int, ...]) -> int:
     backbone = model.get_base_model().base_model
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, int] = {}
@@ -51,7 +51,7 @@ def _activation_bytes(model: Any, row: Example) -> int:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    ids = torch.tensor([row.ids], device=next(model.parameters()).device)
+    ids = torch.tensor([row], device=next(model.parameters()).device)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         output = backbone(input_ids=ids, use_cache=False)
     total = sum(kept.values())

@@ -79,7 +79,7 @@ def build(bench: Bench, panel: gr.Tab) -> None:
     def sides(version: Version) -> split_view.Sides:
         spec = version.split
         parts = datasets.split(version.id, spec)
-        unusable = datasets.conversations(version.id, None)[1]
+        unusable = version.rows - sum(map(len, (parts.train, parts.validation, parts.test, parts.idle)))
         kept = (
             datasets.kept_rows(version.id, spec, "validation", 0, _LOOK),
             datasets.kept_rows(version.id, spec, "test", 0, _LOOK),

@@ -272,7 +272,7 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
     t, studio = page.t, page.studio
     try:
         spec = make()
-        train, validation = studio.datasets.split_counts(spec.data.version, spec.data.split)
+        train, validation, _ = studio.datasets.split_counts(spec.data.version, spec.data.split, spec.method.learns)
     except SpecError as error:
         lines = "".join(f"<li>{shown(text)}</li>" for _, text in problems(error, page.language))
         yield f'<div class="say say-bad" role="alert">{shown(t("ui.train.problems"))}<ul>{lines}</ul></div>'

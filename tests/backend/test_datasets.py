@@ -209,26 +209,26 @@ def test_mapping_by_hand(datasets: Datasets, tmp_path: Path) -> None:
     found = {f.key: f for f in datasets.findings(mapped.id)}
     assert found["finding.wrong_type"].count == 5
     fixed = datasets.fix(mapped.id, ["to_text"])
-    assert [c.answer for _, c in datasets.conversations(fixed.id, None)[0]] == ["0", "1", "2", "3", "4"]
+    assert [c.answer for _, c in datasets.lessons(fixed.id, None)[0]] == ["0", "1", "2", "3", "4"]
     assert datasets.fix(fixed.id, ["to_text"]).id == fixed.id
 
 
 def test_split_preview(datasets: Datasets, tmp_path: Path) -> None:
     version = imported(datasets, tmp_path, GOOD)
     spec = SplitSpec(validation_share=0.2, seed=3)
-    assert datasets.split_counts(version.id, spec) == (24, 6)
+    assert datasets.split_counts(version.id, spec) == (24, 6, 0)
     shown = datasets.kept_rows(version.id, spec, "validation")
     assert [row.row_id for row in shown] == list(datasets.split(version.id, spec).validation)
     assert shown[0].prompt == f"質問{shown[0].row_id - 1}"
     examples = datasets.examples(version.id, spec, 2)
     assert [answer for _, answer in examples] == [row.answer for row in shown[:2]]
-    assert datasets.split_counts(version.id, SplitSpec(validation_share=0)) == (30, 0)
+    assert datasets.split_counts(version.id, SplitSpec(validation_share=0)) == (30, 0, 0)
 
 
 def test_one_row(datasets: Datasets, tmp_path: Path) -> None:
     version = imported(datasets, tmp_path, GOOD[:1])
     assert [f.key for f in datasets.findings(version.id)] == ["finding.few_rows"]
-    assert datasets.split_counts(version.id, SplitSpec()) == (1, 0)
+    assert datasets.split_counts(version.id, SplitSpec()) == (1, 0, 0)
     assert len(datasets.examples(version.id, SplitSpec(), 5)) == 1
 
 
@@ -502,11 +502,11 @@ def test_every_dataset_type_can_be_looked_at(
     assert version.mapping is not None
     assert version.mapping.dataset_type == kind
     assert f"notice.mapping.{note}" in [item.key for item in version.notes]
-    assert len(datasets.conversations(version.id, None)[0]) == learned
+    assert len(datasets.lessons(version.id, None)[0]) == learned
     assert datasets.findings(version.id) is not None
     assert datasets.histogram(version.id).rows == learned
     assert sum(datasets.split_counts(version.id, SplitSpec())) == learned
-    assert len(datasets.kept_rows(version.id, SplitSpec(), "validation")) == (2 if learned else 0)
+    assert len(datasets.kept_rows(version.id, SplitSpec(), "validation")) == 2
     assert len(datasets.examples(version.id, SplitSpec(), 2)) == (2 if learned else 0)
     view = datasets.view_row(version.id, 1)
     assert view.problem is None
@@ -522,7 +522,7 @@ def test_every_dataset_type_can_be_looked_at(
 def test_thumbs_down_is_not_learned(datasets: Datasets, tmp_path: Path) -> None:
     rows = [{"prompt": f"q{i}", "completion": "a", "label": i % 2 == 0} for i in range(10)]
     version = imported(datasets, tmp_path, rows)
-    good, skipped = datasets.conversations(version.id, None)
+    good, skipped = datasets.lessons(version.id, None)
     assert [row for row, _ in good] == [1, 3, 5, 7, 9]
     assert skipped == 5
     assert datasets.view_row(version.id, 1).trained_tokens > 0
@@ -560,7 +560,7 @@ def test_templates_are_offered_and_tried(datasets: Datasets, tmp_path: Path) -> 
         datasets.preview_mapping(version.id, "template", {**parts, "answer_template": "{choise}"})
     mapped = datasets.set_mapping(version.id, offered.mapping)
     assert mapped.mapping == offered.mapping
-    assert [conversation.answer for _, conversation in datasets.conversations(version.id, None)[0]] == ["犬", "猫"] * 2
+    assert [conversation.answer for _, conversation in datasets.lessons(version.id, None)[0]] == ["犬", "猫"] * 2
     with pytest.raises(DataError) as caught:
         datasets.preview_mapping(version.id, "template", {**parts, "answer_template": "{choice}"})
     assert "choice0" in caught.value.message()

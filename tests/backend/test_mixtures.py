@@ -43,7 +43,7 @@ def test_replay_with_one_click(studio: Studio, tmp_path: Path) -> None:
     assert mixed.notes[1].values["share"] == "25%"
     rows = studio.datasets.page(mixed.id, 0, 10_000)
     assert Counter(row.values["source"] for row in rows)["shop.jsonl"] == 60
-    usable, unusable = studio.datasets.conversations(mixed.id, None)
+    usable, unusable = studio.datasets.lessons(mixed.id, None)
     assert (len(usable), unusable) == (mixed.rows, 0)
     assert studio.mixtures.add_replay(first, 0.25).id == mixed.id
     assert studio.mixtures.add_replay(first, 0.5).number == 3

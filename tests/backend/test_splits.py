@@ -11,7 +11,7 @@ import pytest
 
 from studio.backend.datasets import Datasets, Version
 from studio.backend.runner import Runner
-from studio.data import conversations
+from studio.data import lessons
 from studio.data.explore import FindingRows
 from studio.data.formats import to_conversation
 from studio.data.mapping import Mapping
@@ -83,9 +83,11 @@ def test_the_split_is_that_of_the_rows(opened: Datasets, tmp_path: Path, spec: S
     found = opened.split(version.id, spec)
     for side in ("train", "validation", "test", "idle"):
         assert getattr(found, side).tolist() == getattr(expected, side).tolist()
-    assert opened.split_counts(version.id, spec) == (len(expected.train), len(expected.validation))
+    assert opened.split_counts(version.id, spec) == tuple(
+        map(len, (expected.train, expected.validation, expected.test))
+    )
     assert len(rows) < version.rows
-    read, skipped = opened.conversations(version.id, None)
+    read, skipped = opened.lessons(version.id, None)
     assert (list(read), len(read), skipped) == (rows, len(rows), version.rows - len(rows))
     assert list(read) == rows
 
@@ -101,7 +103,7 @@ def test_scores_of_a_large_table_are_kept(
         asked.append(1)
         return score(*_, **__)
 
-    score = conversations.score
+    score = lessons.score
     monkeypatch.setattr("studio.backend.splits.score", counted)
     again = Datasets(Settings(workspace=store.folder), store)
     assert again.split(version.id, SplitSpec(seed=5)).validation.tolist() == first
@@ -151,7 +153,7 @@ def test_examples_are_rows_of_the_right_side(opened: Datasets, tmp_path: Path) -
     assert [answer for _, answer in examples[3:8]] == [row.answer for row in kept]
     assert len(examples) == 600
     everything = opened.examples(version.id, SplitSpec(validation_share=0), 10_000)
-    assert len(everything) == len(opened.conversations(version.id, None)[0])
+    assert len(everything) == len(opened.lessons(version.id, None)[0])
 
 
 def test_an_unknown_column_to_keep_in_proportion(opened: Datasets, tmp_path: Path) -> None:
@@ -176,11 +178,11 @@ def test_data_without_answers_says_so(opened: Datasets, tmp_path: Path, row: dic
     version = imported(opened, tmp_path, [row] * 30)
     assert version.mapped().dataset_type == kind
     with pytest.raises(DataError) as caught:
-        opened.check_answers(version.id)
-    assert caught.value.key == f"error.train.{kind}"
+        opened.check_lessons(version.id)
+    assert caught.value.key == "error.train.learns.answers"
     assert "my data.jsonl" in caught.value.message("ja")
     with pytest.raises(DataError) as caught:
         Runner(opened._settings, opened._store, opened, worker=False).submit(RunSpec(data=DataSpec(version=version.id)))
-    assert caught.value.key == f"error.train.{kind}"
+    assert caught.value.key == "error.train.learns.answers"
     if kind == "language_modeling":
-        opened.check_answers(version.id, Mapping(prompt="text", answer="text"))
+        opened.check_lessons(version.id, Mapping(prompt="text", answer="text"))

@@ -51,6 +51,7 @@ def bare(spec: RunSpec, settings: Settings, rows: list[Any], folder: Path) -> No
     from studio.models.device import detect_device
     from studio.training.job import make_examples
     from studio.training.sft import sft_config, to_dataset
+    from studio.training.trainer import Setup
 
     device = detect_device()
     tokenizer = AutoTokenizer.from_pretrained(settings.starter)
@@ -63,9 +64,10 @@ def bare(spec: RunSpec, settings: Settings, rows: list[Any], folder: Path) -> No
         lora_dropout=spec.tuner.dropout,
         target_modules="all-linear",
     )
+    setup = Setup(spec, folder, device, model, tokenizer, examples, False, ())
     trainer = SFTTrainer(
         model=model,
-        args=sft_config(spec, folder, device, examples, resumed=False),
+        args=sft_config(setup),
         train_dataset=to_dataset(examples.train),
         eval_dataset=to_dataset(examples.validation),
         processing_class=tokenizer,
@@ -84,7 +86,7 @@ def measure(folder: Path, rounds: int, preset: str, sample: str, changes: dict[s
     version = datasets.open_sample(sample)
     spec = find_preset(settings.presets, preset).apply(with_changes(RunSpec(), {"data.version": version.id}))
     spec = with_changes(spec, changes)
-    rows = list(datasets.conversations(version.id, None)[0])
+    rows = list(datasets.lessons(version.id, None)[0])
 
     def through_the_studio(spec: RunSpec) -> None:
         ended = runner.run_now(runner.submit(spec).id)

@@ -37,7 +37,7 @@ from studio.backend.studio import Studio
 from studio.data.records import Conversation
 from studio.data.splits import SplitSpec
 from studio.data.tokens import tokenize
-from studio.models.generation import sample_answers
+from studio.models.generation import render_prompt, sample_answers
 from studio.runs.spec import RunSpec, with_changes
 from studio.settings import Settings
 from studio.starter.exam import answers, load, score
@@ -62,7 +62,7 @@ class Task:
 def open_task(studio: Studio, sample: str, share: float) -> Task:
     whole = studio.datasets.open_sample(sample)
     taken = studio.datasets.split(whole.id, SplitSpec(validation_share=0, test_share=HELD_OUT)).test.tolist()
-    rows = dict(studio.datasets.conversations(whole.id, None)[0])
+    rows = dict(studio.datasets.lessons(whole.id, None)[0])
     narrow = studio.datasets.exclude_rows(whole.id, taken)
     return Task(sample, narrow, studio.mixtures.add_replay(narrow.id, share), tuple(rows[i] for i in taken))
 
@@ -96,7 +96,7 @@ def measure(folder: Path, adapter: Path | None, questions: Sequence[Question], t
         tokens += example.trained_tokens
     given: list[str] = []
     for start in range(0, len(task.held_out), ROWS_AT_ONCE):
-        prompts = [c.prompt for c in task.held_out[start : start + ROWS_AT_ONCE]]
+        prompts = [render_prompt(c.prompt, tokenizer) for c in task.held_out[start : start + ROWS_AT_ONCE]]
         given += sample_answers(tuned, tokenizer, prompts, ANSWER_TOKENS)
     exact = sum(a.strip() == c.answer.strip() for a, c in zip(given, task.held_out, strict=True))
     right = sum(scores[language, "all"].right for language in ("en", "ja"))

@@ -137,7 +137,7 @@ class Bench:
 
 
 def measure(folder: Path, kills: int, seed: int) -> Report:
-    import studio.training.sft  # noqa: F401 - loaded once, so that the processes begin at once
+    import studio.training.train  # noqa: F401 - loaded once, so that the processes begin at once
 
     random.seed(seed)
     report = Report()

@@ -347,7 +347,7 @@ def test_samples_leave_the_model_and_random_numbers_as_they_were(tmp_path: Path)
     model.base_model.model.model.layers[0].eval()  # type: ignore[union-attr,operator,index]
     modes = [module.training for module in model.modules()]
     state = torch.get_rng_state()
-    prompts = [[Message("user", SHORT)], [Message("user", LONG)]]
+    prompts = [render_prompt([Message("user", text)], tokenizer) for text in (SHORT, LONG)]
     answers = sample_answers(model, tokenizer, prompts, 8)
     assert [module.training for module in model.modules()] == modes
     assert torch.equal(torch.get_rng_state(), state)
@@ -356,6 +356,6 @@ def test_samples_leave_the_model_and_random_numbers_as_they_were(tmp_path: Path)
 
 
 def test_a_sample_of_a_prompt_longer_than_the_model_reads() -> None:
-    texts = sample_answers(tiny_model("gpt2"), tiny_tokenizer(), [[Message("user", "x" * 5000)]], 8)
+    texts = sample_answers(tiny_model("gpt2"), tiny_tokenizer(), [[7] * 5000], 8)
     assert len(texts) == 1
     assert sample_answers(tiny_model(), tiny_tokenizer(), [], 8) == []

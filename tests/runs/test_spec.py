@@ -4,7 +4,7 @@ import pytest
 
 from studio.errors import SpecError
 from studio.messages import LANGUAGES, catalogue
-from studio.runs.spec import RunSpec, load_spec, parse_spec, spec_fields, with_changes
+from studio.runs.spec import RunSpec, every_field, load_spec, parse_spec, spec_fields, with_changes
 
 
 def test_yaml_and_back() -> None:
@@ -67,10 +67,9 @@ def test_steps(rows: int, batch: int, accumulation: int, epochs: float, steps: i
 
 
 def test_every_setting_has_help_in_both_languages() -> None:
-    fields = list(spec_fields())
-    assert sum(field.level == "basic" for field in fields) == 6
-    for field in fields:
+    assert sum(field.level == "basic" for field in spec_fields()) == 6
+    for field in every_field():
         for language in LANGUAGES:
             assert field.label(language)
             assert field.help(language)
-            assert f"spec.{field.path}.help" in catalogue(language)
+            assert f"spec.{field.text}.help" in catalogue(language)

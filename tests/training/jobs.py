@@ -60,7 +60,7 @@ class Recording:
 
     def run(self, stop: Stop | None = None) -> Ended | None:
         """Train, or go on with what the record holds."""
-        from studio.training.sft import train
+        from studio.training.train import train
 
         state = self.state
         job = TrainingJob(

@@ -16,7 +16,7 @@ from studio.errors import DataError, ModelError, ResourceError, StudioError, Tra
 from studio.messages import LANGUAGES
 from studio.runs.events import Checkpoint, Ended, Event, Metrics
 from studio.runs.stop import Stop
-from studio.training import sft
+from studio.training import trainer as studio_trainer
 from studio.training.checkpoints import is_whole
 from tests.training.jobs import Recording, conversations, tiny_spec
 
@@ -296,7 +296,7 @@ def test_nothing_is_sent(llama: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setattr(base, "send_telemetry", lambda **_: pytest.fail("telemetry"))
     Recording(tiny_spec(llama), tmp_path / "run").run()
-    assert sft.StudioTrainer._send_telemetry is not base._BaseTrainer._send_telemetry
+    assert studio_trainer.StudioTrainer._send_telemetry is not base._BaseTrainer._send_telemetry
 
 
 def test_checkpoints_hold_no_pickle_but_the_training_state(llama: Path, tmp_path: Path) -> None:

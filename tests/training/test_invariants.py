@@ -55,7 +55,8 @@ def test_losses_are_means_over_trained_tokens(llama: Path, tmp_path: Path) -> No
 
     def mean_loss(part: object) -> float:
         total, tokens = 0.0, 0
-        for example in part:  # type: ignore[attr-defined]
+        for lesson in part:  # type: ignore[attr-defined]
+            example = lesson.sides[0]
             labels = torch.tensor(example.labels)
             with torch.no_grad():
                 scores = loaded.model(input_ids=torch.tensor([example.ids])).logits[0]
@@ -72,12 +73,13 @@ def test_only_answers_and_their_end_are_trained() -> None:
     tokenizer = tiny_tokenizer()
     rows = conversations(10)
     spec = tiny_spec(Path())
-    for example in make_examples(rows, spec, tokenizer, 512).train:
+    for lesson in make_examples(rows, spec, tokenizer, 512).train:
+        example = lesson.sides[0]
         assert set(example.labels[: example.prompt_tokens]) == {-100}
         assert example.labels[example.prompt_tokens :] == example.ids[example.prompt_tokens :]
         assert example.labels[-1] == tokenizer.eos_token_id
-    for example in make_examples(rows, tiny_spec(Path(), method__loss_on="all"), tokenizer, 512).train:
-        assert example.labels == example.ids
+    for lesson in make_examples(rows, tiny_spec(Path(), method__loss_on="all"), tokenizer, 512).train:
+        assert lesson.sides[0].labels == lesson.sides[0].ids
 
 
 @pytest.mark.parametrize("targets", ["all-linear", "attention"])

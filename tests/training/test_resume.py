@@ -10,7 +10,7 @@ import torch
 from studio.data.records import Message
 from studio.errors import TrainingError
 from studio.models.device import detect_device
-from studio.models.generation import sample_answers
+from studio.models.generation import render_prompt, sample_answers
 from studio.models.loading import attach_adapter, load_model, read_adapter
 from studio.runs.events import Checkpoint, Ended, Metrics, Sample
 from studio.runs.stop import Stop
@@ -93,8 +93,9 @@ def test_a_chat_beside_the_training_changes_nothing(whole: Recording, tmp_path: 
         loaded = load_model(whole.spec.model.source, run.settings, detect_device())
         adapter = read_adapter(whole.folder / "adapter")
         model = attach_adapter(loaded.model, adapter, "tuned")
+        prompt = render_prompt([Message("user", "hello")], loaded.tokenizer)
         while not over.is_set():
-            sample_answers(model, loaded.tokenizer, [[Message("user", "hello")]] * 2, 8)
+            sample_answers(model, loaded.tokenizer, [prompt] * 2, 8)
             answered.set()
 
     thread = threading.Thread(target=chat)

@@ -1,0 +1,110 @@
+"""The methods a run can train by: what each learns from, and its settings.
+
+Defaults are those of the papers or of TRL (https://huggingface.co/docs/trl), named where they stand.
+"""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from studio.data.lessons import Learns
+
+BASIC: dict[str, Any] = {"level": "basic"}
+
+
+class Part(BaseModel):
+    """A part of a RunSpec."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Method(Part):
+    """`learns`: what rows must hold. `least_rows`: the smallest batch the method can learn from."""
+
+    learns: ClassVar[Learns]
+    least_rows: ClassVar[int] = 1
+
+
+class SftSpec(Method):
+    """Supervised fine-tuning: learn to give the answers of the rows."""
+
+    learns: ClassVar[Learns] = "answers"
+    kind: Literal["sft"] = "sft"
+    loss_on: Literal["answer", "all"] = "answer"
+
+
+class CptSpec(Method):
+    """Continued pre-training: read on in documents, every token of them learned.
+
+    `packed`: passages follow each other, an end token between them, in blocks of the longest length.
+    """
+
+    learns: ClassVar[Learns] = "text"
+    kind: Literal["cpt"] = "cpt"
+    packed: bool = True
+
+
+class DpoSpec(Method):
+    """Direct preference optimisation (Rafailov et al. 2023, arXiv:2305.18290): make the better answer likelier than the
+    worse one, by how much the base model already does.
+
+    `loss`: `sigmoid` as in the paper; `ipo` (Azar et al. 2023, arXiv:2310.12036) aims at a margin instead of growing it
+    for ever. `beta`: how closely to stay with the base model; 0.1 in the paper and in TRL.
+    """
+
+    learns: ClassVar[Learns] = "pairs"
+    kind: Literal["dpo"] = "dpo"
+    loss: Literal["sigmoid", "ipo"] = "sigmoid"
+    beta: Annotated[float, Field(gt=0, le=10, json_schema_extra=BASIC)] = 0.1
+
+
+class SimpoSpec(Method):
+    """Simple preference optimisation (Meng et al. 2024, arXiv:2405.14734): no base model to compare with; the mean
+    log-probability per token is the reward.
+
+    `beta` 2 and `margin` (gamma) 0.5 times beta or less are the paper's ranges: beta 2.0-2.5, gamma/beta 0.3-0.8.
+    """
+
+    learns: ClassVar[Learns] = "pairs"
+    kind: Literal["simpo"] = "simpo"
+    beta: Annotated[float, Field(gt=0, le=100, json_schema_extra=BASIC)] = 2.0
+    margin: Annotated[float, Field(ge=0, le=100)] = 1.0
+
+
+class OrpoSpec(Method):
+    """Odds ratio preference optimisation (Hong et al. 2024, arXiv:2403.07691): supervised fine-tuning on the better
+    answer and a penalty on the odds of the worse one, in one step and without a base model to compare with.
+
+    `beta`: weight of the penalty (lambda in the paper), 0.1 there and in TRL.
+    """
+
+    learns: ClassVar[Learns] = "pairs"
+    kind: Literal["orpo"] = "orpo"
+    beta: Annotated[float, Field(gt=0, le=10, json_schema_extra=BASIC)] = 0.1
+
+
+class KtoSpec(Method):
+    """Kahneman-Tversky optimisation (Ethayarajh et al. 2024, arXiv:2402.01306): learn from thumbs up and down, each on
+    its own.
+
+    `beta` as in DPO. Both weights are 1 where thumbs up and down are about as many; the paper wants the sum of the
+    weights of either kind within a ratio of 1 to 4/3.
+    """
+
+    learns: ClassVar[Learns] = "ratings"
+    least_rows: ClassVar[int] = 2  # each question is compared with another row's answer
+    kind: Literal["kto"] = "kto"
+    beta: Annotated[float, Field(gt=0, le=10, json_schema_extra=BASIC)] = 0.1
+    liked_weight: Annotated[float, Field(gt=0, le=100)] = 1.0
+    disliked_weight: Annotated[float, Field(gt=0, le=100)] = 1.0
+
+
+MethodSpec = Annotated[SftSpec | CptSpec | DpoSpec | SimpoSpec | OrpoSpec | KtoSpec, Field(discriminator="kind")]
+METHODS: dict[str, type[Method]] = {
+    "sft": SftSpec,
+    "cpt": CptSpec,
+    "dpo": DpoSpec,
+    "simpo": SimpoSpec,
+    "orpo": OrpoSpec,
+    "kto": KtoSpec,
+}

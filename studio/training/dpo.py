@@ -1,0 +1,60 @@
+"""Direct preference optimisation through TRL's DPOTrainer."""
+
+from typing import Any
+
+from datasets import Dataset
+from trl.trainer.dpo_config import DPOConfig
+from trl.trainer.dpo_trainer import DPOTrainer
+
+from studio.models.loading import LoadedModel
+from studio.runs.methods import DpoSpec
+from studio.runs.spec import RunSpec
+from studio.training.job import ExampleSet, Lesson
+from studio.training.trainer import Setup, StudioTrainer, on_one_device, quiet, trainer_options
+
+
+class PairTrainer(StudioTrainer, DPOTrainer):
+    """TRL's trainer, with the base model as what the tuned one is compared with."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # TRL keeps a copy of the fresh adapter to compare with, which does nothing: the base model alone is the same.
+        self.model.delete_adapter("ref")
+
+
+def arranged(examples: ExampleSet, spec: RunSpec, loaded: LoadedModel) -> ExampleSet:
+    """One by one, as they are."""
+    return examples
+
+
+def make_trainer(setup: Setup) -> PairTrainer:
+    assert isinstance(setup.spec.method, DpoSpec)
+    config = DPOConfig(**trainer_options(setup), beta=setup.spec.method.beta, loss_type=[setup.spec.method.loss])
+    return pair_trainer(PairTrainer, setup, config)
+
+
+def pair_trainer(kind: type[PairTrainer], setup: Setup, config: DPOConfig, **options: Any) -> Any:
+    """A trainer of pairs."""
+    examples = setup.examples
+    return quiet(
+        kind(
+            **setup.common(),
+            args=on_one_device(config),
+            train_dataset=pairs(examples.train),
+            eval_dataset=pairs(examples.validation) if examples.validation else None,
+            **options,
+        )
+    )
+
+
+def pairs(lessons: tuple[Lesson, ...]) -> Dataset:
+    """Tokenised pairs as DPOTrainer takes them: what both sides begin with, and how each goes on."""
+    rows = []
+    for lesson in lessons:
+        chosen, rejected = lesson.sides
+        shared = min(chosen.prompt_tokens, rejected.prompt_tokens)
+        while chosen.ids[:shared] != rejected.ids[:shared]:
+            shared -= 1
+        rows.append((chosen.ids[:shared], chosen.ids[shared:], rejected.ids[shared:]))
+    names = ("prompt_ids", "chosen_ids", "rejected_ids")
+    return Dataset.from_dict({name: [list(row[i]) for row in rows] for i, name in enumerate(names)})

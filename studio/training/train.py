@@ -1,0 +1,184 @@
+"""A run from its settings to its adapter, whatever the method: each has a file of its own that says what is learned.
+
+`train` reads top to bottom and knows neither threads nor browsers: it appends events and polls `stop`.
+"""
+
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from transformers.utils import logging as transformers_logging
+
+from studio.errors import ResourceError, StudioError, TrainingError
+from studio.models.device import Device, detect_device
+from studio.models.folder import file_sha256
+from studio.models.loading import LoadedModel, is_out_of_memory, load_model
+from studio.runs.events import Checkpoint, Ended, Started
+from studio.runs.stop import Stop
+from studio.runs.store import disk_full, is_disk_full
+from studio.training.callback import Reporter, measured_losses, without_progress
+from studio.training.checkpoints import ADAPTER_FILE, best_checkpoint, has_adapter, keep_adapter, resume_point, sweep
+from studio.training.job import ExampleSet, TrainingJob, make_examples
+from studio.training.lora import Clock, add_adapter
+from studio.training.memory import MEMORY_SHARE, available_bytes, needed_bytes
+from studio.training.methods import method_file
+from studio.training.trainer import Setup
+
+# PEFT 0.21 reads an attribute that transformers 5.23 renamed; nothing a user could act on.
+warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+
+
+def train(job: TrainingJob, stop: Stop) -> Ended | None:
+    """Train the run of `job`, from its last whole checkpoint if it has one; returns how it ended, already recorded.
+
+    The record gets Started, Metrics, Sample, Checkpoint and Ended events. A stopped run keeps a usable adapter; one
+    that was asked to leave saves a checkpoint, records no end and returns None.
+    Raises StudioError when it cannot go on: disk, memory, numbers, data, model.
+    """
+    spec = job.spec
+    began = time.monotonic()
+    resumed = resume_point(job.folder, job.history)
+    checkpoints = [c for c in job.history if resumed and c.step <= resumed.step]
+    sweep(job.folder, checkpoints)
+
+    with _told_errors(job, checkpoints):
+        # 1. Model and examples
+        device = detect_device()
+        loaded = load_model(spec.model.source, job.settings, device, spec.model.precision, spec.tuner.quantisation)
+        _check_base(job, loaded, resumed)
+        method = method_file(spec.method.kind)
+        examples = make_examples(job.rows, spec, loaded.tokenizer, loaded.identity.context_length, job.parts)
+        examples = method.arranged(examples, spec, loaded)
+        total_steps = spec.total_steps(len(examples.train))
+
+        # 2. Adapter and trainer
+        clock = Clock()
+        model = add_adapter(loaded.model, spec.tuner, spec.training.seed, clock)
+        trainable, parameters = model.get_nb_trainable_parameters()
+        _check_memory(job, model, examples, device)
+        reporter = Reporter(
+            job,
+            stop,
+            loaded.tokenizer,
+            examples.shown,
+            clock,
+            checkpoints=checkpoints,
+            interval=spec.evaluation_interval(len(examples.train)),
+            validates=bool(examples.validation),
+            checkpoint_bytes=checkpoint_bytes(trainable),
+        )
+        trainer = method.make_trainer(
+            Setup(spec, job.folder, device, model, loaded.tokenizer, examples, resumed is not None, (reporter,))
+        )
+
+        # 3. Train, unless a killed process had come to the end and only its result is missing
+        job.report(
+            Started(
+                total_steps=total_steps,
+                from_step=resumed.step if resumed else 0,
+                train_rows=len(examples.train),
+                validation_rows=len(examples.validation),
+                trainable_parameters=trainable,
+                parameters=parameters - trainable,
+                device=device.name,
+                base_fingerprint=loaded.identity.fingerprint,
+                base_name=loaded.identity.name,
+                base_licence=loaded.identity.licence,
+            ),
+        )
+        _tell(job, loaded, examples, began_again=bool(job.history) and resumed is None)
+        step = resumed.step if resumed else 0
+        if step < total_steps and not without_progress(measured_losses(checkpoints), spec.training.patience):
+            trainer.train(resume_from_checkpoint=str(job.folder / resumed.path) if resumed else None)
+            step = trainer.state.global_step
+        if reporter.ended_by == "leave":
+            return None
+
+        # 4. Result: the best checkpoint's adapter, or the last one's
+        best = best_checkpoint([c for c in checkpoints if has_adapter(job.folder, c)], spec.training.keep_best)
+        adapter = keep_adapter(job.folder, best)
+        ended = Ended(
+            status="stopped" if reporter.ended_by == "stop" else "done",
+            step=step,
+            adapter=adapter.name,
+            adapter_sha256=file_sha256(adapter / ADAPTER_FILE),
+            best_step=best.step,
+            validation_loss=best.validation_loss,
+            seconds=time.monotonic() - began,
+        )
+        job.report(ended)
+        return ended
+
+
+def checkpoint_bytes(trainable_parameters: int) -> int:
+    """Room one checkpoint needs: weights and two AdamW moments in float32, and the small files."""
+    return trainable_parameters * 12 + 2_000_000
+
+
+def _check_base(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | None) -> None:
+    """An adapter half trained on one base must not go on with another."""
+    if resumed and job.started and job.started.base_fingerprint != loaded.identity.fingerprint:
+        raise TrainingError("error.train.base_changed", model=loaded.identity.name)
+
+
+def _check_memory(job: TrainingJob, model: Any, examples: ExampleSet, device: Device) -> None:
+    """Refuse what cannot fit before it takes the machine down."""
+    training = job.spec.training
+    longest = max(examples.train, key=lambda lesson: lesson.tokens)
+    batch = min(training.batch_size, len(examples.train))
+    checkpointing = training.gradient_checkpointing
+    needed = needed_bytes(model, longest, batch, device, gradient_checkpointing=checkpointing)
+    available = available_bytes(device)
+    if needed > available * MEMORY_SHARE:
+        raise ResourceError(
+            "error.train.too_large",
+            needed_mb=needed // 1_000_000,
+            available_mb=available // 1_000_000,
+            batch_size=training.batch_size,
+            accumulation=training.accumulation,
+            max_length=job.spec.data.max_length,
+        )
+
+
+def _tell(job: TrainingJob, loaded: LoadedModel, examples: ExampleSet, *, began_again: bool) -> None:
+    for notice in loaded.notices:
+        job.report(notice)
+    if began_again:
+        job.notice("notice.train.began_again")
+    for key, count in (("skipped", job.skipped), ("lost", examples.lost), ("truncated", examples.truncated)):
+        if count:
+            job.notice(f"notice.train.{key}", rows=count, max_length=job.spec.data.max_length)
+    if not examples.validation:
+        job.notice("notice.train.no_validation", rows=len(examples.train))
+
+
+@contextmanager
+def _told_errors(job: TrainingJob, checkpoints: list[Checkpoint]) -> Iterator[None]:
+    """Errors of the machine as StudioErrors that say what to do; what is no such error stays itself.
+
+    A half-written checkpoint is removed at once: on a full disk its room is needed.
+    """
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    except StudioError:
+        sweep(job.folder, checkpoints)
+        raise
+    except Exception as error:
+        sweep(job.folder, checkpoints)
+        if is_disk_full(error):
+            raise disk_full(job.folder) from error
+        if is_out_of_memory(error):
+            training = job.spec.training
+            raise ResourceError(
+                "error.train.memory",
+                batch_size=training.batch_size,
+                accumulation=training.accumulation,
+                max_length=job.spec.data.max_length,
+            ) from error
+        raise
+    finally:
+        transformers_logging.set_verbosity(verbosity)

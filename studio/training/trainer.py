@@ -1,0 +1,108 @@
+"""What all trainers have in common: checkpoints of the adapter alone, evaluations that can be given up, no word to
+anybody."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from transformers import PrinterCallback, TrainerCallback
+
+from studio.models.device import Device
+from studio.runs.spec import RunSpec
+from studio.training.callback import EvaluationGivenUp
+from studio.training.job import ExampleSet
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a trainer is made of. `model` has its adapter; `resumed`: it goes on from a checkpoint."""
+
+    spec: RunSpec
+    folder: Path
+    device: Device
+    model: Any
+    tokenizer: Any
+    examples: ExampleSet
+    resumed: bool
+    callbacks: tuple[TrainerCallback, ...]
+
+    def common(self) -> dict[str, Any]:
+        """The arguments of every Trainer but for its configuration and rows."""
+        return {"model": self.model, "processing_class": self.tokenizer, "callbacks": list(self.callbacks)}
+
+
+class StudioTrainer:
+    """Laid over a Trainer of TRL, before it in the order of classes. Rows come tokenised."""
+
+    model: Any
+    control: Any
+
+    def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:
+        return dataset
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        try:
+            return super().evaluate(*args, **kwargs)  # type: ignore[misc]
+        except EvaluationGivenUp:
+            self.control.should_evaluate = False
+            return {}
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """The adapter alone. The tokenizer never changes, and the arguments would be a pickle."""
+        self.model.save_pretrained(output_dir, state_dict=state_dict, save_embedding_layers=False)
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """The studio writes its own card at export."""
+
+    def _send_telemetry(self) -> None:
+        """Nothing is sent anywhere."""
+
+
+def trainer_options(setup: Setup) -> dict[str, Any]:
+    """What every method's configuration has in common, every setting that matters written out."""
+    spec, training, device = setup.spec, setup.spec.training, setup.device
+    rows, validates = len(setup.examples.train), bool(setup.examples.validation)
+    interval = spec.evaluation_interval(rows)
+    precision = device.dtype if spec.model.precision == "auto" else spec.model.precision
+    return {
+        "output_dir": str(setup.folder),
+        "max_steps": spec.total_steps(rows),
+        "per_device_train_batch_size": training.batch_size,
+        "per_device_eval_batch_size": training.batch_size,
+        "gradient_accumulation_steps": training.accumulation,
+        "learning_rate": training.learning_rate,
+        "lr_scheduler_type": training.schedule,
+        "warmup_steps": int(training.warmup_share * spec.total_steps(rows)),
+        "weight_decay": training.weight_decay,
+        "max_grad_norm": training.max_grad_norm,
+        "activation_checkpointing": training.gradient_checkpointing,
+        "bf16": precision == "bfloat16",
+        "use_cpu": device.kind == "cpu",
+        "dataloader_pin_memory": device.kind == "cuda",
+        "seed": training.seed,
+        "data_seed": training.seed,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "eval_strategy": "steps" if validates else "no",
+        "eval_steps": interval,
+        "eval_on_start": validates and not setup.resumed,
+        "save_strategy": "steps",
+        "save_steps": interval,
+        "max_length": None,
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+
+
+def on_one_device(config: Any) -> Any:
+    """One device per run: TRL refuses torch's DataParallel, and rightly."""
+    if config.n_gpu > 1:
+        config._n_gpu = 1
+    return config
+
+
+def quiet(trainer: Any) -> Any:
+    """Without the callback that prints every number."""
+    trainer.remove_callback(PrinterCallback)
+    return trainer

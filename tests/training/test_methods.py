@@ -1,0 +1,225 @@
+"""Every method and every kind of adapter: it trains, it learns what it says, and it resumes bit for bit."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from studio.data.records import Message, Passage, Preference, Rated
+from studio.errors import SpecError
+from studio.models.device import detect_device
+from studio.models.loading import load_model
+from studio.runs.events import Checkpoint
+from studio.runs.spec import RunSpec, with_changes
+from studio.settings import Settings
+from studio.training.job import make_examples
+from studio.training.kto import MismatchingCollator
+from studio.training.lora import Clock, add_adapter
+from studio.training.orpo import odds_ratio_loss
+from studio.training.simpo import simpo_loss
+from tests.training.jobs import Killed, Recording, conversations, tiny_spec
+
+METHODS = ("sft", "cpt", "dpo", "simpo", "orpo", "kto")
+ADAPTERS = {
+    "lora": {},
+    "rslora": {"tuner__variant": "rslora"},
+    "dora": {"tuner__variant": "dora"},
+    "qlora": {"tuner__quantisation": "nf4"},
+    "qdora": {"tuner__variant": "dora", "tuner__quantisation": "nf4"},
+}
+
+
+def said(text: str) -> tuple[Message, ...]:
+    return (Message("assistant", text),)
+
+
+def asked(number: int) -> tuple[Message, ...]:
+    return (Message("user", f"what about {number}?"),)
+
+
+def lessons(method: str, count: int = 12) -> list[Any]:
+    """Rows by id of what the method learns from; answers of unequal lengths."""
+    numbers = range(1, count + 1)
+    match method:
+        case "sft":
+            return conversations(count)
+        case "cpt":
+            return [(i, Passage(f"The number {i} is followed by {i + 1}. " * (1 + i % 3))) for i in numbers]
+        case "kto":
+            return [(i, Rated(asked(i), said("yes " * (1 + i % 4)), i % 2 == 0)) for i in numbers]
+    return [(i, Preference(asked(i), said(f"{i} it is"), said("no " * (1 + i % 4)))) for i in numbers]
+
+
+def method_spec(method: str, model: Path, **changes: object) -> RunSpec:
+    spec = with_changes(tiny_spec(model), {"method.kind": method})
+    return with_changes(spec, {path.replace("__", "."): value for path, value in changes.items()})
+
+
+def assert_resumes(spec: RunSpec, rows: list[Any], folder: Path) -> Recording:
+    """Killed in the middle and gone on with, it is the run that nobody killed; returns that one."""
+    whole = Recording(spec, folder / "whole", rows)
+    whole.run()
+    killed = Recording(spec, folder / "killed", rows)
+    killed.dies_at = next(i for i, e in enumerate(whole.events, 1) if isinstance(e, Checkpoint)) + 2
+    with pytest.raises(Killed):
+        killed.run()
+    killed.dies_at = None
+    killed.run()
+    assert killed.weights() == whole.weights()
+    times = {"seconds", "tokens_per_second", "memory_bytes"}
+    for name in whole.state.curves.keys() - times:
+        assert killed.state.curves[name] == whole.state.curves[name], name
+    return whole
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_trains_and_resumes_bit_for_bit(
+    method: str, kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    spec = method_spec(method, request.getfixturevalue(kind))
+    whole = assert_resumes(spec, lessons(method), tmp_path)
+    assert len(whole.losses()) == whole.state.total_steps > 2
+    assert whole.state.curves["validation_loss"]
+    assert whole.state.samples
+    if method in ("dpo", "simpo", "orpo"):
+        assert {"accuracy", "margin", "validation_accuracy"} <= whole.state.curves.keys()
+    assert ("kl" in whole.state.curves) == (method == "kto")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_learned_becomes_likelier(method: str, llama: Path, tmp_path: Path) -> None:
+    """More passes over few rows: the loss falls, and preferences are told apart."""
+    changes = {"training__epochs": 12, "training__evaluations": 1, "training__learning_rate": 0.02}
+    spec = method_spec(method, llama, tuner__dropout=0.0, tuner__rank=8, **changes)
+    run = Recording(spec, tmp_path / "run", lessons(method))
+    run.run()
+    losses = [loss for _, loss in run.losses()]
+    assert max(losses[-3:]) < min(losses[:3])
+    if method in ("dpo", "simpo", "orpo"):
+        assert run.state.latest("accuracy") == 1.0
+        assert run.state.latest("margin") > 0  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_an_adapter_trains_and_resumes_bit_for_bit(name: str, llama: Path, tmp_path: Path) -> None:
+    whole = assert_resumes(tiny_spec(llama, **ADAPTERS[name]), lessons("sft"), tmp_path)
+    assert whole.losses()[-1][1] < whole.losses()[0][1]
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_a_fresh_adapter_changes_nothing(name: str, llama: Path, tmp_path: Path) -> None:
+    tuner = tiny_spec(llama, **ADAPTERS[name]).tuner
+    settings, device = Settings(workspace=tmp_path), detect_device()
+    ids = torch.arange(5, 25)[None]
+    base = load_model(str(llama), settings, device, "float32", tuner.quantisation).model(input_ids=ids).logits
+    model = load_model(str(llama), settings, device, "float32", tuner.quantisation).model
+    adapted = add_adapter(model, tuner, 3, Clock())
+    torch.testing.assert_close(adapted.eval()(input_ids=ids).logits, base, rtol=1e-4, atol=1e-4)
+
+
+def test_four_bits_are_a_quarter_of_the_linear_layers(llama: Path, tmp_path: Path) -> None:
+    settings, device = Settings(workspace=tmp_path), detect_device()
+
+    def held(quantisation: Any) -> int:
+        model = load_model(str(llama), settings, device, "bfloat16", quantisation).model
+        layers = [p for n, p in model.named_parameters() if "_proj" in n]
+        return sum(p.numel() * p.element_size() for p in layers)
+
+    assert held("nf4") * 4 == held("none")
+
+
+# What each method makes of its rows
+
+
+def first_lessons(method: str, llama: Path, tmp_path: Path, rows: list[Any], **changes: object) -> Any:
+    loaded = load_model(str(llama), Settings(workspace=tmp_path), detect_device())
+    spec = method_spec(method, llama, **changes)
+    return make_examples(rows, spec, loaded.tokenizer, 512), spec, loaded
+
+
+def test_both_sides_of_a_pair_begin_with_the_question(llama: Path, tmp_path: Path) -> None:
+    from studio.training.dpo import pairs
+
+    made, _, loaded = first_lessons("dpo", llama, tmp_path, lessons("dpo"))
+    row = pairs(made.train)[0]
+    assert loaded.tokenizer.decode(row["prompt_ids"]).endswith("<|assistant|>")
+    for side in ("chosen_ids", "rejected_ids"):
+        assert row[side][-1] == loaded.tokenizer.eos_token_id
+    assert row["chosen_ids"] != row["rejected_ids"]
+
+
+def test_a_pair_that_is_alike_after_cutting_teaches_nothing(llama: Path, tmp_path: Path) -> None:
+    alike = [(99, Preference(asked(1), said("x" * 60 + "a"), said("x" * 60 + "b")))]
+    made, _, _ = first_lessons("dpo", llama, tmp_path, [*lessons("dpo"), *alike], data__split__validation_share=0)
+    assert made.lost == 1
+    assert len(made.train) == 12
+
+
+def test_documents_are_packed_whole_and_in_order(llama: Path, tmp_path: Path) -> None:
+    from studio.training.cpt import arranged
+
+    made, spec, loaded = first_lessons("cpt", llama, tmp_path, lessons("cpt"))
+    blocks = arranged(made, spec, loaded)
+    assert {len(b.sides[0].ids) for b in blocks.train[:-1]} == {64}
+    packed = [i for block in blocks.train for i in block.sides[0].ids]
+    alone = [list(lesson.sides[0].ids) for lesson in made.train]
+    assert sorted(packed) == sorted(i for ids in alone for i in ids)
+    text = loaded.tokenizer.decode(packed)
+    assert all(loaded.tokenizer.decode(ids) in text for ids in alone)
+    assert packed.count(loaded.tokenizer.eos_token_id) == len(alone)
+    assert max(map(len, alone)) > 64
+    unpacked, spec, _ = first_lessons("cpt", llama, tmp_path, lessons("cpt"), method__packed=False)
+    assert arranged(unpacked, spec, loaded) == unpacked
+    assert max(len(lesson.sides[0].ids) for lesson in unpacked.train) == 64
+
+
+def test_a_question_gets_the_answer_of_the_row_before() -> None:
+    rows = [{"prompt_ids": [i], "completion_ids": [10 + i], "label": True} for i in range(3)]
+    made = MismatchingCollator(pad_token_id=0)(rows)
+    assert made["KL_input_ids"].tolist() == [[0, 12], [1, 10], [2, 11]]
+    assert made["input_ids"].tolist() == [[0, 10], [1, 11], [2, 12]]
+
+
+def test_thumbs_need_two_rows_at_a_time(llama: Path) -> None:
+    with pytest.raises(SpecError, match="batches of 2 rows"):
+        method_spec("kto", llama, training__batch_size=1)
+
+
+# Losses against TRL's own
+
+
+def test_odds_ratio_and_simpo_losses_are_those_of_trl() -> None:
+    from trl.experimental.cpo.cpo_trainer import CPOTrainer
+    from trl.experimental.orpo.orpo_trainer import ORPOTrainer
+
+    chosen = torch.tensor([-0.2, -1.5, -3.0, -0.9])
+    rejected = torch.tensor([-0.4, -0.5, -3.0, -6.0])
+
+    class Stub:
+        beta, label_smoothing, alpha, loss_type, simpo_gamma = 2.0, 0.0, 0.0, "simpo", 1.0
+
+        class accelerator:
+            device = torch.device("cpu")
+
+    theirs = ORPOTrainer.odds_ratio_loss(Stub, chosen, rejected)[0]  # type: ignore[arg-type]
+    torch.testing.assert_close(-Stub.beta * odds_ratio_loss(chosen, rejected), theirs)
+    theirs = CPOTrainer.cpo_loss(Stub, chosen, rejected)[0]  # type: ignore[arg-type]
+    torch.testing.assert_close(simpo_loss(chosen, rejected, 2.0, 1.0), theirs)
+
+
+def test_a_certain_answer_has_a_finite_loss() -> None:
+    sure = torch.tensor([0.0, -1e-9], requires_grad=True)
+    loss = odds_ratio_loss(sure, torch.tensor([-5.0, 0.0])).sum()
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(sure.grad).all()  # type: ignore[arg-type]
+
+
+def test_another_method_begins_with_its_own_settings() -> None:
+    spec = with_changes(RunSpec(), {"method.kind": "simpo"})
+    assert (spec.method.kind, spec.method.beta) == ("simpo", 2.0)  # type: ignore[union-attr]
+    assert with_changes(spec, {"method.beta": 3}).method.beta == 3  # type: ignore[union-attr]
+    with pytest.raises(SpecError, match=r"method\.loss_on"):
+        with_changes(spec, {"method.loss_on": "all"})
