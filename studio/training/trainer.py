@@ -38,6 +38,12 @@ class StudioTrainer:
     model: Any
     control: Any
 
+    def __init__(self, **options: Any) -> None:
+        trained = [(p, p.data) for p in options["model"].parameters() if p.requires_grad]
+        super().__init__(**options)
+        for parameter, data in trained:
+            parameter.data = data  # over a model in 4 bits TRL makes them bfloat16, which loses small steps
+
     def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:
         return dataset
 
