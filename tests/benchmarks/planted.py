@@ -1,4 +1,5 @@
-"""Planted faults: precision and recall of every finding. `python -m tests.benchmarks.planted` prints the table."""
+"""Planted faults: precision and recall of every finding. `python -m tests.benchmarks.planted` prints the table, set by
+set and of all together."""
 
 import sys
 import tempfile
@@ -27,6 +28,15 @@ class Score:
     found: int
     wrong: tuple[int, ...]
     missed: tuple[int, ...]
+
+    def __add__(self, other: "Score") -> "Score":
+        """Of both sets together."""
+        return Score(
+            self.planted + other.planted,
+            self.found + other.found,
+            self.wrong + other.wrong,
+            self.missed + other.missed,
+        )
 
     @property
     def precision(self) -> float:
@@ -72,18 +82,25 @@ def scores(made: Planted, found: Scan) -> dict[str, Score]:
 
 def main() -> None:
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    sums: dict[str, Score] = {}
     print(f"{'set':21} {'finding':20} {'planted':>7} {'found':>7} {'precision':>9} {'recall':>7}")
     for name, plant in SETS.items():
         made = plant(seed=seed)
         with tempfile.TemporaryDirectory() as folder:
             found = scanned(made, Path(folder))
         for finding, score in scores(made, found).items():
-            print(
-                f"{name:21} {finding:20} {score.planted:7} {score.found:7} {score.precision:9.3f} {score.recall:7.3f}"
-            )
+            print(_line(name, finding, score))
+            sums[finding] = sums.get(finding, Score(0, 0, (), ())) + score
             if "-v" in sys.argv:
                 for place in (*score.wrong[:3], *score.missed[:3]):
                     print("        ", place in score.wrong, made.rows[place])
+    for finding, score in sorted(sums.items()):
+        print(_line("all", finding, score))
+
+
+def _line(name: str, finding: str, score: Score) -> str:
+    told = f"{score.planted:7} {score.found:7} {score.precision:9.3f} {score.recall:7.3f}"
+    return f"{name:21} {finding:20} {told}"
 
 
 if __name__ == "__main__":

@@ -52,17 +52,23 @@ def planted_pairs(rows: int = 3_000, of_each: int = 40, seed: int = 0) -> Plante
     for _ in range(of_each):
         made.mark("duplicate", len(made.rows))
         made.rows.append(dict(made.rows[free.pop()]))
-        row = made.rows[free.pop()]
-        made.mark("near_duplicate", len(made.rows))
-        share = dice.uniform(0.05, 0.15)
-        made.rows.append({name: edited(text, share, dice) for name, text in row.items()})
-        for name in ("cut_off", "language_switch"):
-            made.allow(name, len(made.rows) - 1)
+        _add_near_copy(made, free.pop(), dice.uniform(0.05, 0.15), dice)
         place = free.pop()
         language = "en" if made.rows[place]["question"].isascii() else "ja"
         made.mark("conflict", place, len(made.rows))
         made.rows.append({**made.rows[place], "answer": " ".join(sentence(language, dice) for _ in range(3))})
     return made
+
+
+def _add_near_copy(made: Planted, place: int, share: float, dice: random.Random) -> None:
+    """A copy of a row with this share of its characters edited; by chance the question may stay as it is."""
+    copy = {name: edited(text, share, dice) for name, text in made.rows[place].items()}
+    if copy["question"] == made.rows[place]["question"]:
+        made.allow("conflict", place, len(made.rows))
+    for name in ("cut_off", "language_switch"):
+        made.allow(name, len(made.rows))
+    made.mark("near_duplicate", len(made.rows))
+    made.rows.append(copy)
 
 
 def planted_json(rows: int = 400, of_each: int = 20, seed: int = 0) -> Planted:
@@ -161,10 +167,7 @@ def planted_split(rows: int = 600, of_each: int = 40, seed: int = 0) -> Planted:
         made.rows.append(dict(made.rows[free.pop()]))
         place = free.pop()
         near.append((place, len(made.rows)))
-        made.rows.append({name: edited(text, 0.08, dice) for name, text in made.rows[place].items()})
-        made.mark("near_duplicate", len(made.rows) - 1)
-        for name in ("cut_off", "language_switch"):
-            made.allow(name, len(made.rows) - 1)
+        _add_near_copy(made, place, 0.08, dice)
     sides = split(list(enumerate(map(_talk, made.rows))), made.split or SplitSpec())
     train = set(sides.train.tolist())
     for pair in near:
