@@ -25,7 +25,7 @@ from studio.data.code_version import CODE_VERSION
 from studio.data.explore import TOKENS, Chart, FindingRows, RowFilter, Where, charts, select
 from studio.data.formats import Mapping
 from studio.data.histogram import token_table
-from studio.data.measures import SAMPLE_ROWS, Measured, measure
+from studio.data.measures import SAMPLE_ROWS, TOKENS_COST, Measured, measure
 from studio.data.readiness import export_findings
 from studio.data.scan import Scan, load_features, scan
 from studio.data.scan_workers import BOTH_CORES, Spread
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 # Scans of one version that are kept on disk (other mappings, models and lengths), and of all versions in memory.
 _KEPT = 4
 _HELD = 3
-# A row is tokenised about so much slower than it is checked.
-_TOKENS_COST = 10
 # What a tokenizer in a folder is made of.
 _TOKENIZER_FILES = ("tokenizer*", "special_tokens*", "chat_template*", "added_tokens*", "vocab*", "merges*")
 
@@ -133,11 +131,19 @@ class Scans:
         table = Table(self._store.version_folder(asked.version) / "table.parquet")
         measured, begin = None, 0.0
         if asked.model is not None:
-            counted = _TOKENS_COST * min(table.rows, SAMPLE_ROWS)
+            counted = TOKENS_COST * min(table.rows, SAMPLE_ROWS)
             begin = counted / (counted + table.rows)
             tokenizer = self._tokenizer(asked.model).tokenizer
             told = part_of(tell, 0, begin)
-            measured = measure(table, asked.mapping, tokenizer, asked.max_length, progress=told, stop=stopping)
+            measured = measure(
+                table,
+                asked.mapping,
+                tokenizer,
+                asked.max_length,
+                spread=self._spread,
+                progress=told,
+                stop=stopping,
+            )
         if stopping and stopping():
             raise Stopped("error.stopped")
         made = scan(

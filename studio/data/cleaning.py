@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -418,6 +418,7 @@ class CleanJob:
     opening: tuple[int, Step] | None = None
     dropped: frozenset[int] = frozenset()
     added: tuple[tuple[Row, ...], ...] = ()
+    cost: ClassVar[int] = 1
 
     def run(self, chunk: int, shard: pa.Table) -> list[CleanedPart]:
         """Take the rows of one row group through the pass."""

@@ -5,6 +5,7 @@ Their scores, which decide the split, are two numbers a row.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +42,7 @@ class _Scoring:
     table: Outline
     mapping: Mapping
     seed: int
+    cost: ClassVar[int] = 1
 
     def run(self, chunk: int, shard: pa.Table) -> Scored:
         needed = set(self.mapping.needed(column.name for column in self.table.columns))

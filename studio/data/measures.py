@@ -4,24 +4,25 @@ A text has at most as many tokens as bytes, in byte-level vocabularies and in th
 whose bytes fit, the template's own tokens added, is not cut, and need not be tokenised to know it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+import pyarrow as pa
 
 from studio.data.formats import Mapping, to_conversation
 from studio.data.records import Conversation, Message
-from studio.data.tables import Row, Table
+from studio.data.scan_workers import Spread, in_this_process
+from studio.data.tables import Outline, Table, rows_of
 from studio.data.tokens import Lengths, LossOn, TemplateRefusal, lengths, tokenize
-from studio.errors import Stopped
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SAMPLE_ROWS = 20_000
-_BATCH = 1_024
+# A row is tokenised about so much slower than it is checked.
+TOKENS_COST = 10
 _SEED = 0
 
 
@@ -37,6 +38,28 @@ class Measured:
     sampled: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """What a process needs to know to count the tokens of any row group. `wanted`: whether to, by row of the table;
+    `starts`: at which of them each row group begins, and the end."""
+
+    table: Outline
+    mapping: Mapping
+    tokenizer: "PreTrainedTokenizerBase"
+    max_length: int
+    loss_on: LossOn
+    wanted: np.ndarray
+    starts: np.ndarray
+    cost: ClassVar[int] = TOKENS_COST
+
+    def run(self, chunk: int, shard: pa.Table) -> list[Lengths]:
+        """Counts of the wanted rows of one row group that are training records."""
+        places = np.flatnonzero(self.wanted[self.starts[chunk] : self.starts[chunk + 1]])
+        rows = rows_of(shard.take(pa.array(places)), self.table.columns)
+        talks = [(row.id, talk) for row in rows if (talk := to_conversation(row, self.mapping))]
+        return list(lengths(talks, self.tokenizer, self.max_length, self.loss_on))
+
+
 def measure(
     table: Table,
     mapping: Mapping,
@@ -45,42 +68,29 @@ def measure(
     loss_on: LossOn = "answer",
     *,
     sample_rows: int = SAMPLE_ROWS,
+    spread: Spread = in_this_process,
     progress: Callable[[float], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Measured:
-    """Raises DataError when the tokenizer has no chat template, Stopped soon after `stop` says so."""
+    """`spread`: who counts the row groups. Raises DataError when the tokenizer has no chat template, Stopped soon after
+    `stop` says so."""
     ids, sizes = table.text_bytes(mapping.columns)
     sampled = len(ids) > sample_rows
     chosen = np.ones(len(ids), bool)
     if sampled:
         chosen[:] = False
         chosen[np.random.default_rng(_SEED).choice(len(ids), sample_rows, replace=False)] = True
-    long = sizes + _template_tokens(tokenizer, mapping) > max_length
-    wanted = chosen | long
-    in_sample = set(ids[chosen].tolist()) if sampled else None
-    every = set(ids[wanted].tolist()) if not wanted.all() else None
+    wanted = chosen | (sizes + _template_tokens(tokenizer, mapping) > max_length)
+    in_sample = set(ids[chosen].tolist())
+    job = Counting(table.outline, mapping, tokenizer, max_length, loss_on, wanted, table.starts)
     sample: list[Lengths] = []
     faulty: list[Lengths] = []
-    done = 0
-    for batch in _batches(table.read(), every):
-        if stop and stop():
-            raise Stopped("error.stopped")
-        talks = [(row.id, c) for row in batch if (c := to_conversation(row, mapping))]
-        for item in lengths(talks, tokenizer, max_length, loss_on):
-            if in_sample is None or item.row_id in in_sample:
-                sample.append(item)
-            if item.truncated or item.lost or item.refused is not None:
-                faulty.append(item)
-        done += len(batch)
+    for done, counted in enumerate(spread(job, stop), 1):
+        sample += [item for item in counted if item.row_id in in_sample]
+        faulty += [item for item in counted if item.truncated or item.lost or item.refused is not None]
         if progress:
-            progress(done / max(1, int(wanted.sum())))
+            progress(done / table.groups)
     return Measured(tuple(sample), tuple(faulty), sampled)
-
-
-def _batches(rows: Iterator[Row], wanted: set[int] | None) -> Iterator[Sequence[Row]]:
-    chosen = rows if wanted is None else (row for row in rows if row.id in wanted)
-    while batch := list(islice(chosen, _BATCH)):
-        yield batch
 
 
 def _template_tokens(tokenizer: "PreTrainedTokenizerBase", mapping: Mapping) -> int:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +68,7 @@ class Job:
     table: Outline
     mapping: ColumnMapping
     options: CheckOptions
+    cost: ClassVar[int] = 1
 
     def run(self, chunk: int, shard: pa.Table) -> list[Part]:
         """Check the rows of one row group, batch by batch."""

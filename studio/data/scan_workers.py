@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TypeVar
+from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -32,7 +32,10 @@ _AHEAD = 2
 
 class Work(Protocol[MadeOf]):
     """Something that can be sent to another process and does a chunk of its work there: a row group of `table`, which
-    is read for it. It opens no file itself, so that it can be done on another machine."""
+    is read for it. It opens no file itself, so that it can be done on another machine. `cost`: how many times the work
+    of checking a row it is."""
+
+    cost: ClassVar[int]
 
     @property
     def table(self) -> Outline: ...
@@ -56,14 +59,13 @@ def in_this_process(job: Work[Made], stop: Callable[[], bool] | None) -> Iterato
 
 
 def on_this_machine(workers: int) -> Spread:
-    """On so many processes; in this one where a table is small, for starting another costs about a second."""
+    """On at most so many processes; in this one where there is little to do, for starting another costs a second."""
 
     def spread(job: Work[Made], stop: Callable[[], bool] | None) -> Iterator[Made]:
         table = Table(job.table.path)
-        needed = min(workers, table.groups)
-        if needed < 2 or table.rows < SMALL:
+        if table.rows * job.cost < SMALL:
             return in_this_process(job, stop)
-        return _on_processes(job, table.groups, needed, stop)
+        return _on_processes(job, table.groups, min(workers, table.groups), stop)
 
     return spread
 
@@ -121,7 +123,8 @@ def _start(job: Work[Any]) -> subprocess.Popen[bytes]:
         [sys.executable, "-m", "studio.data.scan_worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        # Every process is one thread's work: the tokenizers' own threads would only stand in each other's way.
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TOKENIZERS_PARALLELISM": "false"},
     )
     if worker.stdin is None or worker.stdout is None:
         raise RuntimeError("pipes were asked for")

@@ -7,6 +7,7 @@ A row's id is its number in the source file, from 1; it stays the same through a
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from studio.data.table_order import sorted_places
-from studio.data.table_search import Places, found_places, id_places, matching_places
+from studio.data.table_search import THREADS, Places, found_places, id_places, matching_places
 from studio.data.table_writer import FINGERPRINT, META, Digest, Row, TableWriter
 
 __all__ = ["Cells", "Column", "Note", "Outline", "Row", "Table", "TableWriter", "rows_of", "write_table"]
@@ -96,7 +97,7 @@ class Table:
         return tuple(Column(*item) for item in json.loads(meta[META]))
 
     @cached_property
-    def _starts(self) -> Places:
+    def starts(self) -> Places:
         """At which row each row group begins, and the end."""
         counts = [self._meta.row_group(i).num_rows for i in range(self._meta.num_row_groups)]
         return np.cumsum([0, *counts])
@@ -255,13 +256,18 @@ class Table:
     def _fetch(self, places: Places, columns: Sequence[int]) -> pa.Table:
         """The rows at these places, in this order: `id` and these columns."""
         stored = ["id", *(f"c{place}" for place in columns)]
-        groups = np.searchsorted(self._starts, places, "right") - 1
-        wanted = np.unique(groups)
-        with pq.ParquetFile(self.path, metadata=self._meta, memory_map=True) as file:
-            if not len(wanted):
-                return file.schema_arrow.empty_table().select(stored)
-            read = {group: file.read_row_group(group, columns=stored) for group in wanted.tolist()}
-            parts = [read[group].take(places[groups == group] - self._starts[group]) for group in read]
+        groups = np.searchsorted(self.starts, places, "right") - 1
+        wanted = np.unique(groups).tolist()
+        if not wanted:
+            return pq.read_schema(self.path).empty_table().select(stored)
+
+        def taken(group: int) -> pa.Table:
+            with pq.ParquetFile(self.path, metadata=self._meta, memory_map=True) as file:
+                read = file.read_row_group(group, columns=stored, use_threads=False)
+            return read.take(places[groups == group] - self.starts[group])
+
+        with ThreadPoolExecutor(THREADS, "table-fetch") as pool:
+            parts = list(pool.map(taken, wanted))
         # Taken group by group: put back into the order asked for.
         back = np.empty(len(places), np.int64)
         back[np.argsort(groups, kind="stable")] = np.arange(len(places))

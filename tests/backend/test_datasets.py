@@ -597,7 +597,7 @@ def test_whoever_does_the_work_is_asked(store: Store, assets: Path, tmp_path: Pa
     first = imported(datasets, tmp_path, [*GOOD, GOOD[3]])
     assert "finding.duplicate" in {finding.key for finding in datasets.findings(first.id)}
     asked = len(jobs)
-    assert set(jobs) == {"Job", "_Scoring"}
+    assert set(jobs) == {"Job", "Counting", "_Scoring"}
     datasets.clean(first.id, CleanSpec.from_yaml("steps: [mask_emails, drop_duplicates]", "recipe.yaml"))
     assert jobs[asked:] == ["CleanJob", "Job"]
     datasets.split(first.id, SplitSpec(seed=1))

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import psutil
@@ -138,6 +138,7 @@ def test_both_nodes_work_and_not_the_head(cluster: Spread, table: Table) -> None
     @dataclass
     class Where:
         table: Outline
+        cost: ClassVar[int] = 1
 
         def run(self, chunk: int, shard: pa.Table) -> tuple[int, int, int, str]:
             import ray
@@ -159,6 +160,7 @@ def test_a_row_group_whose_worker_is_killed_is_done_again(cluster: Spread, table
     @dataclass
     class Dies:
         table: Outline
+        cost: ClassVar[int] = 1
         died: Path
 
         def run(self, chunk: int, shard: pa.Table) -> int:
@@ -175,6 +177,7 @@ def test_a_row_group_that_always_ends_its_worker_is_told(cluster: Spread, table:
     @dataclass
     class Dies:
         table: Outline
+        cost: ClassVar[int] = 1
 
         def run(self, chunk: int, shard: pa.Table) -> int:
             if chunk == 3:
@@ -191,6 +194,7 @@ def test_what_goes_wrong_in_the_work_is_raised(cluster: Spread, table: Table) ->
     @dataclass
     class Fails:
         table: Outline
+        cost: ClassVar[int] = 1
         error: Exception
 
         def run(self, chunk: int, shard: pa.Table) -> int:
@@ -206,6 +210,7 @@ def test_it_can_be_stopped_while_a_worker_hangs(cluster: Spread, table: Table, t
     @dataclass
     class Hangs:
         table: Outline
+        cost: ClassVar[int] = 1
         hung: Path
 
         def run(self, chunk: int, shard: pa.Table) -> int:
@@ -216,6 +221,7 @@ def test_it_can_be_stopped_while_a_worker_hangs(cluster: Spread, table: Table, t
     @dataclass
     class Runs:
         table: Outline
+        cost: ClassVar[int] = 1
 
         def run(self, chunk: int, shard: pa.Table) -> int:
             return chunk

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from studio.data.formats import Mapping
-from studio.data.measures import measure
+from studio.data.measures import TOKENS_COST, measure
+from studio.data.scan_workers import BOTH_CORES, SMALL
 from studio.data.tables import Row, Table, write_table
-from studio.errors import Stopped
+from studio.errors import DataError, Stopped
 from tests.tiny import tiny_tokenizer
 
 PAIRS = Mapping(prompt="q", answer="a")
@@ -53,3 +54,22 @@ def test_rows_that_fit_by_their_bytes_are_not_tokenised(table):
 def test_it_can_be_stopped(table):
     with pytest.raises(Stopped):
         measure(table, PAIRS, tiny_tokenizer(), 128, stop=lambda: True)
+
+
+def test_other_processes_count_the_same(tmp_path):
+    rng = random.Random(1)
+    write_table([talk(rng, i + 1) for i in range(SMALL // TOKENS_COST)], tmp_path / "t.parquet")
+    table, told = Table(tmp_path / "t.parquet"), list[float]()
+    here = measure(table, PAIRS, tiny_tokenizer(), 128, sample_rows=500)
+    there = measure(table, PAIRS, tiny_tokenizer(), 128, sample_rows=500, spread=BOTH_CORES, progress=told.append)
+    assert there == here
+    assert told[-1] == 1.0
+
+
+def test_a_tokenizer_without_a_template_is_told_by_other_processes(tmp_path):
+    rng = random.Random(1)
+    write_table([talk(rng, i + 1) for i in range(SMALL // TOKENS_COST)], tmp_path / "t.parquet")
+    bare = tiny_tokenizer()
+    bare.chat_template = None
+    with pytest.raises(DataError, match="template"):
+        measure(Table(tmp_path / "t.parquet"), PAIRS, bare, 128, spread=BOTH_CORES)
