@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 
 from studio import __version__
 from studio.backend.work import Stopping, Tell, Turns, part_of
-from studio.data.checks import CHECKS_VERSION, CheckOptions
+from studio.data.checks import CheckOptions
+from studio.data.code_version import CODE_VERSION
 from studio.data.explore import TOKENS, Chart, FindingRows, RowFilter, Where, charts, select
 from studio.data.formats import Mapping
 from studio.data.histogram import token_table
@@ -237,7 +238,7 @@ class Scans:
 
 
 def _rows_key(version: str, mapping: Mapping) -> str:
-    return _digest([CHECKS_VERSION, __version__, version, mapping.model_dump(mode="json")])
+    return _digest([CODE_VERSION, __version__, version, mapping.model_dump(mode="json")])
 
 
 def _digest(parts: list[Any]) -> str:

@@ -19,6 +19,7 @@ from studio.backend.scans import Asked, Scans
 from studio.backend.work import Stopping, Turns
 from studio.data.checks import Found
 from studio.data.cleaning import TABLE_FILE
+from studio.data.code_version import CODE_VERSION
 from studio.data.lessons import Learns, Lessons, Scored, find_records, score, teaches
 from studio.data.mapping import Mapping
 from studio.data.records import Conversation, Message, Record, as_conversation, record_sides
@@ -29,8 +30,6 @@ from studio.data.tables import Table
 from studio.errors import DataError
 from studio.runs.store import Store, disk_full, is_disk_full
 
-# Raised when a row's score is another for the same row, or other rows have one.
-_SCORES_VERSION = 2
 # Scores of one version (of other mappings and seeds) that are kept on disk, and of all versions in memory.
 _KEPT = 4
 _HELD = 4
@@ -199,7 +198,7 @@ class Splits:
         return found
 
     def _file(self, version: str, mapping: Mapping, seed: int) -> Path:
-        parts = [_SCORES_VERSION, mapping.model_dump(mode="json"), seed]
+        parts = [CODE_VERSION, mapping.model_dump(mode="json"), seed]
         name = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
         return self._store.version_folder(version) / "scores" / f"{name}.parquet"
 

@@ -61,7 +61,13 @@ UNREADABLE_HINT = rf"{MENDABLE_HINT}|\x{{fffd}}"
 
 
 def mend(text: str) -> str:
-    """The text as it was meant, as far as that can be told; mending twice is mending once."""
+    """The text as it was meant, as far as that can be told; mending twice is mending once. Where nothing is wrong but
+    control characters it stays: they are a fault of their own, with a fix of its own."""
+    mended = _mended(text)
+    return text if mended == _CONTROL.sub("", text) else mended
+
+
+def _mended(text: str) -> str:
     before = None
     while before != text:
         before = text
@@ -99,13 +105,13 @@ def _as_utf8(text: str) -> str | None:
 
 
 def is_mendable(text: str) -> bool:
-    """Whether mending would change it, apart from control characters, which are a fault of their own."""
-    return mend(text) != _CONTROL.sub("", text)
+    """Whether mending would change it."""
+    return mend(text) != text
 
 
 def is_unreadable(text: str) -> bool:
     """Whether characters are lost for good: U+FFFD, or mojibake that no mending undoes."""
-    return _LOST in text or _is_mojibake(mend(text))
+    return _LOST in text or _is_mojibake(_mended(text))
 
 
 def _is_mojibake(text: str) -> bool:

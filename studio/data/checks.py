@@ -51,9 +51,6 @@ UNUSABLE: tuple[ProblemKind, ...] = (
     "not_turns", "bad_turns", "no_answer", "no_question", "bad_label", "bad_transcript", "no_common_prompt",
     "bad_ranking", "no_field",
 )  # fmt: skip
-# Of what the checks tell: raised when one of them tells something else of the same rows, so that scans that were kept
-# are made again.
-CHECKS_VERSION = 1
 EXAMPLES = 10
 FEW_ROWS = 20
 _FIXES: Mapping[str, Fix] = {fix: fix for fix in FIXES}

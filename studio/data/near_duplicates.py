@@ -17,8 +17,9 @@ other rows.
 import re
 import unicodedata
 from array import array
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -142,53 +143,87 @@ def _joined(first: np.ndarray, then: np.ndarray, length: int) -> np.ndarray:
     return first[: len(behind)] * (_ODD ** np.uint64(length)) + behind
 
 
+# How many numbers are looked at together: what it takes beside them is some ten times as much memory.
+_SLICE = 1 << 20
+_MASK = np.uint64(63)
+
+
 def pairs_of(grams: np.ndarray, care: Care) -> np.ndarray:
-    """Pairs of places (n, 2) to be looked at; first those that share most of what few rows have."""
-    grams = np.sort(grams)
-    grams = grams[np.r_[True, grams[1:] != grams[:-1]]] if len(grams) else grams
-    most = care.most
+    """Pairs of places (n, 2) to be looked at; first those that share most of what few rows have. The n-grams are sorted
+    where they are: of a large table they are the most there is to hold.
+    """
+    grams.sort()
+    found = [_shared(part, care.most) for part in _slices(grams, 32)]
+    del grams
+    keys = np.concatenate([np.zeros(0, np.uint64), *found])
+    del found
+    keys.sort()
+    often = [_often(part, care.least) for part in _slices(keys, 6)]
+    if not often:
+        return np.zeros((0, 2), np.int64)
+    pairs, weights = (np.concatenate(parts) for parts in zip(*often, strict=True))
+    pairs = pairs[np.argsort(-weights, kind="stable")]
+    return np.stack([pairs >> np.uint64(29), pairs & np.uint64((1 << 29) - 1)], axis=1).astype(np.int64)
+
+
+def _slices(numbers: np.ndarray, bits: int) -> Iterator[np.ndarray]:
+    """Sorted numbers some at a time; those that differ in their lowest bits only stay together."""
+    lowest = np.uint64((1 << bits) - 1)
+    begin = 0
+    while begin < len(numbers):
+        last = numbers[min(begin + _SLICE, len(numbers)) - 1]
+        end = int(np.searchsorted(numbers, last | lowest, side="right"))
+        yield numbers[begin:end]
+        begin = end
+
+
+def _shared(grams: np.ndarray, most: int) -> np.ndarray:
+    """Each pair of places as often as they share an n-gram, and in how many rows that is: both places (up to 2^29 rows)
+    and this count in one number of 64 bits. `grams`: sorted, all of each hash."""
+    grams = grams[np.r_[True, grams[1:] != grams[:-1]]]
     hashes = (grams >> np.uint64(32)).astype(np.uint32)
     places = grams & np.uint64(0xFFFFFFFF)
-    starts = np.flatnonzero(np.r_[True, hashes[1:] != hashes[:-1]]) if len(hashes) else np.zeros(0, np.int64)
+    starts = np.flatnonzero(np.r_[True, hashes[1:] != hashes[:-1]])
     sizes = np.diff(np.r_[starts, len(hashes)])
     owners = np.repeat(np.minimum(sizes, most + 1), sizes).astype(np.uint64)
     left = np.repeat(starts + sizes, sizes) - np.arange(len(hashes))  # rows of the same n-gram from here on
     reach = np.where(owners <= most, left, np.minimum(left, 2))
-    found = []
+    found = [np.zeros(0, np.uint64)]
     at = np.arange(len(hashes))
     for lag in range(1, most):
         at = at[reach[at] > lag]
         if not len(at):
             break
-        # One number of 64 bits holds both places (up to 2^29 rows) and in how many rows the n-gram is.
-        found.append((places[at] << np.uint64(35)) | (places[at + lag] << np.uint64(6)) | np.minimum(owners[at], 63))
-    keys = np.sort(np.concatenate([np.zeros(0, np.uint64), *found]))
+        found.append((places[at] << np.uint64(35)) | (places[at + lag] << np.uint64(6)) | np.minimum(owners[at], _MASK))
+    return np.concatenate(found)
+
+
+def _often(keys: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs that share so many n-grams, and what these weigh. `keys`: sorted, all of each pair."""
     pairs = keys >> np.uint64(6)
-    starts = np.flatnonzero(np.r_[True, pairs[1:] != pairs[:-1]]) if len(pairs) else np.zeros(0, np.int64)
-    often = np.diff(np.r_[starts, len(pairs)]) >= care.least
-    if not often.any():
-        return np.zeros((0, 2), np.int64)
-    weights = np.add.reduceat(1.0 / (keys & np.uint64(63)), starts)[often]
-    pairs = pairs[starts[often]][np.argsort(-weights, kind="stable")]
-    return np.stack([pairs >> np.uint64(29), pairs & np.uint64((1 << 29) - 1)], axis=1).astype(np.int64)
+    starts = np.flatnonzero(np.r_[True, pairs[1:] != pairs[:-1]])
+    often = np.diff(np.r_[starts, len(pairs)]) >= least
+    return pairs[starts[often]], np.add.reduceat(1.0 / (keys & _MASK), starts)[often]
 
 
 # Telling
 
 
 class Comparison:
-    """Tells whether two of the texts are near duplicates; both must be known to it. `threshold`: share of characters
-    that the longer one has in common with the other, in order.
+    """Tells whether two of the texts are near duplicates; both must be known to it. `texts`: by their places, in order.
+    `threshold`: share of characters that the longer one has in common with the other, in order.
+
+    All texts and the numbers of all their words lie one behind the other: as objects they would take thrice the memory.
     """
 
-    def __init__(self, texts: Mapping[int, str], threshold: float) -> None:
-        self._texts = texts
+    def __init__(self, texts: Iterable[tuple[int, str]], threshold: float) -> None:
         self._threshold = threshold
-        self._words: list[str] = []
-        self._tokens: dict[int, array[int]] = {}
+        self._places = array("Q")
+        self._texts, self._text_ends = bytearray(), array("Q", [0])
+        self._tokens, self._token_ends = array("I"), array("Q", [0])
         numbers: dict[str, int] = {}
         rows: list[int] = []
-        for place, text in texts.items():
+        for place, text in texts:
             tokens = array("I")
             for word in _TOKEN.findall(text):
                 number = numbers.setdefault(word, len(numbers))
@@ -197,22 +232,33 @@ class Comparison:
                 tokens.append(number)
             for number in set(tokens):
                 rows[number] += 1
-            self._tokens[place] = tokens
+            self._places.append(place)
+            self._texts += text.encode("utf-8", "surrogatepass")
+            self._text_ends.append(len(self._texts))
+            self._tokens += tokens
+            self._token_ends.append(len(self._tokens))
         self._words = list(numbers)
         self._known = [count >= KNOWN_ROWS for count in rows]
 
     def same(self, one: int, other: int) -> bool:
         """Whether they nearly repeat each other."""
-        first, second = self._texts[one], self._texts[other]
+        one, other = bisect_left(self._places, one), bisect_left(self._places, other)
+        first, second = self._text(one), self._text(other)
         longer = max(len(first), len(second))
         if min(len(first), len(second)) < self._threshold * longer:
             return False
-        left, right = self._tokens[one], self._tokens[other]
+        left, right = self._tokens_of(one), self._tokens_of(other)
         common = Counter(left) & Counter(right)
         left, right = _without(left, common), _without(right, common)
         if left and right and self._exchanged(left, right):
             return False
         return common_characters(first, second) >= self._threshold * longer
+
+    def _text(self, number: int) -> str:
+        return self._texts[self._text_ends[number] : self._text_ends[number + 1]].decode("utf-8", "surrogatepass")
+
+    def _tokens_of(self, number: int) -> "array[int]":
+        return self._tokens[self._token_ends[number] : self._token_ends[number + 1]]
 
     def _exchanged(self, left: list[int], right: list[int]) -> bool:
         """Whether words stand in the place of others: mostly numbers, words without likeness, or words that are known
@@ -266,6 +312,9 @@ class Clusters:
     def __init__(self, places: int) -> None:
         self._root = list(range(places))
 
+    def __len__(self) -> int:
+        return len(self._root)
+
     def root(self, place: int) -> int:
         """The smallest place of its cluster."""
         while self._root[place] != place:
@@ -283,14 +332,16 @@ class Clusters:
         return np.fromiter((self.root(place) for place in range(len(self._root))), np.int64, len(self._root))
 
 
-def join_near(clusters: Clusters, pairs: Iterable[tuple[int, int]], texts: Mapping[int, str], threshold: float) -> None:
-    """Join the pairs that are near duplicates, in their order; `texts` of their places.
+def join_near(
+    clusters: Clusters, pairs: Iterable[tuple[int, int]], texts: Iterable[tuple[int, str]], threshold: float
+) -> None:
+    """Join the pairs that are near duplicates, in their order; `texts` of their places, in the order of these.
 
     Two clusters become one only if their first rows are near duplicates too: a chain of small steps from row to row
     is none. A place that has been told from `TRIES` others is not looked at again: it is one of a template's.
     """
     comparison = Comparison(texts, threshold)
-    refused: Counter[int] = Counter()
+    refused = bytearray(len(clusters))
     for one, other in pairs:
         first, second = clusters.root(one), clusters.root(other)
         if refused[one] >= TRIES or refused[other] >= TRIES or first == second:

@@ -1,7 +1,7 @@
 """One batch of rows -> the numbers that its checks tell. Runs in any process; holds no text when it is done."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -85,10 +85,9 @@ class Job:
 
 def near_texts(
     table: Table, mapping: ColumnMapping, places: np.ndarray, stop: Callable[[], bool] | None = None
-) -> dict[int, str]:
-    """What is compared of the rows at these places (in order, from 0)."""
+) -> Iterator[tuple[int, str]]:
+    """What is compared of the rows at these places (in order, from 0), with the place."""
     types = {column.name: column.type for column in table.columns}
-    texts: dict[int, str] = {}
     begin = 0
     with pq.ParquetFile(table.path) as file:
         for batch in file.iter_batches(batch_size=BATCH):
@@ -101,9 +100,8 @@ def near_texts(
                 stored = dict(zip(types, taken.columns[1:], strict=True))
                 others = {name: (types[name], cells) for name, cells in stored.items()}
                 views = views_of(taken.columns[0].to_pylist(), _cells(others, mapping), mapping)
-                texts.update(zip(wanted.tolist(), _compared(views), strict=True))
+                yield from zip(wanted.tolist(), _compared(views), strict=True)
             begin += batch.num_rows
-    return texts
 
 
 def _cells(stored: Stored, mapping: ColumnMapping) -> dict[str, list[Any]]:

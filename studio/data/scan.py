@@ -1,6 +1,6 @@
 """All checks over a table, in batches on several processes: findings, the rows of each, and features of every row.
 
-Memory holds the numbers of every row, never their texts.
+Memory holds the numbers of every row, and texts only of those that may be near duplicates, while they are compared.
 """
 
 import json
@@ -184,16 +184,29 @@ def _clusters(
     first = np.where(np.concatenate([part.usable for part in parts]), first, np.arange(len(ids)))
     clusters = Clusters(len(ids))
     if options.compares:
-        starts = np.cumsum([0, *(len(part.ids) for part in parts)])[:-1].astype(np.uint64)
-        grams = np.concatenate([part.grams + start for part, start in zip(parts, starts, strict=True)])
-        place = grams & np.uint64(0xFFFFFFFF)
-        pairs = pairs_of(grams[first[place] == place], care_for(len(ids)))  # exact copies need no second look
+        pairs = pairs_of(_grams(parts, first), care_for(len(ids)))
         texts = near_texts(table, mapping, np.unique(pairs), stop)
         join_near(clusters, _watched(pairs, progress, stop), texts, options.near_threshold)
     roots = clusters.roots()[first]
     smallest = np.full(len(ids), np.iinfo(np.int64).max)
     np.minimum.at(smallest, roots, ids)
     return smallest[roots]
+
+
+def _grams(parts: Sequence[Part], first: np.ndarray) -> np.ndarray:
+    """The n-grams of all rows but exact copies, which need no second look. Taken out of the parts, so that they are
+    held once."""
+    grams = np.empty(sum(len(part.grams) for part in parts), np.uint64)
+    begin = end = 0
+    for part in parts:
+        moved = part.grams + np.uint64(begin)
+        place = moved & np.uint64(0xFFFFFFFF)
+        kept = moved[first[place] == place]
+        grams[end : end + len(kept)] = kept
+        begin += len(part.ids)
+        end += len(kept)
+        part.grams = np.zeros(0, np.uint64)
+    return grams[:end]
 
 
 def _watched(

@@ -77,8 +77,9 @@ def too_long(whole: Whole) -> Iterator[Found]:
 
 
 def duplicate(whole: Whole) -> Iterator[Found]:
-    """Exact copies of earlier rows."""
-    copies = later_copies(whole.record_hash[whole.usable])
+    """Exact copies of earlier rows; of an answer with thumbs, those that are rated the same way."""
+    said = whole.record_hash ^ (whole.label == 1).astype(np.uint64)
+    copies = later_copies(said[whole.usable])
     yield Found("duplicate", whole.ids[whole.usable][copies], "warning", "drop_duplicates")
 
 

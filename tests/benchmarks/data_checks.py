@@ -122,8 +122,7 @@ def ours(rows: list[str]) -> set[int]:
     care = care_for(len(rows))
     grams = np.concatenate([grams_of(folded[i : i + BATCH], care) + np.uint64(i) for i in range(0, len(rows), BATCH)])
     pairs = pairs_of(grams, care)
-    needed = set(pairs.ravel().tolist())
-    join_near(clusters, pairs.tolist(), {place: folded[place] for place in needed}, 0.8)
+    join_near(clusters, pairs.tolist(), ((place, folded[place]) for place in np.unique(pairs).tolist()), 0.8)
     return {place for place, root in enumerate(clusters.roots().tolist()) if root != place}
 
 

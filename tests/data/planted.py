@@ -1,12 +1,13 @@
-"""Clean rows in English and Japanese, and known numbers of every fault planted into them."""
+"""Clean rows in English and Japanese, and the faults that one row of text can have. `planted_sets` plants them."""
 
-import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from studio.data.checks import CheckOptions
 from studio.data.formats import Mapping as ColumnMapping
+from studio.data.splits import SplitSpec
 
 _EN = {
     "noun": "garden river engine letter teacher harbour kitchen mountain blanket lantern picture village bridge market "
@@ -38,10 +39,16 @@ _WORDS = {
 
 @dataclass
 class Planted:
-    """Rows, where each fault is (finding -> places in `rows`, from 0), and where a finding may be made besides."""
+    """Rows, where each fault is (finding -> places in `rows`, from 0), and where a finding may be made besides.
+
+    `template`: chat template of the model whose tokens are counted; None: none are. `split`: how the rows are split.
+    """
 
     rows: list[dict[str, Any]]
     mapping: ColumnMapping
+    options: CheckOptions = field(default_factory=CheckOptions)
+    template: str | None = None
+    split: SplitSpec | None = None
     faults: dict[str, set[int]] = field(default_factory=dict)
     allowed: dict[str, set[int]] = field(default_factory=dict)
 
@@ -311,92 +318,3 @@ ONE_ROW: Mapping[str, Callable[[Planted, int, random.Random], None]] = {
     "length_outlier": _outlier,
     "language_switch": _switch,
 }
-
-
-def planted_pairs(rows: int = 3_000, of_each: int = 40, seed: int = 0) -> Planted:
-    """Questions and answers with `of_each` of every fault that one row or a copy of it can have."""
-    dice = random.Random(seed)
-    made = Planted(clean_rows(rows, dice), ColumnMapping(prompt="question", answer="answer", layout="question_answer"))
-    free = list(range(rows))
-    dice.shuffle(free)
-    for name, plant in ONE_ROW.items():
-        for _ in range(of_each):
-            place = free.pop()
-            plant(made, place, dice)
-            made.mark(name, place)
-    for _ in range(of_each):
-        made.mark("duplicate", len(made.rows))
-        made.rows.append(dict(made.rows[free.pop()]))
-        row = made.rows[free.pop()]
-        made.mark("near_duplicate", len(made.rows))
-        share = dice.uniform(0.05, 0.15)
-        made.rows.append({name: edited(text, share, dice) for name, text in row.items()})
-        for name in ("cut_off", "language_switch"):
-            made.allow(name, len(made.rows) - 1)
-        place = free.pop()
-        language = "en" if made.rows[place]["question"].isascii() else "ja"
-        made.mark("conflict", place, len(made.rows))
-        made.rows.append({**made.rows[place], "answer": " ".join(sentence(language, dice) for _ in range(3))})
-    return made
-
-
-def planted_chats(rows: int = 600, of_each: int = 20, seed: int = 0) -> Planted:
-    """Conversations with turns out of order, unknown speakers, no question, no last answer."""
-    dice = random.Random(seed)
-    made = Planted([], ColumnMapping(layout="messages", turns="messages"))
-    for row in clean_rows(rows, dice):
-        turns = [{"role": "user", "content": row["question"]}, {"role": "assistant", "content": row["answer"]}]
-        made.rows.append({"messages": turns})
-    free = list(range(rows))
-    dice.shuffle(free)
-    extra = {"role": "user", "content": "Please go on."}
-    for _ in range(of_each):
-        place = free.pop()
-        turns = made.rows[place]["messages"]
-        match dice.randrange(3):
-            case 0:
-                turns.insert(1, {"role": "system", "content": "Be brief."})
-            case 1:
-                turns.insert(0, dict(turns[0], content=turns[0]["content"] + " Thank you."))
-            case _:
-                turns.insert(0, {"role": "assistant", "content": "Good morning to you."})
-        made.mark("bad_roles", place)
-        place = free.pop()
-        made.rows[place]["messages"].append(extra)
-        made.mark("ends_without_answer", place)
-        place = free.pop()
-        made.rows[place]["messages"][0]["role"] = dice.choice(("narrator", "語り手"))
-        made.mark("unknown_role", place)
-        place = free.pop()
-        del made.rows[place]["messages"][0]
-        made.mark("unusable", place)
-    return made
-
-
-def planted_json(rows: int = 400, of_each: int = 20, seed: int = 0) -> Planted:
-    """Answers that are JSON, and some that are broken or are none."""
-    dice = random.Random(seed)
-    made = Planted(clean_rows(rows, dice), ColumnMapping(prompt="question", answer="answer"))
-    for row in made.rows:
-        row["answer"] = json.dumps({"text": row["answer"], "n": dice.randrange(99)}, ensure_ascii=False)
-    for place in dice.sample(range(rows), of_each):
-        answer = made.rows[place]["answer"]
-        made.rows[place]["answer"] = dice.choice((answer[:-1], answer.replace('"', "'"), json.loads(answer)["text"]))
-        made.mark("bad_json", place)
-    return made
-
-
-def planted_splits(rows: int = 600, of_each: int = 20, seed: int = 0) -> Planted:
-    """A column `split`; some validation rows are (nearly) in the training rows."""
-    dice = random.Random(seed)
-    made = Planted(clean_rows(rows, dice), ColumnMapping(prompt="question", answer="answer"))
-    for place, row in enumerate(made.rows):
-        row["split"] = "train" if place < 0.8 * rows else "validation"
-    for turn, place in enumerate(dice.sample(range(int(0.8 * rows), rows), of_each)):
-        source = made.rows[dice.randrange(int(0.8 * rows))]
-        share = 0.1 if turn % 2 else 0.0
-        made.rows[place] = {n: edited(source[n], share, dice) for n in ("question", "answer")} | {"split": "validation"}
-        made.mark("leak", place)
-        made.allow("cut_off", place)
-        made.mark("near_duplicate" if share else "duplicate", place)
-    return made

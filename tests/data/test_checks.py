@@ -158,6 +158,11 @@ def test_sound_text_is_left_alone(text: str) -> None:
     assert not is_unreadable(text)
 
 
+def test_mending_leaves_control_characters_to_their_own_fix() -> None:
+    assert mend("a\x00b") == "a\x00b"
+    assert mend("a\x00b caf\u00c3\u00a9") == "ab café"
+
+
 def test_lost_characters() -> None:
     assert is_unreadable("x\ufffdy")
     assert is_unreadable("ã“ã‚“ã«ã¡ã¯")
@@ -230,6 +235,8 @@ def test_thumbs(tmp_path: Path) -> None:
     assert set(findings(tmp_path, rows, mapping)) == set()
     found = findings(tmp_path, [*rows, {**rows[4], "good": False}], mapping)
     assert found["conflict"].examples == (5, 31)
+    assert "duplicate" not in found  # the fix would keep one of two ratings that contradict each other
+    assert findings(tmp_path, [*rows, rows[4]], mapping)["duplicate"].examples == (31,)
     assert found["label_imbalance"].count == 30
     assert found["label_imbalance"].values["usual"] == "96.8%"
 

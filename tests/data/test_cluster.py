@@ -33,7 +33,8 @@ from studio.data.scan_workers import Spread, in_this_process
 from studio.data.table_writer import META
 from studio.data.tables import Outline, Row, Table, write_table
 from studio.errors import FaultError, InputError, ResourceError, Stopped
-from tests.data.planted import Planted, planted_pairs
+from tests.data.planted import Planted
+from tests.data.planted_sets import planted_pairs
 
 ROOT = Path(__file__).parents[2]
 GROUP_ROWS = 200

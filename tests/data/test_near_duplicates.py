@@ -1,6 +1,7 @@
 """Copies with a few characters changed are found, whatever the language; rows of one template are not."""
 
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ def clusters_of(rows: list[str], threshold: float = 0.8) -> list[int]:
     care = care_for(len(rows))
     pairs = pairs_of(grams_of(folded, care), care)
     clusters = Clusters(len(rows))
-    texts_of_pairs = {place: folded[place] for place in set(pairs.ravel().tolist())}
+    texts_of_pairs = ((place, folded[place]) for place in np.unique(pairs).tolist())
     join_near(clusters, pairs.tolist(), texts_of_pairs, threshold)
     return clusters.roots().tolist()
 
@@ -95,9 +96,21 @@ def test_common_characters_are_the_longest_common_subsequence() -> None:
 def test_the_threshold_counts() -> None:
     text = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz    ", k=400))
     far = edited(text, 0.15, random.Random(2))
-    pair = {0: text, 1: far}
-    assert Comparison(pair, 0.8).same(0, 1)
-    assert not Comparison(pair, 0.97).same(0, 1)
+    pair = [(3, text), (70, far)]
+    assert Comparison(pair, 0.8).same(3, 70)
+    assert not Comparison(pair, 0.97).same(3, 70)
+
+
+def test_looking_for_pairs_takes_little_memory_beside_the_n_grams() -> None:
+    dice = np.random.default_rng(0)
+    grams = dice.integers(0, 2**32, 6_000_000, np.uint64) << np.uint64(32) | dice.integers(
+        0, 2**20, 6_000_000, np.uint64
+    )
+    tracemalloc.start()
+    pairs_of(grams, care_for(2_000_000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * grams.nbytes
 
 
 def test_odd_texts() -> None:
