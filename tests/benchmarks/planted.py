@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
 from studio.data.conversations import read_conversations
+
 from studio.data.measures import measure
 from studio.data.scan import Scan, scan
 from studio.data.scan_workers import on_this_machine
