@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from studio.data.lessons import Learns
+from studio.data.lessons import Learns, natural, teaches
+from studio.data.records import DatasetType
 
 BASIC: dict[str, Any] = {"level": "basic"}
 
@@ -108,3 +109,14 @@ METHODS: dict[str, type[Method]] = {
     "orpo": OrpoSpec,
     "kto": KtoSpec,
 }
+
+
+def natural_method(kind: DatasetType) -> str:
+    """The method that makes the most of rows of this kind."""
+    return next(name for name, method in METHODS.items() if method.learns == natural(kind))
+
+
+def methods_for(kind: DatasetType) -> list[str]:
+    """The methods that rows of this kind can teach, the natural one first."""
+    able = [name for name, method in METHODS.items() if teaches(kind, method.learns)]
+    return sorted(able, key=lambda name: METHODS[name].learns != natural(kind))
