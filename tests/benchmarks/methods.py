@@ -134,9 +134,9 @@ def supervised(studio: Studio, names: Sequence[str]) -> dict[str, Any]:
 def documents(count: int) -> list[str]:
     """Notices of a shop, in words the starter knows and sentences it has never read."""
     dice = random.Random(7)
-    things = "lamp kettle scarf guitar teapot basket clock jacket pillow notebook".split()
-    places = "Porto Lima Oslo Cairo Vienna Osaka Lyon Quito".split()
-    days = "Monday Tuesday Wednesday Thursday Friday Saturday".split()
+    things = ["lamp", "kettle", "scarf", "guitar", "teapot", "basket", "clock", "jacket", "pillow", "notebook"]
+    places = ["Porto", "Lima", "Oslo", "Cairo", "Vienna", "Osaka", "Lyon", "Quito"]
+    days = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
     made = []
     for number in range(count):
         thing, other = dice.sample(things, 2)
