@@ -29,7 +29,7 @@ def build(bench: Bench, panel: gr.Tab) -> None:
     with gr.Row(equal_height=False, elem_id="data-clean"):
         with gr.Column(scale=3, min_width=320, elem_classes="s-card d-choose"):
             html(headline(t("ui.data.clean.choose"), t("ui.data.clean.choose.text")))
-            with gr.Tabs(elem_id="data-clean-kinds"):
+            with gr.Tabs(elem_id="data-clean-kinds", overflow_behavior="wrap"):
                 with gr.Tab(t("ui.data.clean.fixes"), id="fixes"):
                     suggested = html(js_on_load=ACTIONS, elem_id="data-suggested")
                     fix = gr.Dropdown(

@@ -35,7 +35,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             with gr.Column(scale=2, min_width=180, elem_id="data-go"):
                 onward = gr.Button(t("ui.data.next"), variant="primary", size="md", elem_id="data-next")
                 other = gr.Button(t("ui.data.other"), elem_id="data-other", size="sm")
-        views = gr.Tabs(elem_id="data-views", selected="rows", render=False)
+        views = gr.Tabs(elem_id="data-views", selected="rows", overflow_behavior="wrap", render=False)
         bench = make_bench(page, blocks, views)
         again = data_mapping.build(bench)
         data_scan.build(bench)

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
+from studio.ui.data_bench import VIEWS
 from tests.data.test_hub_data import StandIn
 from tests.data.test_hub_data import folder as _hub_folder
 from tests.journeys.server import running_studio
@@ -162,3 +163,19 @@ def test_a_hub_data_set_is_looked_up_and_opened(page: Page, hub_folder: Path, tm
         expect(page.locator("#data-problem")).to_contain_text("tiny.py")
     hub.shutdown()
     hub.server_close()
+
+
+def test_every_panel_can_be_reached_on_a_narrow_page(browser: Browser, address: str) -> None:
+    context = browser.new_context(viewport={"width": 400, "height": 850})
+    page = context.new_page()
+    _open(page, address)
+    page.click('[data-name="dirty-support"]')
+    expect(page.locator("#data-findings .d-finding").first).to_be_visible()
+    for name in VIEWS:
+        button = page.locator(f"#data-panel-{name}-button")
+        expect(button).to_be_in_viewport(timeout=5_000)
+        button.click(timeout=5_000)
+        expect(button).to_have_attribute("aria-selected", "true")
+        expect(page.locator(f"#data-panel-{name}")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    context.close()
