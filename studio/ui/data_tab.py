@@ -33,7 +33,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             with gr.Column(scale=3, min_width=240):
                 picker = gr.Dropdown([], label=t("ui.data.version"), elem_id="data-version", filterable=False)
             with gr.Column(scale=2, min_width=180, elem_id="data-go"):
-                onward = gr.Button(t("ui.data.next"), variant="primary", size="md", elem_id="data-next")
+                onward = gr.Button(t("ui.to_train"), variant="primary", size="md", elem_id="data-next")
                 other = gr.Button(t("ui.data.other"), elem_id="data-other", size="sm")
         views = gr.Tabs(elem_id="data-views", selected="rows", overflow_behavior="wrap", render=False)
         bench = make_bench(page, blocks, views)
