@@ -33,8 +33,8 @@ def build(bench: Bench, panel: gr.Tab) -> None:
                 with gr.Tab(t("ui.data.clean.fixes"), id="fixes"):
                     suggested = html(js_on_load=ACTIONS, elem_id="data-suggested")
                     fix = gr.Dropdown(
-                        [(t(f"fix.{name}"), name) for name in FIXES],
-                        value=None,
+                        [(t("ui.data.clean.fix.choose"), ""), *((t(f"fix.{name}"), name) for name in FIXES)],
+                        value="",
                         label=t("ui.data.clean.fix"),
                         elem_id="data-fix",
                     )

@@ -26,7 +26,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     t, datasets = page.t, page.studio.datasets
     paths = gr.State(None)
     opener = gr.Column(visible=True)
-    with gr.Column(visible=False) as open_set:
+    with gr.Column(visible=False, elem_id="data-open") as open_set:
         with gr.Row(elem_id="data-head", equal_height=False):
             with gr.Column(scale=5, min_width=300):
                 heading = html(elem_id="data-heading")

@@ -208,6 +208,7 @@ def test_mapping_by_hand(datasets: Datasets, tmp_path: Path) -> None:
     mapped = datasets.set_mapping(version.id, Mapping(prompt="a", answer="label"))
     found = {f.key: f for f in datasets.findings(mapped.id)}
     assert found["finding.wrong_type"].count == 5
+    assert "（整数）" in found["finding.wrong_type"].message("ja")
     fixed = datasets.fix(mapped.id, ["to_text"])
     assert [c.answer for _, c in datasets.conversations(fixed.id, None)[0]] == ["0", "1", "2", "3", "4"]
     assert datasets.fix(fixed.id, ["to_text"]).id == fixed.id

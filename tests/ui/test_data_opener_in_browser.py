@@ -171,11 +171,18 @@ def test_every_panel_can_be_reached_on_a_narrow_page(browser: Browser, address: 
     _open(page, address)
     page.click('[data-name="dirty-support"]')
     expect(page.locator("#data-findings .d-finding").first).to_be_visible()
+    look_for, finding = page.locator("#data-heading .d-look-for"), page.locator("#data-findings .d-finding").first
+    expect(look_for).to_be_visible()
+    expect(finding.locator(".d-brief")).to_have_text("Empty questions or answers")
+    expect(finding.locator(".d-what")).to_be_hidden()
     for name in VIEWS:
         button = page.locator(f"#data-panel-{name}-button")
-        expect(button).to_be_in_viewport(timeout=5_000)
         button.click(timeout=5_000)
         expect(button).to_have_attribute("aria-selected", "true")
         expect(page.locator(f"#data-panel-{name}")).to_be_visible()
+    expect(look_for).to_be_hidden()
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    page.click("#data-panel-rows-button")
+    finding.locator(".d-brief").click()
+    expect(finding.locator(".d-what")).to_contain_text("13 of 258 rows")
     context.close()

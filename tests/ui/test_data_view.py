@@ -13,6 +13,7 @@ from studio.data.checks import Finding
 from studio.data.formats import Mapping, RowProblem
 from studio.data.readiness import Readiness
 from studio.data.samples import SampleCard
+from studio.data.set_checks import FINDINGS
 from studio.data.sources import LeftOut
 from studio.data.splits import SplitSpec
 from studio.data.tables import Cells, Column, Note, Row
@@ -94,6 +95,13 @@ def _everything() -> dict[str, str]:
         "scan": findings_view.scan_stopped(_t, EVIL),
         "trouble": findings_view.trouble(EVIL),
     }
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_finding_has_a_name_and_a_reason(language: str) -> None:
+    for name in FINDINGS:
+        assert translate(f"ui.data.finding.{name}", language)
+        assert translate(f"ui.data.why.{name}", language)
 
 
 class _Parsed(HTMLParser):
