@@ -272,7 +272,7 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
     t, studio = page.t, page.studio
     try:
         spec = make()
-        train, validation = studio.datasets.split_counts(spec.data.version, spec.data.split)
+        train, validation, test = studio.datasets.split_counts(spec.data.version, spec.data.split)
     except SpecError as error:
         lines = "".join(f"<li>{said(text)}</li>" for _, text in problems(error, page.language))
         yield f'<div class="say say-bad" role="alert">{shown(t("ui.train.problems"))}<ul>{lines}</ul></div>'
@@ -281,7 +281,7 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
         yield f'<div class="say say-bad" role="alert">{said(error.message(page.language))}</div>'
         return
     known = [
-        ("rows", t("ui.train.cost.rows_value", train=f"{train:,}", validation=f"{validation:,}")),
+        ("rows", _rows(page, train, validation, test)),
         ("steps", f"{spec.total_steps(train):,}"),
     ]
     waiting = ("tokens", "parameters", "adapter", "time", "memory")
@@ -297,17 +297,22 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
     except StudioError as error:
         yield _facts(page, known) + f'<div class="say say-bad" role="alert">{said(error.message(page.language))}</div>'
         return
-    yield _facts(page, _estimated(page, estimate)) + _cautions(
+    yield _facts(page, _estimated(page, estimate, test)) + _cautions(
         page, spec, estimate.rows, estimate.parameters < SMALL_MODEL, estimate
     )
 
 
-def _estimated(page: Page, estimate: "Estimate") -> list[tuple[str, str]]:
+def _rows(page: Page, train: int, validation: int, test: int) -> str:
+    """Rows on each side of the split; those of the test where there are any."""
+    key = "ui.train.cost.rows_value.test" if test else "ui.train.cost.rows_value"
+    return page.t(key, train=f"{train:,}", validation=f"{validation:,}", test=f"{test:,}")
+
+
+def _estimated(page: Page, estimate: "Estimate", test: int) -> list[tuple[str, str]]:
     t = page.t
-    rows = {"train": f"{estimate.rows:,}", "validation": f"{estimate.validation_rows:,}"}
     tokens = {"tokens": f"{estimate.tokens:,}", "trained": f"{estimate.trained_tokens:,}"}
     return [
-        ("rows", t("ui.train.cost.rows_value", **rows)),
+        ("rows", _rows(page, estimate.rows, estimate.validation_rows, test)),
         ("steps", f"{estimate.steps:,}"),
         ("tokens", t("ui.train.cost.tokens_value", **tokens)),
         (
