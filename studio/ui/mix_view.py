@@ -112,6 +112,11 @@ def busy(share: float, t: Sentence) -> str:
     )
 
 
+def stopped(t: Sentence) -> str:
+    """That nothing was made, because it was stopped."""
+    return f'<p class="d-note" role="status">{shown(t("ui.mix.stopped"))}</p>'
+
+
 def made(found: MadeMix, t: Sentence) -> str:
     """What was made; with a way to the rows that are held out."""
     told = t("ui.mix.made", name=shorten(found.version.name, 80), rows=found.version.rows)

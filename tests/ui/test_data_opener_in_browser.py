@@ -3,8 +3,6 @@ cancelled or left by a refresh leaves nothing."""
 
 import json
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from studio.ui.data_bench import VIEWS
 from tests.data.test_hub_data import StandIn
 from tests.data.test_hub_data import folder as _hub_folder
 from tests.journeys.server import running_studio
+from tests.ui.long_work import eventually, kept
 
 pytestmark = pytest.mark.journey
 FILES = "#data-file input[type=file]"
@@ -39,17 +38,6 @@ def _slow(path: Path) -> Path:
     row = '"空の色は何色ですか。\n","青いです。とても青いです。"\n'
     path.write_bytes(("質問,回答\n" + row * 700_000).encode("cp932"))
     return path
-
-
-def _eventually(is_so: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
-def _kept(workspace: Path) -> set[str]:
-    return {item.name for item in (workspace / "datasets").iterdir()}
 
 
 def test_several_files_become_one_table(page: Page, address: str, tmp_path: Path) -> None:
@@ -110,21 +98,21 @@ def test_an_import_can_be_cancelled_and_a_refresh_ends_it(
 ) -> None:
     slow, (small, _) = _slow(tmp_path / "slow.csv"), _two(tmp_path)
     _open(page, address)
-    before = _kept(workspace)
+    before = kept(workspace)
     page.set_input_files(FILES, slow)
     expect(page.locator("#data-import-bar [role=progressbar]")).to_be_visible()
     expect(page.locator("#data-file")).to_be_hidden()
-    assert _kept(workspace) > before
+    assert kept(workspace) > before
     page.click("#data-cancel")
     expect(page.locator("#data-problem")).to_contain_text("cancelled")
-    _eventually(lambda: _kept(workspace) == before)
+    eventually(lambda: kept(workspace) == before)
     page.wait_for_timeout(1_500)  # what comes late must not wipe out what was told
     expect(page.locator("#data-problem")).to_contain_text("cancelled")
 
     page.set_input_files(FILES, slow)
     expect(page.locator("#data-import-bar [role=progressbar]")).to_be_visible()
     page.reload()
-    _eventually(lambda: _kept(workspace) == before)
+    eventually(lambda: kept(workspace) == before)
     expect(page.locator("#data-file")).to_be_visible()
     expect(page.locator("#data-earlier")).not_to_contain_text("slow.csv")
     page.set_input_files(FILES, small)
