@@ -82,5 +82,6 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         [opener, open_set, heading, picker, onward, *panels.values()],
         **QUICK,
     )
+    panels["rows"].select(None, None, bench.view, js="() => 'rows'", **QUICK)
     picker.input(lambda chosen: chosen, picker, page.version, **QUICK)
     onward.click(lambda: goto("train"), outputs=page.tabs, **QUICK)
