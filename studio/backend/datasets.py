@@ -687,10 +687,10 @@ class Datasets:
         """Remember which runs are its learning curve."""
         self._store.set_version_body(version, curve=list(runs))
 
-    def split_counts(self, version: str, spec: SplitSpec) -> tuple[int, int]:
-        """Rows in (train, validation)."""
+    def split_counts(self, version: str, spec: SplitSpec) -> tuple[int, int, int]:
+        """Rows in (train, validation, test)."""
         parts = self.split(version, spec)
-        return len(parts.train), len(parts.validation)
+        return len(parts.train), len(parts.validation), len(parts.test)
 
     def examples(
         self, version: str, spec: SplitSpec, limit: int, mapping: Mapping | None = None

@@ -83,7 +83,8 @@ def test_the_split_is_that_of_the_rows(opened: Datasets, tmp_path: Path, spec: S
     found = opened.split(version.id, spec)
     for side in ("train", "validation", "test", "idle"):
         assert getattr(found, side).tolist() == getattr(expected, side).tolist()
-    assert opened.split_counts(version.id, spec) == (len(expected.train), len(expected.validation))
+    sides = (len(expected.train), len(expected.validation), len(expected.test))
+    assert opened.split_counts(version.id, spec) == sides
     assert len(rows) < version.rows
     read, skipped = opened.conversations(version.id, None)
     assert (list(read), len(read), skipped) == (rows, len(rows), version.rows - len(rows))
