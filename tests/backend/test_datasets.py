@@ -208,6 +208,7 @@ def test_mapping_by_hand(datasets: Datasets, tmp_path: Path) -> None:
     mapped = datasets.set_mapping(version.id, Mapping(prompt="a", answer="label"))
     found = {f.key: f for f in datasets.findings(mapped.id)}
     assert found["finding.wrong_type"].count == 5
+    assert "（整数）" in found["finding.wrong_type"].message("ja")
     fixed = datasets.fix(mapped.id, ["to_text"])
     assert [c.answer for _, c in datasets.lessons(fixed.id, None)[0]] == ["0", "1", "2", "3", "4"]
     assert datasets.fix(fixed.id, ["to_text"]).id == fixed.id
@@ -223,6 +224,7 @@ def test_split_preview(datasets: Datasets, tmp_path: Path) -> None:
     examples = datasets.examples(version.id, spec, 2)
     assert [answer for _, answer in examples] == [row.answer for row in shown[:2]]
     assert datasets.split_counts(version.id, SplitSpec(validation_share=0)) == (30, 0, 0)
+    assert datasets.split_counts(version.id, SplitSpec(validation_share=0.2, test_share=0.1)) == (21, 6, 3)
 
 
 def test_one_row(datasets: Datasets, tmp_path: Path) -> None:
