@@ -272,9 +272,7 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
     t, studio = page.t, page.studio
     try:
         spec = make()
-        train, validation, test = studio.datasets.split_counts(
-            spec.data.version, spec.data.split, spec.method.learns
-        )
+        train, validation, test = studio.datasets.split_counts(spec.data.version, spec.data.split, spec.method.learns)
     except SpecError as error:
         lines = "".join(f"<li>{said(text)}</li>" for _, text in problems(error, page.language))
         yield f'<div class="say say-bad" role="alert">{shown(t("ui.train.problems"))}<ul>{lines}</ul></div>'
