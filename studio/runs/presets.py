@@ -33,7 +33,7 @@ class Preset(Overlay):
     order: Annotated[int, Field(ge=0)] = 100
     title: dict[Literal["en", "ja"], str]
     about: dict[Literal["en", "ja"], str]
-    spec: dict[str, Any]
+    spec: dict[str, Any] = Field()
     methods: dict[str, Overlay] = {}
 
     @field_validator("methods")

@@ -8,7 +8,7 @@ from studio.messages import translate
 from studio.runs.events import RunState, Sample
 from studio.runs.spec import RunSpec, SpecField, spec_fields
 from studio.runs.store import RunRecord
-from studio.ui.markup import shown
+from studio.ui.markup import said, shown
 from studio.ui.method_view import method_name
 
 if TYPE_CHECKING:
@@ -273,7 +273,7 @@ def messages(state: RunState, read_only: bool, language: str) -> str:
 
 
 def _lines(text: str) -> str:
-    return shown(text).replace("\n", "<br>")
+    return said(text).replace("\n", "<br>")
 
 
 def _result(state: RunState, t: T) -> tuple[str, str]:

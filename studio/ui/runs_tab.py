@@ -64,7 +64,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     with gr.Column(visible=False, elem_classes="runs-empty") as empty:
         gr.HTML(run_view.empty(t), padding=False)
-        to_train = gr.Button(t("ui.runs.to_train"), variant="primary", elem_id="runs-to-train")
+        to_train = gr.Button(t("ui.to_train"), variant="primary", elem_id="runs-to-train")
     with gr.Row(visible=False, elem_classes="runs-layout", equal_height=False) as layout:
         with gr.Column(scale=1, min_width=280, elem_classes="runs-side"):
             find = gr.Textbox(

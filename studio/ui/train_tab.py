@@ -25,7 +25,7 @@ from studio.ui.forms import (
     to_spec,
     values_of,
 )
-from studio.ui.markup import shown
+from studio.ui.markup import said, shown
 from studio.ui.method_view import method_card, other_methods
 from studio.ui.page import Page, goto
 from studio.ui.run_view import duration, size
@@ -295,7 +295,7 @@ def data_summary(page: Page, version: str) -> str:
     label = f'<span class="train-label">{shown(page.t("ui.train.data"))}</span>'
     text = f'{label}<b class="train-name">{shown(found.name)}</b>'
     if found.mapping is None:
-        return f'{text}<div class="say say-warn">{shown(page.t("error.train.no_mapping", data=found.name))}</div>'
+        return f'{text}<div class="say say-warn">{said(page.t("error.train.no_mapping", data=found.name))}</div>'
     return f'{text}<span class="quiet">{shown(about)}</span>'
 
 
@@ -309,7 +309,7 @@ def model_summary(page: Page, source: str) -> Iterator[str]:
     try:
         found = page.studio.models.describe(source)
     except StudioError as error:
-        yield f'<div class="say say-bad" role="alert">{shown(error.message(page.language))}</div>'
+        yield f'<div class="say say-bad" role="alert">{said(error.message(page.language))}</div>'
         return
     yield _model_facts(page, found)
 
@@ -323,7 +323,7 @@ def _model_facts(page: Page, found: "ModelInfo") -> str:
     facts.append(t("ui.train.model.licence", licence=found.licence or t("ui.train.model.licence_unknown")))
     if not found.downloaded:
         facts.append(t("ui.train.model.to_download"))
-    notes = "".join(f'<div class="say say-note">{shown(t(n.key, **n.values))}</div>' for n in found.notices)
+    notes = "".join(f'<div class="say say-note">{said(t(n.key, **n.values))}</div>' for n in found.notices)
     return f'<p class="quiet">{shown(" · ".join(facts))}</p>{notes}'
 
 
@@ -345,16 +345,16 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
     t, studio = page.t, page.studio
     try:
         spec = make()
-        train, validation, _ = studio.datasets.split_counts(spec.data.version, spec.data.split, spec.method.learns)
+        train, validation, test = studio.datasets.split_counts(spec.data.version, spec.data.split, spec.method.learns)
     except SpecError as error:
-        lines = "".join(f"<li>{shown(text)}</li>" for _, text in problems(error, page.language))
+        lines = "".join(f"<li>{said(text)}</li>" for _, text in problems(error, page.language))
         yield f'<div class="say say-bad" role="alert">{shown(t("ui.train.problems"))}<ul>{lines}</ul></div>'
         return
     except StudioError as error:
-        yield f'<div class="say say-bad" role="alert">{shown(error.message(page.language))}</div>'
+        yield f'<div class="say say-bad" role="alert">{said(error.message(page.language))}</div>'
         return
     known = [
-        ("rows", t("ui.train.cost.rows_value", train=f"{train:,}", validation=f"{validation:,}")),
+        ("rows", _rows(page, train, validation, test)),
     ]
     waiting: tuple[str, ...] = ("tokens", "parameters", "adapter", "time", "memory")
     if isinstance(spec.method, CptSpec) and spec.method.packed:
@@ -371,19 +371,24 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
     try:
         estimate = studio.estimate(spec)
     except StudioError as error:
-        yield _facts(page, known) + f'<div class="say say-bad" role="alert">{shown(error.message(page.language))}</div>'
+        yield _facts(page, known) + f'<div class="say say-bad" role="alert">{said(error.message(page.language))}</div>'
         return
-    yield _facts(page, _estimated(page, estimate)) + _cautions(
+    yield _facts(page, _estimated(page, estimate, test)) + _cautions(
         page, spec, estimate.rows, estimate.parameters < SMALL_MODEL, estimate
     )
 
 
-def _estimated(page: Page, estimate: "Estimate") -> list[tuple[str, str]]:
+def _rows(page: Page, train: int, validation: int, test: int) -> str:
+    """Rows on each side of the split; those of the test where there are any."""
+    key = "ui.train.cost.rows_value.test" if test else "ui.train.cost.rows_value"
+    return page.t(key, train=f"{train:,}", validation=f"{validation:,}", test=f"{test:,}")
+
+
+def _estimated(page: Page, estimate: "Estimate", test: int) -> list[tuple[str, str]]:
     t = page.t
-    rows = {"train": f"{estimate.rows:,}", "validation": f"{estimate.validation_rows:,}"}
     tokens = {"tokens": f"{estimate.tokens:,}", "trained": f"{estimate.trained_tokens:,}"}
     return [
-        ("rows", t("ui.train.cost.rows_value", **rows)),
+        ("rows", _rows(page, estimate.rows, estimate.validation_rows, test)),
         ("steps", f"{estimate.steps:,}"),
         ("tokens", t("ui.train.cost.tokens_value", **tokens)),
         (
@@ -432,4 +437,4 @@ def _cautions(page: Page, spec: RunSpec, rows: int, small_model: bool, estimate:
                 lines.append(("warn", t(f"ui.train.caution.{key}", rows=f"{lost:,}", tokens=limit)))
     tokens = estimate.tokens if estimate else None
     lines += [("warn", t(key, **values)) for key, values in cautions(spec, rows, small_model, tokens)]
-    return "".join(f'<div class="say say-{kind}">{shown(text)}</div>' for kind, text in lines)
+    return "".join(f'<div class="say say-{kind}">{said(text)}</div>' for kind, text in lines)
