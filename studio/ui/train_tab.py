@@ -26,8 +26,8 @@ from studio.ui.forms import (
     values_of,
 )
 from studio.ui.markup import said, shown
-from studio.ui.method_view import method_card, other_methods
-from studio.ui.page import Page, goto
+from studio.ui.method_view import CHOOSE, method_cards
+from studio.ui.page import Page, goto, html
 from studio.ui.run_view import duration, size
 
 if TYPE_CHECKING:
@@ -56,10 +56,9 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             with gr.Row(elem_classes="train-data"):
                 data = gr.HTML(elem_id="train-data", apply_default_css=False)
                 change_data = gr.Button(t("ui.train.change_data"), size="md", elem_id="train-change-data")
-            method = gr.Radio(
-                [], value="sft", label=t("ui.train.method"), elem_id="train-method", elem_classes="cards two"
-            )
-            others = gr.HTML(elem_id="train-method-others", apply_default_css=False)
+            # The value of the cards: a Radio refuses what was sent before its choices changed.
+            method = gr.Textbox("sft", visible=False)
+            methods = html(js_on_load=CHOOSE, elem_id="train-method")
             kind = gr.Radio(
                 [(t(f"ui.train.model.{name}"), name) for name in ("starter", "folder", "hub")],
                 value="starter", label=t("ui.train.model"), elem_id="train-model", elem_classes="cards",
@@ -128,8 +127,11 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         dataset = studio.datasets.version(known).dataset if known else ""
         if able and (chosen not in able or dataset != taught):
             chosen = able[0]
-        choices = [(method_card(name, t), name) for name in able]
-        return gr.update(choices=choices, value=chosen, visible=bool(able)), other_methods(able, t), dataset
+        return method_cards(able, chosen, t), chosen, dataset
+
+    @page.guard
+    def choose_method(event: gr.EventData) -> str:
+        return event.method
 
     @page.guard
     def show_method(method: str) -> Any:
@@ -193,7 +195,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     opened = [blocks.load, tab.select, page.version.change]
     gr.on(opened, enter, page.version, [empty, layout, data, token], **quiet)
-    gr.on(opened, offer_methods, [page.version, method, taught], [method, others, taught], **quiet)
+    gr.on(opened, offer_methods, [page.version, method, taught], [methods, method, taught], **quiet)
+    methods.choose(choose_method, None, method, **quiet)  # type: ignore[attr-defined]
     method.change(show_method, method, [rows.row for rows in own], **quiet)
     method.change(use_method, [page.version, method, kind, preset], fields, **quiet)
     # Entering the tab and every change of a setting ask for the cost; while one is measured only the last waits.

@@ -49,7 +49,7 @@ def test_preferences_become_a_run_of_dpo(context: BrowserContext, tmp_path: Path
         # The method falls to DPO, with its settings and its learning rate; what the data cannot teach says why.
         expect(page.locator("#train-method input[value=dpo]")).to_be_checked()
         expect(page.locator("#train-method input[value=cpt]")).to_have_count(0)
-        expect(page.locator("#train-method-others")).to_contain_text("Read on in documents (CPT)")
+        expect(page.locator("#train-method .method-others")).to_contain_text("Read on in documents (CPT)")
         expect(page.locator("#set-method-dpo-beta input")).to_have_value("0.1")
         expect(page.locator("#set-method-simpo-beta input")).to_have_count(0)
         rate = page.locator("#set-training-learning_rate input")
