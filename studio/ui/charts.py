@@ -50,8 +50,8 @@ class Chart:
 _METHOD_CHARTS: tuple[tuple[str, Unit, tuple[str, ...]], ...] = (
     ("accuracy", "share", ("accuracy",)),
     ("margin", "number", ("margin",)),
-    ("rewards", "number", ("reward_chosen", "reward_rejected")),
     ("kl", "number", ("kl",)),
+    ("rewards", "number", ("reward_chosen", "reward_rejected")),
 )
 _PAIR_COLORS = (2, 7)
 
@@ -101,7 +101,8 @@ def run_charts(state: RunState, method: str, t: Callable[..., str]) -> tuple[Cha
         lines = _both_sides(state, metrics[0], t) if len(metrics) == 1 else _pair_lines(state, metrics, t)
         if lines:
             title, about = t(f"ui.runs.chart.{key}"), t(f"ui.method.{method}.read.{key}")
-            charts.append(Chart(key, title, unit, lines, from_zero=unit == "share", about=about))
+            wide, from_zero = len(metrics) > 1, unit == "share"
+            charts.append(Chart(key, title, unit, lines, wide=wide, from_zero=from_zero, about=about))
     small: tuple[tuple[str, Unit, bool], ...] = (
         ("learning_rate", "rate", True),
         ("grad_norm", "number", True),

@@ -248,3 +248,10 @@ def test_the_bar_of_an_import_tells_how_far_it_is() -> None:
     assert "<img" not in html
     assert 'aria-valuenow="41"' in html
     assert "41 %" in html
+
+
+@pytest.mark.parametrize(("key", "warns"), [("preference", False), ("language_modeling", False), ("prompt_only", True)])
+def test_what_data_can_teach_is_told_but_warned_of_only_where_it_is_nothing(key: str, warns: bool) -> None:
+    made = data_view.heading(version_of(notes=(Note(f"notice.mapping.{key}", {}),)), (), "", _t)
+    assert _t(f"notice.mapping.{key}") in _text(made)
+    assert ('class="d-notes"' in made) == warns
