@@ -142,17 +142,21 @@ class Runner:
             for one, value in zip(specs, chosen, strict=True)
         ]
 
-    def move(self, run: str, to: int) -> None:
-        """Put a waiting run at this place of the queue, 0 being next. Raises InputError when it does not wait."""
+    def move(self, run: str, by: int) -> None:
+        """Let a waiting run wait for so many others less (below 0) or more. Raises InputError when it does not wait."""
         with self._wake:
             waiting = self.queue()
             if run not in waiting:
                 raise InputError("error.run.not_queued", run=self._store.run(run).name)
             order = [other for other in waiting if other != run]
-            order.insert(max(0, to), run)
+            order.insert(max(0, waiting.index(run) + by), run)
             moved = next((i for i, (a, b) in enumerate(zip(waiting, order, strict=True)) if a != b), len(order))
             for other in order[moved:]:  # the record has the order: who was queued later waits longer
                 self._store.append(other, Queued())
+
+    def size(self, run: str) -> int:
+        """Bytes that its files take."""
+        return self._store.run_size(run)
 
     def delete(self, run: str) -> int:
         """Remove a run with all it has learned; the bytes that are free again. Raises InputError while it waits or

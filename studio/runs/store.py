@@ -330,13 +330,16 @@ class Store:
 
         The record goes first: what a killed process leaves of the folder is removed when the workspace is opened.
         """
-        folder = self.run_folder(run)
-        freed = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
+        freed = self.run_size(run)
         with self._write() as db:
             db.execute("DELETE FROM events WHERE run = ?", (run,))
             db.execute("DELETE FROM runs WHERE id = ?", (run,))
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(self.run_folder(run), ignore_errors=True)
         return freed
+
+    def run_size(self, run: str) -> int:
+        """Bytes that the run's files take."""
+        return sum(path.stat().st_size for path in self.run_folder(run).rglob("*") if path.is_file())
 
     def _sweep_runs(self) -> None:
         """Remove the folders of runs that are in no record."""

@@ -352,16 +352,16 @@ def test_a_waiting_run_is_moved(house: House) -> None:
     runner = house.runner()
     a, b, c = waiting(runner, house, 3)
     assert runner.queue() == [a, b, c]
-    runner.move(c, 0)
+    runner.move(c, -2)
     assert runner.queue() == [c, a, b]
     runner.move(c, 9)
     assert runner.queue() == [a, b, c]
     again = house.runner(worker=False)
     assert again.queue() == [a, b, c]
-    runner.move(b, 1)  # where it is
+    runner.move(a, -1)  # it is the next already
     assert runner.queue() == [a, b, c]
     with pytest.raises(InputError, match="not waiting"):
-        runner.move(runner.current() or "", 0)
+        runner.move(runner.current() or "", 1)
 
 
 def test_values_of_a_setting_are_tried(house: House) -> None:
