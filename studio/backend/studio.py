@@ -1,11 +1,14 @@
 """The studio as one object: it opens the workspace and owns everything the page and the command line call."""
 
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+
+import psutil
 
 from studio.backend.compare import Comparison
 from studio.backend.datasets import Datasets
@@ -16,6 +19,7 @@ from studio.backend.mixtures import Mixtures
 from studio.backend.runner import Runner
 from studio.data.scan_workers import BOTH_CORES, Spread
 from studio.models.catalog import ModelInfo, describe
+from studio.models.recommended import Fit, RecommendedModel, recommended_models
 from studio.runs.presets import Preset, find_preset, list_presets
 from studio.runs.spec import RunSpec, with_changes
 from studio.runs.store import Store
@@ -37,6 +41,15 @@ class Models:
     def describe(self, source: str) -> ModelInfo:
         """`starter`, a folder or a Hub name. Raises ModelError; a Hub that cannot be reached is told in seconds."""
         return describe(source, self._settings)
+
+    def recommended(self, language: str = "en") -> tuple[tuple[RecommendedModel, Fit], ...]:
+        """Open models of the Hub that know this language, smallest first, and whether this machine can tune them: by
+        the memory that is free now, of the accelerator where there is one that is in use already."""
+        torch = sys.modules.get("torch")  # loading it takes seconds, which a list is not worth
+        on_gpu = torch is not None and torch.cuda.is_available()
+        free = torch.cuda.mem_get_info()[0] if torch and on_gpu else psutil.virtual_memory().available
+        models = recommended_models(self._settings.assets)
+        return tuple((m, m.fit(free, 2 if on_gpu else 4)) for m in models if language in m.languages)
 
 
 class Studio:

@@ -54,6 +54,14 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                 max_length=1000,
                 elem_id="train-source",
             )
+            open_models = gr.Dropdown(
+                _open_models(page),
+                value=None,
+                label=t("ui.train.open_models"),
+                info=t("ui.train.open_models.help"),
+                visible=False,
+                elem_id="train-open-models",
+            )
             model = gr.HTML(elem_id="train-model-info", apply_default_css=False)
             preset = gr.Radio(
                 [(f"{p.title[_lang(page)]}\n{p.about[_lang(page)]}", p.name) for p in presets],
@@ -122,7 +130,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     @page.guard
     def pick_kind(kind: str) -> Any:
         hint = "" if kind == "starter" else t(f"ui.train.model.{kind}_hint")
-        return gr.update(visible=kind != "starter", placeholder=hint, value="")
+        named = gr.update(visible=kind != "starter", placeholder=hint, value="")
+        return named, gr.update(visible=kind == "hub", value=None)
 
     @page.guard
     def describe(kind: str, source: str) -> Iterator[str]:
@@ -159,7 +168,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     gr.on(opened, use_split, [page.version, taken], [taken, *split_fields], **quiet)
     preset.input(use_preset, [page.version, kind, preset], fields, **quiet)
     kind.input(use_kind, [page.version, kind, preset], fields, **quiet)
-    kind.input(pick_kind, kind, source, **quiet)
+    kind.input(pick_kind, kind, [source, open_models], **quiet)
+    open_models.input(lambda name: name or "", open_models, source, queue=False, **quiet)
     gr.on(
         [blocks.load, kind.change, source.change], describe, [kind, source], model, trigger_mode="always_last", **quiet
     )
@@ -177,6 +187,25 @@ def _advanced(page: Page, first: RunSpec) -> list[Widget]:
         with gr.Row(elem_classes="train-fields"):
             made += make_widgets([field for field in fields if group(field.path) in parts], first, page.language)
     return made
+
+
+def _open_models(page: Page) -> list[tuple[str, str]]:
+    """Models to begin with, in a line each, and their names. Those that do not fit this machine come last."""
+    t = page.t
+    found = sorted(page.studio.models.recommended(page.language), key=lambda item: item[1] == "no")
+    return [
+        (
+            t(
+                f"ui.train.open_models.{fit}",
+                name=model.name,
+                size=count(model.parameters * 1_000_000, page.language),
+                licence=model.licence,
+                kind=t(f"ui.train.open_models.{'gated' if model.gated else model.kind}"),
+            ),
+            model.name,
+        )
+        for model, fit in found
+    ]
 
 
 def _problems(page: Page, make: Callable[[], RunSpec]) -> dict[str, str]:
