@@ -153,15 +153,18 @@ class Comparison:
         return tuple(
             contestant
             for record in self._store.runs()
+            if record.spec.method.writes
             for contestant in _contestants(record.id, record.name, outlines.get(record.id, RunState()))
         )
 
     def adapter(self, run: str, step: int | None = None) -> Adapter:
         """The adapter of a step; None: the run's result, or its newest checkpoint as long as there is none.
 
-        Raises InputError when the run has no such adapter.
+        Raises InputError when the run has no such adapter, or is a reward model, which answers nothing.
         """
         record = self._store.run(run)
+        if not record.spec.method.writes:
+            raise InputError("error.run.scores", run=record.name)
         state = self._store.outlines().get(run, RunState())
         started = state.started
         kept = state.ended.adapter if state.ended else None

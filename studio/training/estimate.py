@@ -37,6 +37,7 @@ from studio.training.job import (
     ExampleSet,
     Lesson,
     Rows,
+    at_most,
     check_learnable,
     cut_at,
     encode,
@@ -371,11 +372,16 @@ def _probe(fingerprint: str, settings: Settings, plan: _Plan, batch_size: int, u
 def _measured(settings: Settings, spec: RunSpec, batch_size: int, usual: Lesson, longest: Lesson) -> Probe:
     began = time.perf_counter()
     device = detect_device()
-    loaded = load_model(spec.model.source, settings, device, spec.model.precision, spec.tuner.quantisation)
-    adapted = add_adapter(loaded.model, spec.tuner, 0, Clock())
+    scores = not spec.method.writes
+    loaded = load_model(
+        spec.model.source, settings, device, spec.model.precision, spec.tuner.quantisation, scores=scores
+    )
+    adapted = add_adapter(loaded.model, spec.tuner, 0, Clock(), scores=scores)
     trainable, parameters = adapted.get_nb_trainable_parameters()
     checkpointing = spec.training.gradient_checkpointing
-    guessed = needed_bytes(adapted, longest, batch_size, device, gradient_checkpointing=checkpointing)
+    guessed = needed_bytes(
+        adapted, at_most(longest, spec.method), batch_size, device, gradient_checkpointing=checkpointing
+    )
     fits = guessed <= available_bytes(device) * MEMORY_SHARE
     rows = batch_size if fits else spec.method.least_rows
     with tempfile.TemporaryDirectory() as folder, _Peak(device) as peak:
@@ -391,7 +397,7 @@ def _measured(settings: Settings, spec: RunSpec, batch_size: int, usual: Lesson,
     return Probe(
         base_seconds=base,
         seconds_per_token=slope,
-        seconds_per_sampled_token=_sampling_seconds(adapted, loaded.tokenizer),
+        seconds_per_sampled_token=_sampling_seconds(adapted, loaded.tokenizer) if spec.method.writes else 0.0,
         start_seconds=start,
         memory_bytes=measured if fits else guessed,
         trainable_parameters=trainable,

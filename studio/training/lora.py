@@ -17,6 +17,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from studio.errors import ModelError
+from studio.models.loading import SCORE
 from studio.runs.spec import LoraSpec
 
 if TYPE_CHECKING:
@@ -26,19 +27,23 @@ if TYPE_CHECKING:
 _ADAPTER = "default"
 
 
-def lora_config(spec: LoraSpec, model: "PreTrainedModel") -> LoraConfig:
-    """PEFT's configuration for `model`, whatever its architecture. Raises ModelError if no layer can be adapted."""
+def lora_config(spec: LoraSpec, model: "PreTrainedModel", *, scores: bool = False) -> LoraConfig:
+    """PEFT's configuration for `model`, whatever its architecture. Raises ModelError if no layer can be adapted.
+    `scores`: the layer that scores is trained whole and kept with the adapter."""
     layers = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)}
     head = model.get_output_embeddings()
     names = [
         name
         for name, module in layers.items()
-        if module is not head and (spec.targets == "all-linear" or "attn" in name or "attention" in name)
+        if module is not head
+        and name != SCORE
+        and (spec.targets == "all-linear" or "attn" in name or "attention" in name)
     ]
     if not names:
         raise ModelError("error.model.no_layers", targets=spec.targets, model=type(model).__name__)
     return LoraConfig(
-        task_type="CAUSAL_LM",
+        task_type="SEQ_CLS" if scores else "CAUSAL_LM",
+        modules_to_save=[SCORE] if scores else None,
         r=spec.rank,
         lora_alpha=spec.alpha,  # type: ignore[arg-type]  # PEFT divides it; a fraction is fine
         lora_dropout=spec.dropout,
@@ -83,7 +88,7 @@ class SeededDropout(nn.Module):
         if not self.training:
             return x
         generator = torch.Generator(device=x.device).manual_seed(
-            _mixed(self.seed, self.place, self.clock.step, self.clock.part)
+            mixed(self.seed, self.place, self.clock.step, self.clock.part)
         )
         keep = torch.empty_like(x).bernoulli_(1 - self.share, generator=generator)
         return x * keep.div_(1 - self.share)
@@ -92,10 +97,12 @@ class SeededDropout(nn.Module):
         return f"share={self.share}"
 
 
-def add_adapter(model: "PreTrainedModel", spec: LoraSpec, seed: int, clock: Clock) -> "PeftModel":
+def add_adapter(
+    model: "PreTrainedModel", spec: LoraSpec, seed: int, clock: Clock, *, scores: bool = False
+) -> "PeftModel":
     """`model` with a fresh adapter: A as PEFT draws it (Kaiming), B zero. The base model's own dropout is off, so
-    that the spec's is the only one."""
-    config = lora_config(spec, model)
+    that the spec's is the only one. `scores`: its layer that scores is fresh too."""
+    config = lora_config(spec, model, scores=scores)
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
@@ -106,16 +113,28 @@ def add_adapter(model: "PreTrainedModel", spec: LoraSpec, seed: int, clock: Cloc
     for place, layer in enumerate(layers):
         weight = layer.lora_A[_ADAPTER].weight
         drawn = torch.empty(weight.shape, dtype=torch.float32)
-        generator = torch.Generator().manual_seed(_mixed(seed, place, 0, 0))
+        generator = torch.Generator().manual_seed(mixed(seed, place, 0, 0))
         nn.init.kaiming_uniform_(drawn, a=math.sqrt(5), generator=generator)
         with torch.no_grad():
             weight.copy_(drawn)
         if spec.dropout:
             layer.lora_dropout[_ADAPTER] = SeededDropout(spec.dropout, seed, place, clock)
+    if scores:
+        _draw_score(adapted.get_base_model(), mixed(seed, len(layers), 0, 0))
     return adapted
 
 
-def _mixed(*numbers: int) -> int:
+def _draw_score(model: Any, seed: int) -> None:
+    """Its first weights: variance 1 / (inputs + 1), as in Stiennon et al. 2020 (arXiv:2009.01325, appendix B.1). In
+    float32 like the adapter."""
+    layer = model.get_submodule(SCORE).modules_to_save[_ADAPTER].float()
+    drawn = torch.empty(layer.weight.shape)
+    drawn.normal_(std=(layer.in_features + 1) ** -0.5, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        layer.weight.copy_(drawn)
+
+
+def mixed(*numbers: int) -> int:
     """One 63-bit seed of several numbers, by the multiply-and-shift steps of SplitMix64 (Steele et al. 2014)."""
     mask = (1 << 64) - 1
     value = 0

@@ -18,9 +18,9 @@ from studio.models.loading import LoadedModel, is_out_of_memory, load_model
 from studio.runs.events import Checkpoint, Ended, Started
 from studio.runs.stop import Stop
 from studio.runs.store import disk_full, is_disk_full
-from studio.training.callback import Reporter, measured_losses, without_progress
+from studio.training.callback import Reporter, measured_costs, without_progress
 from studio.training.checkpoints import ADAPTER_FILE, best_checkpoint, has_adapter, keep_adapter, resume_point, sweep
-from studio.training.job import ExampleSet, TrainingJob, make_examples
+from studio.training.job import ExampleSet, TrainingJob, at_most, make_examples
 from studio.training.lora import Clock, add_adapter
 from studio.training.memory import MEMORY_SHARE, available_bytes, needed_bytes
 from studio.training.methods import method_file
@@ -46,7 +46,15 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
     with _told_errors(job, checkpoints):
         # 1. Model and examples
         device = detect_device()
-        loaded = load_model(spec.model.source, job.settings, device, spec.model.precision, spec.tuner.quantisation)
+        scores = not spec.method.writes
+        loaded = load_model(
+            spec.model.source,
+            job.settings,
+            device,
+            spec.model.precision,
+            spec.tuner.quantisation,
+            scores=scores,
+        )
         _check_base(job, loaded, resumed)
         method = method_file(spec.method.kind)
         examples = make_examples(job.rows, spec, loaded.tokenizer, loaded.identity.context_length, job.parts)
@@ -55,7 +63,7 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
 
         # 2. Adapter and trainer
         clock = Clock()
-        model = add_adapter(loaded.model, spec.tuner, spec.training.seed, clock)
+        model = add_adapter(loaded.model, spec.tuner, spec.training.seed, clock, scores=scores)
         trainable, parameters = model.get_nb_trainable_parameters()
         _check_memory(job, model, examples, device)
         reporter = Reporter(
@@ -90,7 +98,7 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
         )
         _tell(job, loaded, examples, began_again=bool(job.history) and resumed is None)
         step = resumed.step if resumed else 0
-        if step < total_steps and not without_progress(measured_losses(checkpoints), spec.training.patience):
+        if step < total_steps and not without_progress(measured_costs(checkpoints), spec.training.patience):
             trainer.train(resume_from_checkpoint=str(job.folder / resumed.path) if resumed else None)
             step = trainer.state.global_step
         if reporter.ended_by == "leave":
@@ -106,6 +114,7 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
             adapter_sha256=file_sha256(adapter / ADAPTER_FILE),
             best_step=best.step,
             validation_loss=best.validation_loss,
+            validation_reward=best.validation_reward,
             seconds=time.monotonic() - began,
         )
         job.report(ended)
@@ -126,7 +135,7 @@ def _check_base(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | Non
 def _check_memory(job: TrainingJob, model: Any, examples: ExampleSet, device: Device) -> None:
     """Refuse what cannot fit before it takes the machine down."""
     training = job.spec.training
-    longest = max(examples.train, key=lambda lesson: lesson.tokens)
+    longest = at_most(max(examples.train, key=lambda lesson: lesson.tokens), job.spec.method)
     batch = min(training.batch_size, len(examples.train))
     checkpointing = training.gradient_checkpointing
     needed = needed_bytes(model, longest, batch, device, gradient_checkpointing=checkpointing)

@@ -65,6 +65,22 @@ class StudioTrainer:
         """Nothing is sent anywhere."""
 
 
+class WeighedEvaluation:
+    """Laid over a Trainer of TRL: what it notes of each batch of an evaluation counts by the batch's rows, so that
+    means are over all rows, whatever the batches. TRL takes the mean of the batches' means."""
+
+    _metrics: dict[str, Any]
+
+    def prediction_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        noted = self._metrics["eval"]
+        before = {name: len(values) for name, values in noted.items()}
+        result = super().prediction_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
+        rows = len(inputs if isinstance(inputs, list) else inputs["input_ids"])
+        for name, values in noted.items():
+            values.extend(values[before.get(name, 0) :] * (rows - 1))
+        return result
+
+
 def trainer_options(setup: Setup) -> dict[str, Any]:
     """What every method's configuration has in common, every setting that matters written out."""
     spec, training, device = setup.spec, setup.spec.training, setup.device
