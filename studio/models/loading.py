@@ -148,7 +148,7 @@ def _read_model(
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, SafetensorError) as error:
         # A configuration can hold any value, and transformers checks few of them itself.
-        raise ModelError("error.model.unreadable", folder=str(folder), reason=_first_line(error)) from error
+        raise ModelError("error.model.unreadable", folder=str(folder), reason=first_line(error)) from error
     finally:
         transformers_logging.set_verbosity(verbosity)
     model, report = loaded
@@ -185,7 +185,7 @@ def _read_tokenizer(name: str, folder: Path) -> LoadedTokenizer:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # `tokenizers` raises plain Exceptions for a damaged file
-        raise ModelError("error.model.bad_tokenizer", folder=str(folder), reason=_first_line(error)) from error
+        raise ModelError("error.model.bad_tokenizer", folder=str(folder), reason=first_line(error)) from error
     finally:
         transformers_logging.set_verbosity(verbosity)
     tokenizer.clean_up_tokenization_spaces = False  # text is decoded as it was trained, spaces included
@@ -225,7 +225,8 @@ def _default_end(name: str, folder: Path, tokenizer: PreTrainedTokenizerBase) ->
     raise ModelError("error.model.no_end_token", model=name, folder=str(folder))
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What a library's error says, in a line."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:300]
 
@@ -251,7 +252,7 @@ def read_adapter(folder: Path) -> AdapterFile:
     try:
         tensors = load_tensors(raw)
     except SafetensorError as error:
-        raise ModelError("error.adapter.damaged", file=str(file), reason=_first_line(error)) from None
+        raise ModelError("error.adapter.damaged", file=str(file), reason=first_line(error)) from None
     return AdapterFile(folder, hashlib.sha256(raw).hexdigest(), tensors)
 
 
@@ -277,7 +278,7 @@ def attach_adapter(model: "PreTrainedModel | PeftModel", adapter: AdapterFile, n
                 wrapped = PeftModel(model, config, adapter_name=name)
         result: Any = set_peft_model_state_dict(wrapped, adapter.tensors, adapter_name=name, low_cpu_mem_usage=True)
     except (ValueError, RuntimeError, KeyError) as error:
-        raise ModelError("error.adapter.does_not_fit", folder=str(adapter.folder), reason=_first_line(error)) from error
+        raise ModelError("error.adapter.does_not_fit", folder=str(adapter.folder), reason=first_line(error)) from error
     left = [key for key in result.missing_keys if f".{name}." in key]
     if left or result.unexpected_keys:
         tensor = (left or result.unexpected_keys)[0]

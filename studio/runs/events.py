@@ -23,7 +23,8 @@ class Queued(_Event):
 
 
 class Started(_Event):
-    """Training begins. `from_step` is 0, or the step of the checkpoint it resumes from."""
+    """Training begins. `from_step` is 0, or the step of the checkpoint it resumes from. `sources`: the runs whose
+    results it builds on, by their ids, and the hashes of their weights."""
 
     kind: Literal["started"] = "started"
     total_steps: int
@@ -36,6 +37,7 @@ class Started(_Event):
     base_fingerprint: str
     base_name: str
     base_licence: str | None = None
+    sources: dict[str, str] = {}
 
 
 class Metrics(_Event):

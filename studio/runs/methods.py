@@ -29,6 +29,11 @@ class Method(Part):
     writes: ClassVar[bool] = True
     judged_by: ClassVar[Literal["loss", "reward"]] = "loss"
 
+    @property
+    def reward_runs(self) -> tuple[str, ...]:
+        """Ids of the runs whose reward models are asked, each once."""
+        return ()
+
 
 class SftSpec(Method):
     """Supervised fine-tuning: learn to give the answers of the rows."""
@@ -130,7 +135,6 @@ class RolloutSpec(Method):
 
     @property
     def reward_runs(self) -> tuple[str, ...]:
-        """Ids of the runs whose reward models are asked, each once."""
         return tuple(dict.fromkeys(reward.run for reward in self.rewards if isinstance(reward, ModelReward)))
 
 

@@ -36,10 +36,12 @@ class DataSpec(Part):
 
 
 class ModelSpec(Part):
-    """The base model: `starter`, a local folder, or a Hub name."""
+    """The base model: `starter`, a local folder, or a Hub name. `adapter`: the run whose adapter is gone on with, by
+    its id; empty: a fresh one."""
 
     source: Annotated[str, Field(min_length=1, max_length=1000)] = STARTER
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    adapter: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$", max_length=64)] = ""
 
 
 class LoraSpec(Part):
@@ -100,6 +102,11 @@ class RunSpec(Part):
             # What answers, what is judged and what is compared with must be one and the same model.
             raise PydanticCustomError("dropout_in_rollouts", "dropout with drawn answers")
         return self
+
+    @property
+    def built_on(self) -> tuple[str, ...]:
+        """Ids of the runs whose results this one needs, each once."""
+        return tuple(dict.fromkeys(run for run in (self.model.adapter, *self.method.reward_runs) if run))
 
     def steps_per_epoch(self, rows: int) -> int:
         """Optimiser steps in one pass over `rows` training rows."""

@@ -1,7 +1,5 @@
 """Group relative policy optimisation through TRL's GRPOTrainer."""
 
-from typing import Any
-
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
@@ -13,11 +11,6 @@ __all__ = ["arranged", "make_trainer"]
 
 class GrpoTrainer(RolloutTrainer, GRPOTrainer):
     """TRL's trainer, with the model as it began as what the tuned one is compared with."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        # TRL keeps a copy of the fresh adapter to compare with, which does nothing: the base model alone is the same.
-        self.model.delete_adapter("ref")
 
 
 def make_trainer(setup: Setup) -> GrpoTrainer:

@@ -1,8 +1,8 @@
 """What a training method is given, and the examples made of it."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +13,7 @@ from studio.errors import DataError
 from studio.models.generation import decode
 from studio.runs.events import Checkpoint, Event, Notice, Started
 from studio.runs.methods import CptSpec, Method, RolloutSpec, SftSpec
+from studio.runs.sources import Source
 from studio.runs.spec import RunSpec
 from studio.settings import Settings
 
@@ -40,7 +41,8 @@ class TrainingJob:
 
     `history` holds the checkpoints already made, oldest first, of which the last whole one is resumed from;
     `started` is the run's last beginning, if there was one. `parts`: which rows are on which side; None: what
-    `spec.data.split` makes of the rows alone, with no column and no clusters.
+    `spec.data.split` makes of the rows alone, with no column and no clusters. `sources`: what it builds on, by the ids
+    of the runs (`spec.built_on`).
     """
 
     spec: RunSpec
@@ -52,6 +54,7 @@ class TrainingJob:
     append: Callable[..., None]
     started: Started | None = None
     parts: Split | None = None
+    sources: Mapping[str, Source] = field(default_factory=dict)
 
     def notice(self, key: str, **values: object) -> None:
         self.append(Notice(key=key, values=values))

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from studio.errors import ModelError
-from studio.models.loading import SCORE
+from studio.models.loading import SCORE, AdapterFile, first_line
 from studio.runs.spec import LoraSpec
 
 if TYPE_CHECKING:
@@ -98,10 +98,19 @@ class SeededDropout(nn.Module):
 
 
 def add_adapter(
-    model: "PreTrainedModel", spec: LoraSpec, seed: int, clock: Clock, *, scores: bool = False
+    model: "PreTrainedModel",
+    spec: LoraSpec,
+    seed: int,
+    clock: Clock,
+    *,
+    scores: bool = False,
+    parent: AdapterFile | None = None,
 ) -> "PeftModel":
-    """`model` with a fresh adapter: A as PEFT draws it (Kaiming), B zero. The base model's own dropout is off, so
-    that the spec's is the only one. `scores`: its layer that scores is fresh too."""
+    """`model` with a fresh adapter: A as PEFT draws it (Kaiming), B zero; or with the weights of `parent`. The base
+    model's own dropout is off, so that the spec's is the only one. `scores`: its layer that scores is fresh.
+
+    Raises ModelError when `parent` is an adapter of another shape.
+    """
     config = lora_config(spec, model, scores=scores)
     for module in model.modules():
         if isinstance(module, nn.Dropout):
@@ -121,7 +130,23 @@ def add_adapter(
             layer.lora_dropout[_ADAPTER] = SeededDropout(spec.dropout, seed, place, clock)
     if scores:
         _draw_score(adapted.get_base_model(), mixed(seed, len(layers), 0, 0))
+    if parent is not None:
+        _take_over(adapted, parent)
     return adapted
+
+
+def _take_over(adapted: "PeftModel", parent: AdapterFile) -> None:
+    # The layer that scores is no part of what is taken over, but PEFT wants it named.
+    own = {name: tensor for name, tensor in get_peft_model_state_dict(adapted).items() if ".lora_" not in name}
+    try:
+        result: Any = set_peft_model_state_dict(adapted, parent.tensors | own, adapter_name=_ADAPTER)
+    except RuntimeError as error:
+        reason = first_line(error)
+    else:
+        wrong = [key for key in result.missing_keys if f".{_ADAPTER}." in key and ".lora_" in key]
+        reason = next(iter((*wrong, *result.unexpected_keys)), "")
+    if reason:
+        raise ModelError("error.adapter.does_not_fit", folder=str(parent.folder), reason=reason)
 
 
 def _draw_score(model: Any, seed: int) -> None:

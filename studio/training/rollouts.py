@@ -1,6 +1,6 @@
 """What the methods share that let the model answer and learn from the rewards of its answers, through TRL."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,11 +11,12 @@ from studio.errors import DataError
 from studio.models.generation import stop_ids
 from studio.models.loading import LoadedModel
 from studio.runs.methods import RolloutSpec
-from studio.runs.rewards import ExactReward
+from studio.runs.rewards import ExactReward, ModelReward
 from studio.runs.spec import RunSpec
 from studio.training.job import ExampleSet, Lesson
 from studio.training.lora import mixed
-from studio.training.rewards import judge
+from studio.training.rewards import Judge, judge
+from studio.training.scorer import Scorer
 from studio.training.trainer import Setup, StudioTrainer, WeighedEvaluation, on_one_device, quiet, trainer_options
 
 
@@ -118,7 +119,7 @@ def rollout_trainer(kind: type[RolloutTrainer], config: Callable[..., Any], setu
     return quiet(
         kind(
             **setup.common(),
-            reward_funcs=reward_functions(method),
+            reward_funcs=reward_functions(method, setup.scorers),
             args=on_one_device(config(**options)),
             train_dataset=prompts(examples.train),
             eval_dataset=prompts(examples.validation) if examples.validation else None,
@@ -126,20 +127,32 @@ def rollout_trainer(kind: type[RolloutTrainer], config: Callable[..., Any], setu
     )
 
 
-def reward_functions(method: RolloutSpec) -> list[Callable[..., list[float | None]]]:
-    """The rewards as TRL calls them: with all answers of a batch at once, and what is expected of each."""
+RewardFunction = Callable[..., Sequence[float | None]]
+"""A reward as TRL calls it: with the prompts and answers of a batch, and what is expected of each."""
+
+
+def reward_functions(method: RolloutSpec, scorers: Mapping[str, Scorer]) -> list[RewardFunction]:
+    """The rewards of a run, in order."""
     functions = []
-    for reward in method.rewards:
-        judged = judge(reward)
-
-        def rewards(
-            completions: list[str], expected: list[str | None], judged: Any = judged, **_: Any
-        ) -> list[float | None]:
-            return [judged(*pair) for pair in zip(completions, expected, strict=True)]
-
-        rewards.__name__ = f"{len(functions)}_{reward.kind}"
-        functions.append(rewards)
+    for place, reward in enumerate(method.rewards):
+        function = _scored(scorers[reward.run]) if isinstance(reward, ModelReward) else _judged(judge(reward))
+        function.__name__ = f"{place}_{reward.kind}"
+        functions.append(function)
     return functions
+
+
+def _judged(judged: Judge) -> Any:
+    def rewards(completions: list[str], expected: list[str | None], **_: Any) -> list[float | None]:
+        return [judged(*pair) for pair in zip(completions, expected, strict=True)]
+
+    return rewards
+
+
+def _scored(scorer: Scorer) -> Any:
+    def rewards(prompts: list[list[int]], completion_ids: list[list[int]], **_: Any) -> list[float]:
+        return scorer([[*prompt, *answer] for prompt, answer in zip(prompts, completion_ids, strict=True)])
+
+    return rewards
 
 
 def prompts(lessons: tuple[Lesson, ...]) -> Dataset:

@@ -1,5 +1,6 @@
 """Every method and every kind of adapter: it trains, it learns what it says, and it resumes bit for bit."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from studio.errors import DataError, SpecError
 from studio.models.device import detect_device
 from studio.models.loading import load_model
 from studio.runs.events import Checkpoint, Event
+from studio.runs.sources import Source
 from studio.runs.spec import RunSpec, with_changes
 from studio.settings import Settings
 from studio.training.job import make_examples
@@ -18,7 +20,6 @@ from studio.training.kto import MismatchingCollator
 from studio.training.lora import Clock, add_adapter
 from studio.training.orpo import odds_ratio_loss
 from studio.training.simpo import simpo_loss
-from tests.tiny import save_tiny, tiny_model
 from tests.training.jobs import Killed, Recording, conversations, tiny_spec
 
 LOSSES = ("sft", "cpt", "dpo", "simpo", "orpo", "kto", "reward")
@@ -63,11 +64,11 @@ def method_spec(method: str, model: Path, **changes: object) -> RunSpec:
     return with_changes(spec, {path.replace("__", "."): value for path, value in changes.items()})
 
 
-def assert_resumes(spec: RunSpec, rows: list[Any], folder: Path) -> Recording:
+def assert_resumes(spec: RunSpec, rows: list[Any], folder: Path, sources: Sequence[Source] = ()) -> Recording:
     """Killed in the middle and gone on with, it is the run that nobody killed; returns that one."""
-    whole = Recording(spec, folder / "whole", rows)
+    whole = Recording(spec, folder / "whole", rows, sources)
     whole.run()
-    killed = Recording(spec, folder / "killed", rows)
+    killed = Recording(spec, folder / "killed", rows, sources)
     killed.dies_at = next(i for i, e in enumerate(whole.events, 1) if isinstance(e, Checkpoint)) + 2
     with pytest.raises(Killed):
         killed.run()
@@ -292,17 +293,6 @@ def test_padding_never_changes_a_score(kind: str, request: pytest.FixtureRequest
 
 
 # Answers that are drawn
-
-
-@pytest.fixture(scope="module")
-def decided(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model with large embeddings. With those of the others any next token stays about as likely as the next."""
-    folder = save_tiny(tmp_path_factory.mktemp("models") / "decided")
-    model = tiny_model()
-    with torch.no_grad():
-        model.get_input_embeddings().weight.mul_(15)  # type: ignore[operator]
-    model.save_pretrained(folder)
-    return folder
 
 
 @pytest.mark.parametrize("method", ROLLOUTS)
