@@ -73,8 +73,14 @@ class Finding:
     values: Mapping[str, Any]
 
     def message(self, language: str = "en") -> str:
-        """The sentence in `language`."""
-        return translate(self.key, language, **self.values)
+        """The sentence in `language`; types of values are in its words too."""
+        values = {name: self._worded(name, value, language) for name, value in self.values.items()}
+        return translate(self.key, language, **values)
+
+    def _worded(self, name: str, value: Any, language: str) -> Any:
+        if (self.key, name) not in (("finding.odd_values", "type"), ("finding.wrong_type", "details")):
+            return value
+        return ", ".join(translate(f"ui.data.type.{kind}", language) for kind in value.split(", ") if kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,11 +104,13 @@ class TextFile:
 def _blocks(path: Path, watch: Watch | None) -> Iterator[tuple[bytes, bool]]:
     """Pieces of the file; True beside the last."""
     size = path.stat().st_size
-    with path.open("rb") as file:
+    done = 0
+    with path.open("rb", buffering=0) as file:
         block = file.read(_BLOCK_BYTES)
         while block:
+            done += len(block)
             if watch:
-                watch.at(min(1.0, file.tell() / size))
+                watch.at(min(1.0, done / size))
             following = file.read(_BLOCK_BYTES)
             yield block, not following
             block = following

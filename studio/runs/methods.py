@@ -59,26 +59,32 @@ class DpoSpec(Method):
     worse one, by how much the base model already does.
 
     `loss`: `sigmoid` as in the paper; `ipo` (Azar et al. 2023, arXiv:2310.12036) aims at a margin instead of growing it
-    for ever. `beta`: how closely to stay with the base model; 0.1 in the paper and in TRL.
+    for ever. `beta`: how closely to stay with the base model; 0.1 in the paper and in TRL. `sft_weight`: how much the
+    better answer is learned beside; 0.2 in Llama 3 (arXiv:2407.21783, section 4.1.4). Without it the better answer may
+    become unlikelier too, as long as the worse one does more so, most of all where both differ in little (Pal et al.
+    2024, arXiv:2402.13228).
     """
 
     learns: ClassVar[Learns] = "pairs"
     kind: Literal["dpo"] = "dpo"
     loss: Literal["sigmoid", "ipo"] = "sigmoid"
     beta: Annotated[float, Field(gt=0, le=10, json_schema_extra=BASIC)] = 0.1
+    sft_weight: Annotated[float, Field(ge=0, le=10)] = 0.2
 
 
 class SimpoSpec(Method):
     """Simple preference optimisation (Meng et al. 2024, arXiv:2405.14734): no base model to compare with; the mean
     log-probability per token is the reward.
 
-    `beta` 2 and `margin` (gamma) 0.5 times beta or less are the paper's ranges: beta 2.0-2.5, gamma/beta 0.3-0.8.
+    `beta` and `margin` (gamma) are in the paper's ranges: beta 2.0-2.5, gamma/beta 0.3-0.8. `sft_weight` as in DPO; the
+    paper has none, CPO-SimPO adds it (Xu et al. 2024, arXiv:2401.08417).
     """
 
     learns: ClassVar[Learns] = "pairs"
     kind: Literal["simpo"] = "simpo"
     beta: Annotated[float, Field(gt=0, le=100, json_schema_extra=BASIC)] = 2.0
     margin: Annotated[float, Field(ge=0, le=100)] = 1.0
+    sft_weight: Annotated[float, Field(ge=0, le=10)] = 0.2
 
 
 class OrpoSpec(Method):

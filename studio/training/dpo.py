@@ -23,8 +23,14 @@ def arranged(examples: ExampleSet, spec: RunSpec, loaded: LoadedModel) -> Exampl
 
 
 def make_trainer(setup: Setup) -> PairTrainer:
-    assert isinstance(setup.spec.method, DpoSpec)
-    config = DPOConfig(**trainer_options(setup), beta=setup.spec.method.beta, loss_type=[setup.spec.method.loss])
+    method = setup.spec.method
+    assert isinstance(method, DpoSpec)
+    losses: dict[str, float] = {method.loss: 1.0}
+    if method.sft_weight:
+        losses["sft"] = method.sft_weight
+    config = DPOConfig(
+        **trainer_options(setup), beta=method.beta, loss_type=list(losses), loss_weights=list(losses.values())
+    )
     return pair_trainer(PairTrainer, setup, config)
 
 

@@ -49,6 +49,8 @@ _ICON = (
     '<path d="M8 21c4 0 4-10 8-10s4 10 8 10" fill="none" stroke="#fff" stroke-width="3" stroke-linecap="round"/></svg>'
 )
 _YEAR_SECONDS = 365 * 24 * 3600
+# Gradio copies what is uploaded and downloaded. Every hour those older than a day are deleted; at the end, all.
+_COPIES_SECONDS = (3600, 24 * 3600)
 # A link to the other language leads to the same tab.
 _KEEP_TAB = """
 element.addEventListener('click', (event) => {
@@ -72,7 +74,9 @@ _OPEN_TAB = f"""() => {{
 
 def build_app(studio: "Studio", language: str) -> gr.Blocks:
     """The page in one language: six tabs in the order of the work."""
-    with gr.Blocks(title=translate("ui.title", language), analytics_enabled=False, fill_width=True) as blocks:
+    with gr.Blocks(
+        title=translate("ui.title", language), analytics_enabled=False, fill_width=True, delete_cache=_COPIES_SECONDS
+    ) as blocks:
         html(_header(language), elem_id="studio-header", js_on_load=_KEEP_TAB)
         tabs = gr.Tabs(elem_id="studio-tabs", selected="start")
         workspace = studio.settings.workspace

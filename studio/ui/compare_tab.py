@@ -58,7 +58,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         with gr.Column(visible=False, elem_classes="cmp-empty") as empty:
             html(_nothing(page), elem_id="compare-none")
             with gr.Row(elem_classes="cmp-ways"):
-                to_train = gr.Button(t("ui.compare.to_train"), variant="primary", scale=0, min_width=180)
+                to_train = gr.Button(t("ui.to_train"), variant="primary", scale=0, min_width=180)
                 to_runs = gr.Button(t("ui.compare.to_runs"), scale=0, min_width=180)
         with gr.Column(visible=False) as body:
             with gr.Row(elem_classes="cmp-choice"):

@@ -40,7 +40,7 @@ class Bench:
     page: Page
     blocks: gr.Blocks
     views: gr.Tabs
-    view: gr.State
+    view: gr.Textbox
     opened: gr.Textbox
     changed: gr.Number
     checked: gr.Number
@@ -72,13 +72,13 @@ class Bench:
             version = self.version(version_id)
             return gr.skip() if version is None or version.mapping is None else show(version, *values)
 
-        def refill(view: str, version_id: str | None, *values: Any) -> Any:
-            return fill(version_id, *values) if view == name else gr.skip()
-
-        version = self.page.version
-        panel.select(lambda: name, outputs=self.view, **QUICK)
-        panel.select(self.page.guard(fill), [version, *inputs], outputs, **QUICK)
-        gr.on(self.news, self.page.guard(refill), [self.view, version, *inputs], outputs, **QUICK)
+        # Which panel is open the browser knows: only that one asks the studio.
+        turn = gr.Number(0, visible=False)
+        panel.select(None, None, self.view, js=f"() => '{name}'", **QUICK)
+        gr.on(
+            self.news, None, [self.view, turn], turn, js=f"(view, turn) => view === '{name}' ? turn + 1 : turn", **QUICK
+        )
+        gr.on([panel.select, turn.change], self.page.guard(fill), [self.page.version, *inputs], outputs, **QUICK)
 
 
 def make_bench(page: Page, blocks: gr.Blocks, views: gr.Tabs) -> Bench:
@@ -104,7 +104,8 @@ def make_bench(page: Page, blocks: gr.Blocks, views: gr.Tabs) -> Bench:
     changed, checked = gr.Number(0, visible=False), gr.Number(0, visible=False)
     opened, where = gr.Textbox("", visible=False), gr.Textbox("", visible=False)
     page.version.change(None, page.version, opened, js="(version) => version || ''", queue=False)
-    return Bench(page, blocks, views, gr.State("rows"), opened, changed, checked, model, limit, where)
+    view = gr.Textbox(VIEWS[0], visible=False)
+    return Bench(page, blocks, views, view, opened, changed, checked, model, limit, where)
 
 
 def file_link(path: Path) -> str:

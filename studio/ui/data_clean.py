@@ -29,12 +29,12 @@ def build(bench: Bench, panel: gr.Tab) -> None:
     with gr.Row(equal_height=False, elem_id="data-clean"):
         with gr.Column(scale=3, min_width=320, elem_classes="s-card d-choose"):
             html(headline(t("ui.data.clean.choose"), t("ui.data.clean.choose.text")))
-            with gr.Tabs(elem_id="data-clean-kinds"):
+            with gr.Tabs(elem_id="data-clean-kinds", overflow_behavior="wrap"):
                 with gr.Tab(t("ui.data.clean.fixes"), id="fixes"):
                     suggested = html(js_on_load=ACTIONS, elem_id="data-suggested")
                     fix = gr.Dropdown(
-                        [(t(f"fix.{name}"), name) for name in FIXES],
-                        value=None,
+                        [(t("ui.data.clean.fix.choose"), ""), *((t(f"fix.{name}"), name) for name in FIXES)],
+                        value="",
                         label=t("ui.data.clean.fix"),
                         elem_id="data-fix",
                     )
@@ -103,7 +103,7 @@ def build(bench: Bench, panel: gr.Tab) -> None:
     def show(version: Version, recipe: CleanSpec, name: str, limit: float) -> tuple[Any, ...]:
         checked = datasets.scanned(version.id, name, int(limit))
         found = datasets.findings(version.id, name, int(limit)) if checked else ()
-        kinds = [(t(f"ui.data.finding.{kind}"), kind) for kind in _filterable(found)]
+        kinds = [(t(f"ui.data.finding.{kind}"), kind) for kind in filterable(found)]
         spoken = [
             (f"{value_told('language', code, t)} ({count:,})", code)
             for code, count in datasets.languages(version.id, name, int(limit))
@@ -245,6 +245,7 @@ def _found(found: Sequence[Finding]) -> dict[Fix, int]:
     return {fix: count for fix, count in counts.items() if count}
 
 
-def _filterable(found: Sequence[Finding]) -> list[str]:
-    """Names of the findings that a filter can go by: of rows, and not of a model's tokens."""
-    return [f.key.removeprefix("finding.") for f in found if f.examples and f.fix not in LENGTH_FIXES]
+def filterable(found: Sequence[Finding]) -> list[str]:
+    """Names of the findings that a filter can go by: of rows, and not of a model's tokens or of the split."""
+    names = [f.key.removeprefix("finding.") for f in found if f.examples and f.fix not in LENGTH_FIXES]
+    return [name for name in names if name != "split_leak"]

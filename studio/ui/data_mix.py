@@ -89,7 +89,7 @@ def _replay(bench: Bench, panel: gr.Tab) -> None:
                 make = gr.Button(
                     t("ui.mix.replay.make"), variant="primary", size="md", elem_id="mix-replay-make", interactive=False
                 )
-                cancel = gr.Button(t("ui.mix.cancel"), size="md", elem_id="mix-replay-cancel", visible=False)
+                cancel = gr.Button(t("ui.mix.stop"), size="md", elem_id="mix-replay-cancel", visible=False)
 
     def show(version: Version, before: str | None, turn: int) -> tuple[Any, ...]:
         sources = [(t("ui.mix.world"), STARTER)]
@@ -143,7 +143,7 @@ def _replay(bench: Bench, panel: gr.Tab) -> None:
     )  # fmt: skip
     making = make.click(page.guard(go), settings, [page.version, progress, make, cancel], show_progress="hidden")
     cancel.click(
-        lambda: ("", gr.Button(visible=True), gr.Button(visible=False)),
+        lambda: (mix_view.stopped(t), gr.Button(visible=True), gr.Button(visible=False)),
         outputs=[progress, make, cancel],
         cancels=[making],
         **QUICK,
@@ -179,7 +179,7 @@ def _mixture(bench: Bench, panel: gr.Tab) -> None:
             make = gr.Button(
                 t("ui.mix.make"), variant="primary", size="md", elem_id="mix-make", interactive=False, scale=1
             )
-            cancel = gr.Button(t("ui.mix.cancel"), size="md", elem_id="mix-cancel", visible=False, scale=1)
+            cancel = gr.Button(t("ui.mix.stop"), size="md", elem_id="mix-cancel", visible=False, scale=1)
         progress = html(js_on_load=ACTIONS, elem_id="mix-progress")
         with gr.Accordion(t("ui.mix.yaml"), open=False, elem_id="mix-file"):
             yaml = gr.Textbox(label=t("ui.mix.yaml.text"), lines=6, max_lines=24, buttons=["copy"], elem_id="mix-yaml")
@@ -271,7 +271,7 @@ def _mixture(bench: Bench, panel: gr.Tab) -> None:
         show_progress="hidden",
     )  # fmt: skip
     cancel.click(
-        lambda: ("", gr.Button(visible=True), gr.Button(visible=False)),
+        lambda: (mix_view.stopped(t), gr.Button(visible=True), gr.Button(visible=False)),
         outputs=[progress, make, cancel],
         cancels=[making],
         **QUICK,

@@ -119,7 +119,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab, around: Around) -> None:
     with around.opener:
         html(headline(t("ui.data.open.title"), t("ui.data.open.text")))
         problem = html(elem_id="data-problem")
-        with gr.Tabs(elem_id="data-ways"):
+        with gr.Tabs(elem_id="data-ways", overflow_behavior="wrap"):
             with gr.Tab(t("ui.data.way.files"), elem_id="data-way-files"):
                 file, folder, encoding = _files(page)
             with gr.Tab(t("ui.data.way.paste"), elem_id="data-way-paste"):

@@ -26,16 +26,16 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     t, datasets = page.t, page.studio.datasets
     paths = gr.State(None)
     opener = gr.Column(visible=True)
-    with gr.Column(visible=False) as open_set:
+    with gr.Column(visible=False, elem_id="data-open") as open_set:
         with gr.Row(elem_id="data-head", equal_height=False):
             with gr.Column(scale=5, min_width=300):
                 heading = html(elem_id="data-heading")
             with gr.Column(scale=3, min_width=240):
                 picker = gr.Dropdown([], label=t("ui.data.version"), elem_id="data-version", filterable=False)
             with gr.Column(scale=2, min_width=180, elem_id="data-go"):
-                onward = gr.Button(t("ui.data.next"), variant="primary", size="md", elem_id="data-next")
+                onward = gr.Button(t("ui.to_train"), variant="primary", size="md", elem_id="data-next")
                 other = gr.Button(t("ui.data.other"), elem_id="data-other", size="sm")
-        views = gr.Tabs(elem_id="data-views", selected="rows", render=False)
+        views = gr.Tabs(elem_id="data-views", selected="rows", overflow_behavior="wrap", render=False)
         bench = make_bench(page, blocks, views)
         again = data_mapping.build(bench)
         data_scan.build(bench)
@@ -82,5 +82,6 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         [opener, open_set, heading, picker, onward, *panels.values()],
         **QUICK,
     )
+    panels["rows"].select(None, None, bench.view, js="() => 'rows'", **QUICK)
     picker.input(lambda chosen: chosen, picker, page.version, **QUICK)
     onward.click(lambda: goto("train"), outputs=page.tabs, **QUICK)

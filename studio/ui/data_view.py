@@ -7,7 +7,7 @@ from studio.backend.datasets import Version
 from studio.data.formats import Mapping
 from studio.data.samples import SampleCard
 from studio.data.sources import LeftOut
-from studio.ui.markup import Sentence, badge, headline, shorten, shown
+from studio.ui.markup import Sentence, badge, headline, said, shorten, shown
 
 Language = Literal["en", "ja"]
 # All that a mapping can name.
@@ -83,13 +83,13 @@ def heading(version: Version, left_out: Sequence[LeftOut], look_for: str, t: Sen
         badge(layout, "good" if version.mapping else "warn"),
         badge(t("ui.data.mix") if version.mix else " · ".join(p for p in (version.kind, version.encoding) if p)),
     ]
-    notes = "".join(f"<li>{shown(t(note.key, **note.values))}</li>" for note in version.notes)
+    notes = "".join(f"<li>{said(t(note.key, **note.values))}</li>" for note in version.notes)
     name = shown(shorten(version.name, 80))
     return (
         f'<div class="d-title"><h2 class="s-h2">{name}</h2>{"".join(badges)}</div>{_mapped_columns(version.mapping, t)}'
         + (f'<ul class="d-notes">{notes}{_left_out(left_out, t)}</ul>' if notes or left_out else "")
         + (
-            f'<p class="s-muted d-mapped"><b>{shown(t("ui.data.sample.look"))}</b> {shown(look_for)}</p>'
+            f'<p class="s-muted d-look-for"><b>{shown(t("ui.data.sample.look"))}</b> {shown(look_for)}</p>'
             if look_for
             else ""
         )
@@ -100,7 +100,7 @@ def _left_out(rows: Sequence[LeftOut], t: Sentence) -> str:
     if not rows:
         return ""
     lines = "".join(
-        f"<li>{_place(row, t)} {shown(t(row.key, **row.values))}<br><code>{shown(shorten(row.text, 120))}</code></li>"
+        f"<li>{_place(row, t)} {said(t(row.key, **row.values))}<br><code>{shown(shorten(row.text, 120))}</code></li>"
         for row in rows[:_SHOWN_LEFT_OUT]
     )
     title = shown(t("ui.data.left_out", count=len(rows)))

@@ -9,7 +9,7 @@ from studio.data.formats import Mapping
 from studio.data.readiness import Readiness
 from studio.data.recipe import FIXES
 from studio.data.tables import Row
-from studio.ui.markup import Sentence, act_button, badge, headline, plain, shorten, shown
+from studio.ui.markup import Sentence, act_button, badge, headline, plain, said, shorten, shown
 
 _SHOWN_EXAMPLES = 5
 
@@ -27,7 +27,7 @@ def findings_list(
     worst first. `off`: those turned off, folded at the end."""
     fixes = [fix for fix in FIXES if any(finding.fix == fix for finding in found)]
     every = act_button("fix", t("ui.data.findings.fix_all"), "s-main", fixes=",".join(fixes)) if len(fixes) > 1 else ""
-    items = "".join(_finding(finding, examples, mapping, t) for finding in found)
+    items = "".join(_finding(finding, examples, mapping, t, language) for finding in found)
     text = t("ui.data.findings.text") if found else t("ui.data.findings.none")
     title = headline(t("ui.data.findings.title"), text)
     listed = f'<div class="d-findings">{items}</div>' if found else ""
@@ -71,7 +71,8 @@ def _severities(found: Sequence[Finding], t: Sentence) -> str:
     return f'<div class="d-severity" role="radiogroup" aria-label="{shown(t("ui.data.severity"))}">{choices}</div>'
 
 
-def _finding(finding: Finding, examples: dict[int, Row], mapping: Mapping, t: Sentence) -> str:
+def _finding(finding: Finding, examples: dict[int, Row], mapping: Mapping, t: Sentence, language: str) -> str:
+    """On a narrow page a closed one is told by its name alone; the count stands beside it."""
     tone = dict(_SEVERITIES)[finding.severity]
     name = finding.key.removeprefix("finding.")
     rows = "".join(
@@ -88,7 +89,8 @@ def _finding(finding: Finding, examples: dict[int, Row], mapping: Mapping, t: Se
     return (
         f'<details class="d-finding" data-severity="{finding.severity}"><summary>'
         f'<span class="s-badge s-{tone} d-count">{finding.count:,}</span>'
-        f'<span class="d-what">{shown(t(finding.key, **finding.values))}</span>{fix}</summary>'
+        f'<span class="d-brief">{shown(t(f"ui.data.finding.{name}"))}</span>'
+        f'<span class="d-what">{said(finding.message(language))}</span>{fix}</summary>'
         f'<div class="d-body"><p>{shown(t(f"ui.data.why.{name}"))}</p><ul class="d-examples">{rows}</ul>'
         f'<div class="d-actions">{act_button("where", told, where=where, show="#data-table")}'
         f"{_export(finding.key, t)}{turn_off}</div></div></details>"
@@ -156,10 +158,10 @@ def _running(share: float, told: str, stop: str) -> str:
 
 def scan_stopped(t: Sentence, problem: str = "") -> str:
     """The rows are not checked, because somebody stopped it or of a problem; a button that checks them now."""
-    told = f'<p class="d-error">{shown(problem)}</p>' if problem else f"<span>{shown(t('ui.data.scan.stopped'))}</span>"
+    told = f'<p class="d-error">{said(problem)}</p>' if problem else f"<span>{shown(t('ui.data.scan.stopped'))}</span>"
     return f'<div class="d-scan">{told}{act_button("check", t("ui.data.scan.check"))}</div>'
 
 
 def trouble(message: str) -> str:
     """An error that belongs to this place of the page."""
-    return f'<p class="d-error">{shown(message)}</p>'
+    return f'<p class="d-error">{said(message)}</p>'

@@ -7,7 +7,7 @@ from studio.data.records import Conversation, Message, Passage, Preference, Prom
 from studio.data.row_kinds import Seeming
 from studio.data.suggestions import Suggestion, can_be_named
 from studio.data.tables import Column
-from studio.ui.markup import Sentence, badge, shorten, shown
+from studio.ui.markup import Sentence, badge, said, shorten, shown
 
 _SHOWN_COLUMNS = 60
 _SHOWN_TURNS = 6
@@ -70,7 +70,7 @@ def _row(row: Seeming, t: Sentence) -> str:
     head = f"<header>{shown(t('ui.data.table.row'))} {row.row}</header>"
     if isinstance(row.record, RowProblem):
         return (
-            f'<div class="d-preview">{head}<p class="d-error">{shown(t(row.record.key, **row.record.values))}</p></div>'
+            f'<div class="d-preview">{head}<p class="d-error">{said(t(row.record.key, **row.record.values))}</p></div>'
         )
     return f'<div class="d-preview">{head}<dl>{_record(row.record, t)}</dl></div>'
 

@@ -1,6 +1,7 @@
 """Text of data, models and files inside the page's own HTML: it passes `shown`, and is text, never markup."""
 
 import json
+import re
 from collections.abc import Callable
 from html import escape
 
@@ -11,6 +12,7 @@ Sentence = Callable[..., str]
 _PICTURES = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"} | {127: "\u2421"}
 _TURNING = dict.fromkeys((8206, 8207, *range(8234, 8239), *range(8294, 8298)), "⌁")
 _VISIBLE = _PICTURES | _TURNING
+_CODE = re.compile(r"`([^`]+)`")
 
 # What an element with `data-act` does: its data attributes reach the Gradio event as they are, of an input with its
 # `value`. Where there is a `data-show`, the page scrolls to what it selects.
@@ -47,6 +49,11 @@ def visible(text: str) -> str:
 def shown(value: object) -> str:
     """Any value as text inside HTML."""
     return escape(visible(str(value)))
+
+
+def said(text: str) -> str:
+    """A sentence as HTML: what stands between backticks, such as the name of a column, is set as code."""
+    return _CODE.sub(r"<code>\1</code>", shown(text))
 
 
 def shorten(text: str, limit: int) -> str:

@@ -4,7 +4,7 @@ from studio.backend.mixtures import MadeMix
 from studio.data.mixing import STARTER, MixPlan, PlannedPart
 from studio.errors import SpecError, StudioError
 from studio.ui.forms import problems
-from studio.ui.markup import Sentence, act_button, shorten, shown
+from studio.ui.markup import Sentence, act_button, said, shorten, shown
 
 MOST_PASSES = 4
 """A row read more often is learned by heart (Muennighoff et al. 2023, arXiv:2305.16264: up to four passes over the
@@ -72,8 +72,8 @@ def _notes(plan: MixPlan, t: Sentence) -> list[str]:
 def trouble(error: StudioError, language: str, names: list[str], t: Sentence) -> str:
     """What is wrong, each by the name of its field on the page rather than by its path."""
     if not isinstance(error, SpecError):
-        return f'<p class="d-error" role="alert">{shown(error.message(language))}</p>'
-    lines = "".join(f"<li>{shown(_plainly(path, text, names, t))}</li>" for path, text in problems(error, language))
+        return f'<p class="d-error" role="alert">{said(error.message(language))}</p>'
+    lines = "".join(f"<li>{said(_plainly(path, text, names, t))}</li>" for path, text in problems(error, language))
     return f'<div class="d-error" role="alert"><ul class="m-problems">{lines}</ul></div>'
 
 
@@ -110,6 +110,11 @@ def busy(share: float, t: Sentence) -> str:
         f' aria-valuenow="{percent}" aria-label="{shown(t("ui.mix.making"))}"><i style="width:{percent}%"></i></div>'
         f"<span>{shown(t('ui.mix.making'))} {percent} %</span></div>"
     )
+
+
+def stopped(t: Sentence) -> str:
+    """That nothing was made, because it was stopped."""
+    return f'<p class="d-note" role="status">{shown(t("ui.mix.stopped"))}</p>'
 
 
 def made(found: MadeMix, t: Sentence) -> str:

@@ -12,7 +12,7 @@ import gradio as gr
 
 from studio.errors import StudioError
 from studio.messages import translate
-from studio.ui.markup import shown
+from studio.ui.markup import said
 
 if TYPE_CHECKING:
     from studio.backend.studio import Studio
@@ -68,7 +68,7 @@ class Page:
 
 def _toast(message: str) -> gr.Error:
     """Toasts are markup, so what they say is escaped: names of files and columns are in it."""
-    return gr.Error(shown(message), duration=None, print_exception=False)
+    return gr.Error(said(message), duration=None, print_exception=False)
 
 
 def html(value: str = "", **options: Any) -> gr.HTML:

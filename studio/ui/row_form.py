@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from studio.backend.datasets import Version
 from studio.data.cell_input import cell_text
 from studio.data.tables import Column, Row
-from studio.ui.markup import Sentence, act_button, badge, headline, shorten, shown
+from studio.ui.markup import Sentence, act_button, badge, headline, said, shorten, shown
 
 # Columns that are written in the form; a row of thousands is not.
 _COLUMNS = 60
@@ -60,7 +60,7 @@ def row_form(version: Version, row: Row | None, typed: Mapping[str, str], proble
     title = t("ui.data.edit.title", row=row.id) if row else t("ui.data.edit.title.new")
     more = len(columns) - len(boxes)
     rest = f'<p class="s-muted">{shown(t("ui.data.edit.more", count=more))}</p>' if more > 0 else ""
-    told = f'<p class="d-error" role="alert">{shown(problem)}</p>' if problem and not wrong else ""
+    told = f'<p class="d-error" role="alert">{said(problem)}</p>' if problem and not wrong else ""
     number = "" if row is None else str(row.id)
     save = act_button("save", t("ui.data.edit.save"), "s-main", row=number)
     return (
@@ -77,7 +77,7 @@ def _box(
     told = ""
     if problem and wrong == column.name:
         state += f' aria-invalid="true" aria-describedby="d-wrong-{place}"'
-        told = f'<span class="d-error" role="alert" id="d-wrong-{place}">{shown(problem)}</span>'
+        told = f'<span class="d-error" role="alert" id="d-wrong-{place}">{said(problem)}</span>'
     kind = "" if column.type in ("text", "empty") else badge(t(f"ui.data.type.{column.type}"))
     # In ASCII: control and direction characters as well reach the box as they are.
     return (

@@ -11,7 +11,7 @@ from studio.data.formats import Mapping
 from studio.data.tables import Cells, Column, Row
 from studio.data.tokens import Span
 from studio.ui.data_view import ALL_ROLES
-from studio.ui.markup import Sentence, badge, plain, shorten, shown
+from studio.ui.markup import Sentence, badge, plain, said, shorten, shown
 
 PAGE_ROWS = 10
 # So many columns are laid out at once: ten thousand of them no browser shows in time, and nobody reads.
@@ -205,9 +205,7 @@ def row_as_seen(row: int, view: RowView, limit: int, model: str, t: Sentence) ->
     if view.problem or view.refused:
         told = view.problem or view.refused
         problem = t(told.key, **told.values) if told else ""
-        return (
-            f'<div class="s-card d-view">{title}<p class="d-error" style="margin-top:12px">{shown(problem)}</p></div>'
-        )
+        return f'<div class="s-card d-view">{title}<p class="d-error" style="margin-top:12px">{said(problem)}</p></div>'
     counts = "".join(
         f"<div><b>{count:,}</b>{shown(t(f'ui.data.view.{name}'))}</div>"
         for name, count in (

@@ -8,7 +8,7 @@ from studio.messages import translate
 from studio.runs.events import RunState, Sample
 from studio.runs.spec import RunSpec, spec_fields
 from studio.runs.store import RunRecord
-from studio.ui.markup import shown
+from studio.ui.markup import said, shown
 
 if TYPE_CHECKING:
     from studio.backend.runner import RunSummary
@@ -102,7 +102,7 @@ def history(
     preparing: str | None,
     t: T,
 ) -> str:
-    """One card per run, newest first, of those whose name, data, preset or notes hold `find`."""
+    """One card per run, newest first, of those whose name, data, preset, notes or tags hold `find`."""
     wanted = find.strip().casefold()
     found = [
         run
@@ -110,7 +110,13 @@ def history(
         if not wanted
         or wanted
         in "\n".join(
-            (run.record.name, run.dataset_name, preset_title(run.record.spec, titles, t), run.record.notes)
+            (
+                run.record.name,
+                run.dataset_name,
+                preset_title(run.record.spec, titles, t),
+                run.record.notes,
+                *run.record.tags,
+            )
         ).casefold()
     ]
     cards = [_card(run, chosen, marked, titles, preparing, t) for run in found[:LISTED]]
@@ -144,8 +150,14 @@ def _card(
         f'<span class="run-top"><span class="run-name">{name}</span>'
         f"{chip(shown_status(state, record.id == preparing), t)}</span>"
         f'<span class="run-sub">{shown(run.dataset_name)} · {shown(preset_title(record.spec, titles, t))}</span>'
-        f'<span class="run-facts">{"".join(facts)}</span></button></div>'
+        f'<span class="run-facts">{"".join(facts)}</span>{tags_line(record)}</button></div>'
     )
+
+
+def tags_line(record: RunRecord) -> str:
+    """The tags of a run, each in a frame; nothing where there are none."""
+    words = "".join(f'<span class="run-tag">{shown(tag)}</span>' for tag in record.tags)
+    return f'<span class="run-tags">{words}</span>' if words else ""
 
 
 def empty(t: T) -> str:
@@ -253,7 +265,7 @@ def messages(state: RunState, read_only: bool, language: str) -> str:
 
 
 def _lines(text: str) -> str:
-    return shown(text).replace("\n", "<br>")
+    return said(text).replace("\n", "<br>")
 
 
 def _result(state: RunState, t: T) -> tuple[str, str]:

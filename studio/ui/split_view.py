@@ -15,7 +15,7 @@ SIDES = ("train", "validation", "test")
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """A split to be shown. `unusable` rows are no question with an answer, and on no side. `kept`: the first rows of
+    """A split to be shown. `unusable` rows lack a question or an answer, and are on no side. `kept`: the first rows of
     validation and test."""
 
     spec: SplitSpec
@@ -43,9 +43,11 @@ def split_view(sides: Sides, t: Sentence) -> str:
 def _bar(counts: tuple[int, int, int], t: Sentence) -> str:
     total = sum(counts)
     sides = list(zip(SIDES, counts, strict=True))
-    bar = "".join(f'<i class="d-{name}" style="width:{100 * count / total:.2f}%"></i>' for name, count in sides)
+    bar = "".join(
+        f'<i class="d-{name}" style="width:{100 * count / total:.2f}%"></i>' for name, count in sides if count
+    )
     legend = "".join(
-        f'<div class="d-{name}"><dt>{shown(t(f"ui.data.split.{name}"))}</dt>'
+        f'<div class="d-{name if count else "none"}"><dt>{shown(t(f"ui.data.split.{name}"))}</dt>'
         f"<dd><b>{count:,}</b> <span>{count / total:.1%}</span></dd>"
         f"<dd>{shown(t(f'ui.data.split.{name}.for'))}</dd></div>"
         for name, count in sides
@@ -67,7 +69,8 @@ def _notes(sides: Sides, t: Sentence) -> str:
         values = {"column": sides.spec.stratify, "count": len(sides.strata)}
         notes.append(t("ui.data.split.all_different", **values))
     lines = "".join(f"<li>{shown(note)}</li>" for note in notes)
-    left = t("ui.data.split.unusable", count=sides.unusable) if sides.unusable else ""
+    unusable = "ui.data.split.unusable.one" if sides.unusable == 1 else "ui.data.split.unusable"
+    left = t(unusable, count=sides.unusable) if sides.unusable else ""
     told = f'<p class="s-muted">{shown(left)}</p>' if left else ""
     return (f'<ul class="d-notes">{lines}</ul>' if lines else "") + told
 

@@ -11,7 +11,7 @@ from studio.errors import InputError, SpecError, StudioError
 from studio.messages import translate
 from studio.runs.spec import STARTER, RunSpec, with_changes
 from studio.ui.forms import Widget, cautions, form_fields, group, info, make_widgets, problems, to_spec, values_of
-from studio.ui.markup import shown
+from studio.ui.markup import said, shown
 from studio.ui.page import Page, goto
 from studio.ui.run_view import duration, size
 
@@ -222,7 +222,7 @@ def data_summary(page: Page, version: str) -> str:
     label = f'<span class="train-label">{shown(page.t("ui.train.data"))}</span>'
     text = f'{label}<b class="train-name">{shown(found.name)}</b>'
     if found.mapping is None:
-        return f'{text}<div class="say say-warn">{shown(page.t("error.train.no_mapping", data=found.name))}</div>'
+        return f'{text}<div class="say say-warn">{said(page.t("error.train.no_mapping", data=found.name))}</div>'
     return f'{text}<span class="quiet">{shown(about)}</span>'
 
 
@@ -236,7 +236,7 @@ def model_summary(page: Page, source: str) -> Iterator[str]:
     try:
         found = page.studio.models.describe(source)
     except StudioError as error:
-        yield f'<div class="say say-bad" role="alert">{shown(error.message(page.language))}</div>'
+        yield f'<div class="say say-bad" role="alert">{said(error.message(page.language))}</div>'
         return
     yield _model_facts(page, found)
 
@@ -250,7 +250,7 @@ def _model_facts(page: Page, found: "ModelInfo") -> str:
     facts.append(t("ui.train.model.licence", licence=found.licence or t("ui.train.model.licence_unknown")))
     if not found.downloaded:
         facts.append(t("ui.train.model.to_download"))
-    notes = "".join(f'<div class="say say-note">{shown(t(n.key, **n.values))}</div>' for n in found.notices)
+    notes = "".join(f'<div class="say say-note">{said(t(n.key, **n.values))}</div>' for n in found.notices)
     return f'<p class="quiet">{shown(" · ".join(facts))}</p>{notes}'
 
 
@@ -272,16 +272,16 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
     t, studio = page.t, page.studio
     try:
         spec = make()
-        train, validation, _ = studio.datasets.split_counts(spec.data.version, spec.data.split, spec.method.learns)
+        train, validation, test = studio.datasets.split_counts(spec.data.version, spec.data.split, spec.method.learns)
     except SpecError as error:
-        lines = "".join(f"<li>{shown(text)}</li>" for _, text in problems(error, page.language))
+        lines = "".join(f"<li>{said(text)}</li>" for _, text in problems(error, page.language))
         yield f'<div class="say say-bad" role="alert">{shown(t("ui.train.problems"))}<ul>{lines}</ul></div>'
         return
     except StudioError as error:
-        yield f'<div class="say say-bad" role="alert">{shown(error.message(page.language))}</div>'
+        yield f'<div class="say say-bad" role="alert">{said(error.message(page.language))}</div>'
         return
     known = [
-        ("rows", t("ui.train.cost.rows_value", train=f"{train:,}", validation=f"{validation:,}")),
+        ("rows", _rows(page, train, validation, test)),
         ("steps", f"{spec.total_steps(train):,}"),
     ]
     waiting = ("tokens", "parameters", "adapter", "time", "memory")
@@ -295,19 +295,24 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
     try:
         estimate = studio.estimate(spec)
     except StudioError as error:
-        yield _facts(page, known) + f'<div class="say say-bad" role="alert">{shown(error.message(page.language))}</div>'
+        yield _facts(page, known) + f'<div class="say say-bad" role="alert">{said(error.message(page.language))}</div>'
         return
-    yield _facts(page, _estimated(page, estimate)) + _cautions(
+    yield _facts(page, _estimated(page, estimate, test)) + _cautions(
         page, spec, estimate.rows, estimate.parameters < SMALL_MODEL, estimate
     )
 
 
-def _estimated(page: Page, estimate: "Estimate") -> list[tuple[str, str]]:
+def _rows(page: Page, train: int, validation: int, test: int) -> str:
+    """Rows on each side of the split; those of the test where there are any."""
+    key = "ui.train.cost.rows_value.test" if test else "ui.train.cost.rows_value"
+    return page.t(key, train=f"{train:,}", validation=f"{validation:,}", test=f"{test:,}")
+
+
+def _estimated(page: Page, estimate: "Estimate", test: int) -> list[tuple[str, str]]:
     t = page.t
-    rows = {"train": f"{estimate.rows:,}", "validation": f"{estimate.validation_rows:,}"}
     tokens = {"tokens": f"{estimate.tokens:,}", "trained": f"{estimate.trained_tokens:,}"}
     return [
-        ("rows", t("ui.train.cost.rows_value", **rows)),
+        ("rows", _rows(page, estimate.rows, estimate.validation_rows, test)),
         ("steps", f"{estimate.steps:,}"),
         ("tokens", t("ui.train.cost.tokens_value", **tokens)),
         (
@@ -355,4 +360,4 @@ def _cautions(page: Page, spec: RunSpec, rows: int, small_model: bool, estimate:
             if lost:
                 lines.append(("warn", t(f"ui.train.caution.{key}", rows=f"{lost:,}", tokens=limit)))
     lines += [("warn", t(key, **values)) for key, values in cautions(spec, rows, small_model)]
-    return "".join(f'<div class="say say-{kind}">{shown(text)}</div>' for kind, text in lines)
+    return "".join(f'<div class="say say-{kind}">{said(text)}</div>' for kind, text in lines)

@@ -15,7 +15,7 @@ from studio.backend.datasets import Datasets, Stratum, Version
 from studio.data.formats import Mapping
 from studio.data.hub_data import HubDataset
 from studio.data.recipe import CleanSpec
-from studio.data.records import Conversation, Message
+from studio.data.records import Conversation, Message, Record, record_sides
 from studio.data.row_kinds import parts_of
 from studio.data.scan_workers import Made, Work, in_this_process
 from studio.data.splits import SplitSpec
@@ -188,6 +188,10 @@ def test_a_template_that_refuses_rows(datasets: Datasets, tmp_path: Path) -> Non
     assert datasets.fix(version.id, ["drop_refused"], str(tmp_path / "strict")).rows == 20
 
 
+def last_said(record: Record) -> str:
+    return record_sides(record)[0][-1].text
+
+
 def test_mapping_by_hand(datasets: Datasets, tmp_path: Path) -> None:
     rows = [{"a": f"q{i}", "b": "z", "c": [{"who": "x"}], "label": i} for i in range(5)]
     version = imported(datasets, tmp_path, rows)
@@ -208,8 +212,9 @@ def test_mapping_by_hand(datasets: Datasets, tmp_path: Path) -> None:
     mapped = datasets.set_mapping(version.id, Mapping(prompt="a", answer="label"))
     found = {f.key: f for f in datasets.findings(mapped.id)}
     assert found["finding.wrong_type"].count == 5
+    assert "（整数）" in found["finding.wrong_type"].message("ja")
     fixed = datasets.fix(mapped.id, ["to_text"])
-    assert [c.answer for _, c in datasets.lessons(fixed.id, None)[0]] == ["0", "1", "2", "3", "4"]
+    assert [last_said(record) for _, record in datasets.lessons(fixed.id, None)[0]] == ["0", "1", "2", "3", "4"]
     assert datasets.fix(fixed.id, ["to_text"]).id == fixed.id
 
 
@@ -223,6 +228,7 @@ def test_split_preview(datasets: Datasets, tmp_path: Path) -> None:
     examples = datasets.examples(version.id, spec, 2)
     assert [answer for _, answer in examples] == [row.answer for row in shown[:2]]
     assert datasets.split_counts(version.id, SplitSpec(validation_share=0)) == (30, 0, 0)
+    assert datasets.split_counts(version.id, SplitSpec(validation_share=0.2, test_share=0.1)) == (21, 6, 3)
 
 
 def test_one_row(datasets: Datasets, tmp_path: Path) -> None:
@@ -560,7 +566,7 @@ def test_templates_are_offered_and_tried(datasets: Datasets, tmp_path: Path) -> 
         datasets.preview_mapping(version.id, "template", {**parts, "answer_template": "{choise}"})
     mapped = datasets.set_mapping(version.id, offered.mapping)
     assert mapped.mapping == offered.mapping
-    assert [conversation.answer for _, conversation in datasets.lessons(version.id, None)[0]] == ["犬", "猫"] * 2
+    assert [last_said(record) for _, record in datasets.lessons(version.id, None)[0]] == ["犬", "猫"] * 2
     with pytest.raises(DataError) as caught:
         datasets.preview_mapping(version.id, "template", {**parts, "answer_template": "{choice}"})
     assert "choice0" in caught.value.message()

@@ -83,9 +83,8 @@ def test_the_split_is_that_of_the_rows(opened: Datasets, tmp_path: Path, spec: S
     found = opened.split(version.id, spec)
     for side in ("train", "validation", "test", "idle"):
         assert getattr(found, side).tolist() == getattr(expected, side).tolist()
-    assert opened.split_counts(version.id, spec) == tuple(
-        map(len, (expected.train, expected.validation, expected.test))
-    )
+    sides = (len(expected.train), len(expected.validation), len(expected.test))
+    assert opened.split_counts(version.id, spec) == sides
     assert len(rows) < version.rows
     read, skipped = opened.lessons(version.id, None)
     assert (list(read), len(read), skipped) == (rows, len(rows), version.rows - len(rows))

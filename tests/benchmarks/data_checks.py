@@ -32,7 +32,7 @@ from studio.data.formats import Mapping
 from studio.data.near_duplicates import Clusters, care_for, grams_of, join_near, pairs_of
 from studio.data.parts import BATCH
 from studio.data.scan import scan
-from studio.data.scan_workers import Spread, on_this_machine
+from studio.data.scan_workers import Spread, in_this_process, on_this_machine
 from studio.data.tables import Row, Table, write_table
 from tests.data.planted import clean_rows, edited
 
@@ -83,9 +83,10 @@ def seconds(table: Table, spread: Spread) -> float:
 
 def checks(rows: int, folder: Path) -> dict[str, Any]:
     table, characters = written(rows, folder)
-    rates = {f"rows_per_second_{w}": round(rows / seconds(table, on_this_machine(w))) for w in (1, 2)}
+    spreads = {1: in_this_process, 2: on_this_machine(2)}
+    rates = {f"rows_per_second_{w}": round(rows / seconds(table, spread)) for w, spread in spreads.items()}
     processor = time.process_time()
-    seconds(table, on_this_machine(1))
+    seconds(table, in_this_process)
     rates["rows_per_processor_second"] = round(rows / (time.process_time() - processor))
     return {"rows": rows, "characters_per_row": round(characters), **rates}
 

@@ -62,7 +62,7 @@ class Task:
 def open_task(studio: Studio, sample: str, share: float) -> Task:
     whole = studio.datasets.open_sample(sample)
     taken = studio.datasets.split(whole.id, SplitSpec(validation_share=0, test_share=HELD_OUT)).test.tolist()
-    rows = dict(studio.datasets.lessons(whole.id, None)[0])
+    rows: dict[int, Any] = dict(studio.datasets.lessons(whole.id, None)[0])
     narrow = studio.datasets.exclude_rows(whole.id, taken)
     return Task(sample, narrow, studio.mixtures.add_replay(narrow.id, share), tuple(rows[i] for i in taken))
 

@@ -120,6 +120,7 @@ def test_few_rows_and_odd_values(tmp_path: Path) -> None:
     )
     assert found["odd_values"].examples == (31,)
     assert "`stars`" in found["odd_values"].message()
+    assert "通常は数値" in found["odd_values"].message("ja")
 
 
 @pytest.mark.parametrize(

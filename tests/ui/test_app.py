@@ -14,7 +14,7 @@ from studio.backend.studio import Studio
 from studio.errors import InputError
 from studio.messages import LANGUAGES, translate
 from studio.settings import Settings
-from studio.ui.app import LANGUAGE_COOKIE, create_server, listen, preferred_language
+from studio.ui.app import LANGUAGE_COOKIE, build_app, create_server, listen, preferred_language
 
 OWN = "http://127.0.0.1:7860"
 
@@ -88,6 +88,24 @@ def test_an_upload_beyond_the_limit_is_refused(client: TestClient) -> None:
     assert client.post(url, files={"files": ("large.csv", b"a" * 5_000)}).status_code == 413
     foreign = {"origin": "http://evil.example"}
     assert client.post(url, files={"files": ("small.csv", b"a")}, headers=foreign).status_code == 403
+
+
+def test_copies_of_uploads_are_gone_once_they_are_old_or_the_studio_closes(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    exported = studio.settings.workspace / "exports" / "kept.zip"
+    exported.write_bytes(b"zip")
+    with TestClient(create_server(studio), base_url=OWN) as opened:
+        answer = opened.post("/en/gradio_api/upload", files={"files": ("mine.csv", b"question,answer")})
+        copy = Path(answer.json()[0])
+        assert copy.is_relative_to(tmp_path)
+        assert copy.read_bytes() == b"question,answer"
+    assert not copy.exists()
+    assert exported.exists()
+    frequency, age = build_app(studio, "en").delete_cache or (0, 0)
+    assert 0 < frequency <= age
+    assert age >= 12 * 3600  # the same upload can be read again with another encoding all day
 
 
 def test_the_page_opens_without_torch() -> None:

@@ -7,6 +7,8 @@ import pytest
 import yaml
 from playwright.sync_api import Page, expect
 
+from tests.ui.long_work import eventually, kept, open_long
+
 pytestmark = pytest.mark.journey
 
 
@@ -130,7 +132,7 @@ def test_a_row_edited_added_and_left_out_by_hand(page: Page, address: str) -> No
     assert len(before) > 10
     first.fill(f"{before} no JSON")
     first.press("Control+Enter")
-    expect(form.locator("label .d-error")).to_contain_text("`messages` holds JSON")
+    expect(form.locator("label .d-error")).to_have_text(re.compile("^messages holds JSON"))
     expect(first).to_be_focused()
     first.fill(before.replace("warranty", "<b>warranty</b>"))
     first.press("Control+Enter")
@@ -151,3 +153,26 @@ def test_a_row_edited_added_and_left_out_by_hand(page: Page, address: str) -> No
     expect(report).to_contain_text("became 401")
     report.locator('[data-act="version"]').click()
     expect(report).to_contain_text("401 rows became 400")
+
+
+def test_a_long_cleaning_can_be_stopped(page: Page, address: str, workspace: Path, tmp_path: Path) -> None:
+    open_long(page, address, tmp_path / "long.csv", 150_000)
+    before, was = kept(workspace), version(page)
+    open_panel(page, "clean")
+    page.locator("#data-fix input").click()
+    page.locator("[role=option]", has_text="Remove near duplicates").click()
+    page.locator("#data-fix-add").click()
+    draft = page.locator("#data-draft-steps li")
+    expect(draft).to_have_count(1)
+    page.locator("#data-clean-apply").click()
+    expect(page.locator("#data-clean-working [role=progressbar]")).to_be_visible()
+    page.locator("#data-clean-stop").click()
+    outcome = page.locator("#data-clean-outcome")
+    expect(outcome).to_contain_text("Nothing was changed")
+    expect(page.locator("#data-clean-stop")).to_be_hidden()
+    page.wait_for_timeout(2_000)  # what comes late must not wipe out what was told
+    expect(outcome).to_contain_text("Nothing was changed")
+    expect(page.locator("#data-clean-working [role=progressbar]")).to_have_count(0)
+    expect(draft).to_have_count(1)  # the steps are still there, to be applied again
+    assert version(page) == was
+    eventually(lambda: kept(workspace) == before)

@@ -1,9 +1,12 @@
 """The panels that mix data and that measure whether more of it helps."""
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
+
+from tests.ui.long_work import eventually, kept, open_long
 
 pytestmark = pytest.mark.journey
 
@@ -68,6 +71,25 @@ def test_a_mixture_of_two_data_sets_with_a_task_held_out(page: Page, address: st
     page.click("#mix-progress [data-act=version]")
     expect(page.locator("#data-heading")).to_contain_text("held-out tasks")
     expect(page.locator("#data-heading")).to_contain_text("400 rows")
+
+
+def test_a_long_mixture_can_be_stopped(page: Page, address: str, workspace: Path, tmp_path: Path) -> None:
+    open_long(page, address, tmp_path / "long.csv", 150_000)
+    before, was = kept(workspace), page.locator("#data-version input").input_value()
+    page.locator("#data-panel-mix-button").click()
+    page.locator("#mix-several > button").click()
+    expect(page.locator("#mix-make")).to_be_enabled()
+    page.locator("#mix-make").click()
+    progress = page.locator("#mix-progress")
+    expect(progress.locator("[role=progressbar]")).to_be_visible()
+    page.locator("#mix-cancel").click()
+    expect(progress).to_contain_text("Nothing was made")
+    expect(page.locator("#mix-make")).to_be_visible()
+    expect(page.locator("#mix-cancel")).to_be_hidden()
+    page.wait_for_timeout(2_000)
+    expect(progress).to_contain_text("Nothing was made")
+    assert page.locator("#data-version input").input_value() == was
+    eventually(lambda: kept(workspace) == before)
 
 
 def test_a_learning_curve_is_told_started_and_stopped(page: Page, address: str) -> None:

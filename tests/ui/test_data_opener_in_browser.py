@@ -3,16 +3,16 @@ cancelled or left by a refresh leaves nothing."""
 
 import json
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
+from studio.ui.data_bench import VIEWS
 from tests.data.test_hub_data import StandIn
 from tests.data.test_hub_data import folder as _hub_folder
 from tests.journeys.server import running_studio
+from tests.ui.long_work import eventually, kept
 
 pytestmark = pytest.mark.journey
 FILES = "#data-file input[type=file]"
@@ -38,17 +38,6 @@ def _slow(path: Path) -> Path:
     row = '"空の色は何色ですか。\n","青いです。とても青いです。"\n'
     path.write_bytes(("質問,回答\n" + row * 700_000).encode("cp932"))
     return path
-
-
-def _eventually(is_so: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
-def _kept(workspace: Path) -> set[str]:
-    return {item.name for item in (workspace / "datasets").iterdir()}
 
 
 def test_several_files_become_one_table(page: Page, address: str, tmp_path: Path) -> None:
@@ -109,21 +98,21 @@ def test_an_import_can_be_cancelled_and_a_refresh_ends_it(
 ) -> None:
     slow, (small, _) = _slow(tmp_path / "slow.csv"), _two(tmp_path)
     _open(page, address)
-    before = _kept(workspace)
+    before = kept(workspace)
     page.set_input_files(FILES, slow)
     expect(page.locator("#data-import-bar [role=progressbar]")).to_be_visible()
     expect(page.locator("#data-file")).to_be_hidden()
-    assert _kept(workspace) > before
+    assert kept(workspace) > before
     page.click("#data-cancel")
     expect(page.locator("#data-problem")).to_contain_text("cancelled")
-    _eventually(lambda: _kept(workspace) == before)
+    eventually(lambda: kept(workspace) == before)
     page.wait_for_timeout(1_500)  # what comes late must not wipe out what was told
     expect(page.locator("#data-problem")).to_contain_text("cancelled")
 
     page.set_input_files(FILES, slow)
     expect(page.locator("#data-import-bar [role=progressbar]")).to_be_visible()
     page.reload()
-    _eventually(lambda: _kept(workspace) == before)
+    eventually(lambda: kept(workspace) == before)
     expect(page.locator("#data-file")).to_be_visible()
     expect(page.locator("#data-earlier")).not_to_contain_text("slow.csv")
     page.set_input_files(FILES, small)
@@ -162,3 +151,26 @@ def test_a_hub_data_set_is_looked_up_and_opened(page: Page, hub_folder: Path, tm
         expect(page.locator("#data-problem")).to_contain_text("tiny.py")
     hub.shutdown()
     hub.server_close()
+
+
+def test_every_panel_can_be_reached_on_a_narrow_page(browser: Browser, address: str) -> None:
+    context = browser.new_context(viewport={"width": 400, "height": 850})
+    page = context.new_page()
+    _open(page, address)
+    page.click('[data-name="dirty-support"]')
+    expect(page.locator("#data-findings .d-finding").first).to_be_visible()
+    look_for, finding = page.locator("#data-heading .d-look-for"), page.locator("#data-findings .d-finding").first
+    expect(look_for).to_be_visible()
+    expect(finding.locator(".d-brief")).to_have_text("Empty questions or answers")
+    expect(finding.locator(".d-what")).to_be_hidden()
+    for name in VIEWS:
+        button = page.locator(f"#data-panel-{name}-button")
+        button.click(timeout=5_000)
+        expect(button).to_have_attribute("aria-selected", "true")
+        expect(page.locator(f"#data-panel-{name}")).to_be_visible()
+    expect(look_for).to_be_hidden()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    page.click("#data-panel-rows-button")
+    finding.locator(".d-brief").click()
+    expect(finding.locator(".d-what")).to_contain_text("13 of 258 rows")
+    context.close()

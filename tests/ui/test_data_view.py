@@ -13,12 +13,14 @@ from studio.data.checks import Finding
 from studio.data.formats import Mapping, RowProblem
 from studio.data.readiness import Readiness
 from studio.data.samples import SampleCard
+from studio.data.set_checks import FINDINGS
 from studio.data.sources import LeftOut
 from studio.data.splits import SplitSpec
 from studio.data.tables import Cells, Column, Note, Row
 from studio.data.tokens import Span
 from studio.messages import LANGUAGES, translate
 from studio.ui import data_view, findings_view, rows_view
+from studio.ui.data_clean import filterable
 from studio.ui.rows_view import Look, cells_found, excerpt, marked, next_order, rows_table, shown_columns
 
 READY = Readiness(10, 1, 2, "look")
@@ -94,6 +96,19 @@ def _everything() -> dict[str, str]:
         "scan": findings_view.scan_stopped(_t, EVIL),
         "trouble": findings_view.trouble(EVIL),
     }
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_finding_has_a_name_and_a_reason(language: str) -> None:
+    for name in FINDINGS:
+        assert translate(f"ui.data.finding.{name}", language)
+        assert translate(f"ui.data.why.{name}", language)
+
+
+def test_rows_are_not_filtered_by_what_only_the_split_lets_happen() -> None:
+    keys = ("finding.blank", "finding.split_leak", "finding.near_duplicate")
+    found = [Finding(key, 1, 0.1, (1,), "warning", None, {}) for key in keys]
+    assert filterable(found) == ["blank", "near_duplicate"]
 
 
 class _Parsed(HTMLParser):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from studio.ui.markup import act_button, badge, headline, plain, shorten, shown
+from studio.ui.markup import act_button, badge, headline, plain, said, shorten, shown
 
 PAYLOADS = (
     "<img src=x onerror=alert(1)>",
@@ -17,7 +17,14 @@ PAYLOADS = (
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_no_text_becomes_markup(payload: str) -> None:
-    for made in (shown(payload), badge(payload), headline(payload, payload), act_button("row", payload, row=payload)):
+    for made in (
+        shown(payload),
+        said(payload),
+        said(f"`{payload}`"),
+        badge(payload),
+        headline(payload, payload),
+        act_button("row", payload, row=payload),
+    ):
         assert payload not in made or not set(payload) & set("<>\"'")
         assert "<img" not in made
         assert "<script" not in made
@@ -32,6 +39,11 @@ def test_control_and_direction_characters_can_be_seen() -> None:
     assert "\u202e" not in shown("invoice\u202efdp.exe")
     assert shown("two\nlines\tand tab") == "two\nlines\tand tab"
     assert shown("日本語 العربية") == "日本語 العربية"
+
+
+def test_what_stands_between_backticks_is_code() -> None:
+    assert said("The column `a<b` is `c`.") == "The column <code>a&lt;b</code> is <code>c</code>."
+    assert said("one ` alone") == "one ` alone"
 
 
 def test_cells_become_text() -> None:

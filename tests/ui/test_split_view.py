@@ -19,9 +19,26 @@ def test_three_sides_with_their_numbers_and_rows() -> None:
     made = view(Sides(SplitSpec(test_share=0.2), (1400, 400, 200), 3, kept))
     for width, name in (("70.00", "train"), ("20.00", "validation"), ("10.00", "test")):
         assert f'<i class="d-{name}" style="width:{width}%">' in made
-    for told in ("1,400", "70.0%", "400", "20.0%", "200", "10.0%", "3 more rows", "Why?", "Now.", "and 399 more"):
+    for told in (
+        "1,400",
+        "70.0%",
+        "400",
+        "20.0%",
+        "200",
+        "10.0%",
+        "3 rows without a question or an answer",
+        "Why?",
+        "Now.",
+        "and 399 more",
+    ):
         assert told in made
     assert "d-notes" not in made
+
+
+def test_an_empty_side_has_no_part_of_the_bar() -> None:
+    made = view(Sides(SplitSpec(), (90, 30, 0), 1, ([], [])))
+    assert "d-test" not in made
+    assert "1 row without" in made
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -55,10 +55,12 @@ class Pretended:
     model: ModelInfo | Exception | None = None
     measured: int = 0
 
+    test_rows: int = 0
+
     datasets = runner = models = property(lambda self: self)
 
     def split_counts(self, version: str, split: object, learns: str) -> tuple[int, int, int]:
-        return 360, 40, 0
+        return 360, 40, self.test_rows
 
     def current(self) -> str | None:
         return self.training
@@ -83,6 +85,15 @@ def page_of(studio: object, language: str = "en") -> Page:
 
 def told(panel: Iterator[str]) -> list[str]:
     return [re.sub(r"<[^>]+>", " ", html) for html in panel]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_rows_kept_for_the_test_are_told(language: str) -> None:
+    kept, none = Pretended(test_rows=1_700), Pretended()
+    for part in told(cost_panel(page_of(kept, language), RunSpec)):
+        assert "1,700" in part
+    for part in told(cost_panel(page_of(none, language), RunSpec)):
+        assert translate("ui.train.cost.rows_value", language, train="360", validation="40") in part
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
