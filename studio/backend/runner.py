@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
+from studio.backend.sources import check_sources, find_sources
 from studio.errors import FaultError, InputError, StudioError
 from studio.runs.events import Ended, Event, Queued, RunState, Stamped, StopRequested
 from studio.runs.spec import RunSpec, with_changes
@@ -86,6 +87,7 @@ class Runner:
         if mapping is None:
             raise InputError("error.train.no_mapping", data=version.name)
         self._datasets.check_lessons(version.id, mapping, spec.method.learns)
+        check_sources(self._store, spec)
         spec = spec.model_copy(update={"data": spec.data.model_copy(update={"mapping": mapping})})
         with self._wake:
             if token and token in self._tokens:
@@ -320,6 +322,7 @@ class Runner:
             from studio.training.train import train
 
         rows, skipped = self._datasets.lessons(spec.data.version, spec.data.mapping, spec.method.learns)
+        sources = find_sources(self._store, spec)
         known = self.state(run)
         job = TrainingJob(
             spec=spec,
@@ -331,6 +334,7 @@ class Runner:
             append=lambda *events: self._record(run, *events),
             started=known.started,
             parts=self._datasets.split(spec.data.version, spec.data.split, spec.data.mapping),
+            sources=sources,
         )
         with ONE_TRAINER:  # a probe that measures a plan ends within seconds
             return train(job, self._stop)

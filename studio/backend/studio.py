@@ -17,9 +17,11 @@ from studio.backend.exports import Exports
 from studio.backend.learning_curve import LearningCurve
 from studio.backend.mixtures import Mixtures
 from studio.backend.runner import Runner
+from studio.backend.sources import find_sources
 from studio.data.scan_workers import BOTH_CORES, Spread
 from studio.models.catalog import ModelInfo, describe
 from studio.models.recommended import Fit, RecommendedModel, recommended_models
+from studio.runs.methods import METHODS
 from studio.runs.presets import Preset, find_preset, list_presets
 from studio.runs.spec import RunSpec, with_changes
 from studio.runs.store import Store
@@ -84,6 +86,13 @@ class Studio:
         spec = with_changes(RunSpec(), {"data.version": version, "model.source": model})
         return find_preset(self.settings.presets, preset).apply(spec)
 
+    def following(self, run: str, method: str) -> RunSpec:
+        """Settings of a run that goes on from this one's adapter by another method; its data is yet to be chosen."""
+        spec = self.store.run(run).spec
+        changes = {"preset": "", "method.kind": method, "model.adapter": run, "data.version": "", "data.mapping": None}
+        still = {"tuner.dropout": 0} if METHODS[method].learns == "prompts" else {}
+        return with_changes(spec, {**changes, **still})
+
     def estimate(self, spec: RunSpec) -> "Estimate":
         """What a run would take, told before it starts; time and memory come from a short measured probe."""
         self.datasets.check_lessons(spec.data.version, spec.data.mapping, spec.method.learns)
@@ -92,7 +101,7 @@ class Studio:
 
         rows, skipped = self.datasets.lessons(spec.data.version, spec.data.mapping, spec.method.learns)
         parts = self.datasets.split(spec.data.version, spec.data.split, spec.data.mapping)
-        return estimate(spec, self.settings, rows, skipped, parts)
+        return estimate(spec, self.settings, rows, skipped, parts, find_sources(self.store, spec))
 
     def close(self) -> None:
         """Leave the worker, give the models' memory back, and let another studio in."""

@@ -164,7 +164,7 @@ def _scores(facts: CardFacts, language: str) -> list[str]:
 def _settings(spec: RunSpec, language: str) -> list[str]:
     values = spec.model_dump(mode="json")
     rows = ["| | | |", "|---|---|---|"]
-    for field in spec_fields():
+    for field in spec_fields(spec.method.kind):
         value: object = values
         for part in field.path.split("."):
             value = value[part] if isinstance(value, dict) else None

@@ -23,7 +23,8 @@ class Queued(_Event):
 
 
 class Started(_Event):
-    """Training begins. `from_step` is 0, or the step of the checkpoint it resumes from."""
+    """Training begins. `from_step` is 0, or the step of the checkpoint it resumes from. `sources`: the runs whose
+    results it builds on, by their ids, and the hashes of their weights."""
 
     kind: Literal["started"] = "started"
     total_steps: int
@@ -36,13 +37,14 @@ class Started(_Event):
     base_fingerprint: str
     base_name: str
     base_licence: str | None = None
+    sources: dict[str, str] = {}
 
 
 class Metrics(_Event):
     """Numbers at a step. Loss is the mean negative log-likelihood per trained token, in nats.
 
     Keys: loss, learning_rate, grad_norm, tokens_per_second, memory_bytes, seconds (since the start of this leg),
-    epoch, validation_loss.
+    epoch, validation_loss; and what the method notes, such as accuracy, margin, reward, kl, validation_reward.
     """
 
     kind: Literal["metrics"] = "metrics"
@@ -61,12 +63,19 @@ class Sample(_Event):
 
 
 class Checkpoint(_Event):
-    """A whole checkpoint lies at `path` (relative to the run's folder)."""
+    """A whole checkpoint lies at `path` (relative to the run's folder). It is judged on the validation rows by its loss
+    or its reward, as the method is."""
 
     kind: Literal["checkpoint"] = "checkpoint"
     step: int
     path: str
     validation_loss: float | None = None
+    validation_reward: float | None = None
+
+    @property
+    def cost(self) -> float | None:
+        """What the best checkpoint has least of."""
+        return self.validation_loss if self.validation_reward is None else -self.validation_reward
 
 
 class Notice(_Event):
@@ -96,6 +105,7 @@ class Ended(_Event):
     adapter_sha256: str | None = None
     best_step: int | None = None
     validation_loss: float | None = None
+    validation_reward: float | None = None
     seconds: float = 0.0
     wrong_input: bool = False
     key: str | None = None

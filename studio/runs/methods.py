@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from studio.data.lessons import Learns
+from studio.runs.rewards import LengthReward, ModelReward, Reward
 
 BASIC: dict[str, Any] = {"level": "basic"}
 
@@ -19,10 +20,19 @@ class Part(BaseModel):
 
 
 class Method(Part):
-    """`learns`: what rows must hold. `least_rows`: the smallest batch the method can learn from."""
+    """`learns`: what rows must hold. `least_rows`: the smallest batch the method can learn from. `writes`: what comes
+    out writes answers, and so can be chatted with; a reward model only scores them. `judged_by`: what tells on the
+    validation rows how good it is: a low loss, or a high reward."""
 
     learns: ClassVar[Learns]
     least_rows: ClassVar[int] = 1
+    writes: ClassVar[bool] = True
+    judged_by: ClassVar[Literal["loss", "reward"]] = "loss"
+
+    @property
+    def reward_runs(self) -> tuple[str, ...]:
+        """Ids of the runs whose reward models are asked, each once."""
+        return ()
 
 
 class SftSpec(Method):
@@ -105,7 +115,58 @@ class KtoSpec(Method):
     disliked_weight: Annotated[float, Field(gt=0, le=100)] = 1.0
 
 
-MethodSpec = Annotated[SftSpec | CptSpec | DpoSpec | SimpoSpec | OrpoSpec | KtoSpec, Field(discriminator="kind")]
+class RewardSpec(Method):
+    """Reward model (Stiennon et al. 2020, arXiv:2009.01325; Ouyang et al. 2022, arXiv:2203.02155): learn to score
+    answers, so that the better one of a pair gets more. RLOO and GRPO then train against it."""
+
+    learns: ClassVar[Learns] = "pairs"
+    writes: ClassVar[bool] = False
+    kind: Literal["reward"] = "reward"
+
+
+class RolloutSpec(Method):
+    """What the methods share that let the model answer and learn from the rewards of its answers.
+
+    A step takes `training.batch_size` rows, and of each draws `samples_per_row` answers. `beta`: how closely to stay
+    with the model as it began, by the divergence from it (KL).
+    """
+
+    learns: ClassVar[Learns] = "prompts"
+    judged_by: ClassVar[Literal["loss", "reward"]] = "reward"
+    rewards: Annotated[tuple[Reward, ...], Field(min_length=1, max_length=16)] = (LengthReward(),)
+    samples_per_row: Annotated[int, Field(ge=2, le=64, json_schema_extra={**BASIC, "unit": "answers"})] = 4
+    max_new_tokens: Annotated[int, Field(ge=1, le=8192, json_schema_extra={**BASIC, "unit": "tokens"})] = 64
+    temperature: Annotated[float, Field(gt=0, le=5)] = 1.0
+    beta: Annotated[float, Field(ge=0, le=10, json_schema_extra=BASIC)] = 0.05
+
+    @property
+    def reward_runs(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(reward.run for reward in self.rewards if isinstance(reward, ModelReward)))
+
+
+class RlooSpec(RolloutSpec):
+    """REINFORCE leave-one-out (Ahmadian et al. 2024, arXiv:2402.14740): an answer is good when it gets more than the
+    mean of the other answers to its question. The divergence is taken off the reward; 0.05 of it in TRL.
+    """
+
+    kind: Literal["rloo"] = "rloo"
+
+
+class GrpoSpec(RolloutSpec):
+    """Group relative policy optimisation (Shao et al. 2024, arXiv:2402.03300): an answer is good when it gets more than
+    the mean of all answers to its question, in units of their standard deviation. The divergence is a part of the
+    loss; 0.04 of it in the paper. Tokens of all answers count alike, as in TRL (DAPO, Yu et al. 2025,
+    arXiv:2503.14476).
+    """
+
+    kind: Literal["grpo"] = "grpo"
+    beta: Annotated[float, Field(ge=0, le=10, json_schema_extra=BASIC)] = 0.04
+
+
+MethodSpec = Annotated[
+    SftSpec | CptSpec | DpoSpec | SimpoSpec | OrpoSpec | KtoSpec | RewardSpec | RlooSpec | GrpoSpec,
+    Field(discriminator="kind"),
+]
 METHODS: dict[str, type[Method]] = {
     "sft": SftSpec,
     "cpt": CptSpec,
@@ -113,4 +174,7 @@ METHODS: dict[str, type[Method]] = {
     "simpo": SimpoSpec,
     "orpo": OrpoSpec,
     "kto": KtoSpec,
+    "reward": RewardSpec,
+    "rloo": RlooSpec,
+    "grpo": GrpoSpec,
 }

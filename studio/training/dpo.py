@@ -14,12 +14,7 @@ from studio.training.trainer import Setup, StudioTrainer, on_one_device, quiet, 
 
 
 class PairTrainer(StudioTrainer, DPOTrainer):
-    """TRL's trainer, with the base model as what the tuned one is compared with."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        # TRL keeps a copy of the fresh adapter to compare with, which does nothing: the base model alone is the same.
-        self.model.delete_adapter("ref")
+    """TRL's trainer, with the model as it began as what the tuned one is compared with."""
 
 
 def arranged(examples: ExampleSet, spec: RunSpec, loaded: LoadedModel) -> ExampleSet:

@@ -9,7 +9,7 @@ lengths of all rows.
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,8 +26,9 @@ from studio.errors import DataError, ResourceError
 from studio.models.catalog import find_files
 from studio.models.device import Device, detect_device
 from studio.models.generation import sample_answers
-from studio.models.loading import load_model, load_tokenizer
+from studio.models.loading import load_model, load_tokenizer, read_adapter
 from studio.runs.methods import CptSpec
+from studio.runs.sources import Source
 from studio.runs.spec import ModelSpec, RunSpec, TrainingSpec
 from studio.settings import Settings
 from studio.training.callback import sample_tokens
@@ -37,6 +38,7 @@ from studio.training.job import (
     ExampleSet,
     Lesson,
     Rows,
+    at_most,
     check_learnable,
     cut_at,
     encode,
@@ -48,6 +50,7 @@ from studio.training.job import (
 from studio.training.lora import Clock, add_adapter
 from studio.training.memory import MEMORY_SHARE, available_bytes, needed_bytes
 from studio.training.methods import method_file
+from studio.training.scorer import Scorer
 from studio.training.train import checkpoint_bytes
 from studio.training.trainer import Setup
 
@@ -95,9 +98,10 @@ def estimate(
     rows: Rows,
     skipped: int,
     parts: Split | None = None,
+    sources: Mapping[str, Source] | None = None,
 ) -> Estimate:
-    """Measure and count. Raises DataError when no row can be learned from, ModelError or ResourceError when the model
-    cannot be loaded."""
+    """Measure and count. `sources`: what the run builds on, by the ids of the runs. Raises DataError when no row can be
+    learned from, ModelError or ResourceError when the model cannot be loaded."""
     device = detect_device()
     files = find_files(spec.model.source, settings)
     identity = files.identity()
@@ -117,6 +121,7 @@ def estimate(
         min(spec.training.batch_size, len(counted.train)),
         _Shape(usual),
         _Shape(most),
+        tuple((sources or {})[run] for run in spec.method.reward_runs),
     )
 
     training = spec.training
@@ -355,7 +360,15 @@ class Probe:
 
 
 @lru_cache(maxsize=64)
-def _probe(fingerprint: str, settings: Settings, plan: _Plan, batch_size: int, usual: _Shape, longest: _Shape) -> Probe:
+def _probe(
+    fingerprint: str,
+    settings: Settings,
+    plan: _Plan,
+    batch_size: int,
+    usual: _Shape,
+    longest: _Shape,
+    reward_models: tuple[Source, ...],
+) -> Probe:
     """A few steps on rows of these shapes. Rows too many to fit at once are measured singly and multiplied.
 
     Raises ResourceError while a run trains.
@@ -363,24 +376,37 @@ def _probe(fingerprint: str, settings: Settings, plan: _Plan, batch_size: int, u
     if not ONE_TRAINER.acquire(timeout=_WAIT_SECONDS):
         raise ResourceError("error.estimate.busy")
     try:
-        return _measured(settings, plan.spec, batch_size, usual.lesson, longest.lesson)
+        return _measured(settings, plan.spec, batch_size, usual.lesson, longest.lesson, reward_models)
     finally:
         ONE_TRAINER.release()
 
 
-def _measured(settings: Settings, spec: RunSpec, batch_size: int, usual: Lesson, longest: Lesson) -> Probe:
+def _measured(
+    settings: Settings,
+    spec: RunSpec,
+    batch_size: int,
+    usual: Lesson,
+    longest: Lesson,
+    reward_models: tuple[Source, ...],
+) -> Probe:
     began = time.perf_counter()
     device = detect_device()
-    loaded = load_model(spec.model.source, settings, device, spec.model.precision, spec.tuner.quantisation)
-    adapted = add_adapter(loaded.model, spec.tuner, 0, Clock())
+    scores = not spec.method.writes
+    loaded = load_model(
+        spec.model.source, settings, device, spec.model.precision, spec.tuner.quantisation, scores=scores
+    )
+    adapted = add_adapter(loaded.model, spec.tuner, 0, Clock(), scores=scores)
+    scorers = {one.run: Scorer(one, read_adapter(one.folder), settings, device) for one in reward_models}
     trainable, parameters = adapted.get_nb_trainable_parameters()
     checkpointing = spec.training.gradient_checkpointing
-    guessed = needed_bytes(adapted, longest, batch_size, device, gradient_checkpointing=checkpointing)
+    guessed = needed_bytes(
+        adapted, at_most(longest, spec.method), batch_size, device, gradient_checkpointing=checkpointing
+    )
     fits = guessed <= available_bytes(device) * MEMORY_SHARE
     rows = batch_size if fits else spec.method.least_rows
     with tempfile.TemporaryDirectory() as folder, _Peak(device) as peak:
         watch = _Watch()
-        trainer = _prober(spec, adapted, loaded, device, Path(folder), rows, usual, longest, watch)
+        trainer = _prober(spec, adapted, loaded, device, Path(folder), rows, usual, longest, watch, scorers)
         start = time.perf_counter() - began
         trainer.train()
         measured = peak.bytes()
@@ -391,7 +417,7 @@ def _measured(settings: Settings, spec: RunSpec, batch_size: int, usual: Lesson,
     return Probe(
         base_seconds=base,
         seconds_per_token=slope,
-        seconds_per_sampled_token=_sampling_seconds(adapted, loaded.tokenizer),
+        seconds_per_sampled_token=_sampling_seconds(adapted, loaded.tokenizer) if spec.method.writes else 0.0,
         start_seconds=start,
         memory_bytes=measured if fits else guessed,
         trainable_parameters=trainable,
@@ -445,7 +471,7 @@ class _Watch(TrainerCallback):
 
 def _prober(
     spec: RunSpec, adapted: Any, loaded: Any, device: Device, folder: Path, rows: int, usual: Lesson, longest: Lesson,
-    watch: _Watch,
+    watch: _Watch, scorers: Mapping[str, Scorer],
 ) -> Any:  # fmt: skip
     """A trainer whose steps are: long (to warm up), usual, long, usual, long, ..."""
     steps = [longest if step % 2 == 0 else usual for step in range(_PROBE_STEPS)]
@@ -454,7 +480,8 @@ def _prober(
     checkpointing = spec.training.gradient_checkpointing
     training = TrainingSpec(epochs=1, batch_size=rows, gradient_checkpointing=checkpointing, evaluations=1)
     plan = RunSpec(model=spec.model, method=spec.method, tuner=spec.tuner, training=training)
-    setup = Setup(plan, folder, device, adapted, loaded.tokenizer, ExampleSet(examples, (), (), 0, 0), False, (watch,))
+    rows_given = ExampleSet(examples, (), (), 0, 0)
+    setup = Setup(plan, folder, device, adapted, loaded.tokenizer, rows_given, False, (watch,), scorers)
     trainer = method_file(spec.method.kind).make_trainer(setup)
     trainer.args.train_sampling_strategy = "sequential"
     trainer.args.save_strategy = "no"

@@ -14,16 +14,17 @@ from transformers.utils import logging as transformers_logging
 from studio.errors import ResourceError, StudioError, TrainingError
 from studio.models.device import Device, detect_device
 from studio.models.folder import file_sha256
-from studio.models.loading import LoadedModel, is_out_of_memory, load_model
+from studio.models.loading import AdapterFile, LoadedModel, is_out_of_memory, load_model, read_adapter
 from studio.runs.events import Checkpoint, Ended, Started
 from studio.runs.stop import Stop
 from studio.runs.store import disk_full, is_disk_full
-from studio.training.callback import Reporter, measured_losses, without_progress
+from studio.training.callback import Reporter, measured_costs, without_progress
 from studio.training.checkpoints import ADAPTER_FILE, best_checkpoint, has_adapter, keep_adapter, resume_point, sweep
-from studio.training.job import ExampleSet, TrainingJob, make_examples
+from studio.training.job import ExampleSet, TrainingJob, at_most, make_examples
 from studio.training.lora import Clock, add_adapter
 from studio.training.memory import MEMORY_SHARE, available_bytes, needed_bytes
 from studio.training.methods import method_file
+from studio.training.scorer import Scorer
 from studio.training.trainer import Setup
 
 # PEFT 0.21 reads an attribute that transformers 5.23 renamed; nothing a user could act on.
@@ -46,8 +47,18 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
     with _told_errors(job, checkpoints):
         # 1. Model and examples
         device = detect_device()
-        loaded = load_model(spec.model.source, job.settings, device, spec.model.precision, spec.tuner.quantisation)
+        scores = not spec.method.writes
+        loaded = load_model(
+            spec.model.source,
+            job.settings,
+            device,
+            spec.model.precision,
+            spec.tuner.quantisation,
+            scores=scores,
+        )
         _check_base(job, loaded, resumed)
+        sources = _read_sources(job, loaded, resumed)
+        scorers = {run: Scorer(job.sources[run], sources[run], job.settings, device) for run in spec.method.reward_runs}
         method = method_file(spec.method.kind)
         examples = make_examples(job.rows, spec, loaded.tokenizer, loaded.identity.context_length, job.parts)
         examples = method.arranged(examples, spec, loaded)
@@ -55,7 +66,8 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
 
         # 2. Adapter and trainer
         clock = Clock()
-        model = add_adapter(loaded.model, spec.tuner, spec.training.seed, clock)
+        parent = sources.get(spec.model.adapter)
+        model = add_adapter(loaded.model, spec.tuner, spec.training.seed, clock, scores=scores, parent=parent)
         trainable, parameters = model.get_nb_trainable_parameters()
         _check_memory(job, model, examples, device)
         reporter = Reporter(
@@ -70,7 +82,9 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
             checkpoint_bytes=checkpoint_bytes(trainable),
         )
         trainer = method.make_trainer(
-            Setup(spec, job.folder, device, model, loaded.tokenizer, examples, resumed is not None, (reporter,))
+            Setup(
+                spec, job.folder, device, model, loaded.tokenizer, examples, resumed is not None, (reporter,), scorers
+            )
         )
 
         # 3. Train, unless a killed process had come to the end and only its result is missing
@@ -86,11 +100,12 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
                 base_fingerprint=loaded.identity.fingerprint,
                 base_name=loaded.identity.name,
                 base_licence=loaded.identity.licence,
+                sources={run: adapter.sha256 for run, adapter in sources.items()},
             ),
         )
         _tell(job, loaded, examples, began_again=bool(job.history) and resumed is None)
         step = resumed.step if resumed else 0
-        if step < total_steps and not without_progress(measured_losses(checkpoints), spec.training.patience):
+        if step < total_steps and not without_progress(measured_costs(checkpoints), spec.training.patience):
             trainer.train(resume_from_checkpoint=str(job.folder / resumed.path) if resumed else None)
             step = trainer.state.global_step
         if reporter.ended_by == "leave":
@@ -106,6 +121,7 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
             adapter_sha256=file_sha256(adapter / ADAPTER_FILE),
             best_step=best.step,
             validation_loss=best.validation_loss,
+            validation_reward=best.validation_reward,
             seconds=time.monotonic() - began,
         )
         job.report(ended)
@@ -123,10 +139,25 @@ def _check_base(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | Non
         raise TrainingError("error.train.base_changed", model=loaded.identity.name)
 
 
+def _read_sources(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | None) -> dict[str, AdapterFile]:
+    """What the run builds on, known to be what was recorded: of this base, and what it built on before."""
+    read = {}
+    for run, source in job.sources.items():
+        if source.base_fingerprint != loaded.identity.fingerprint:
+            name = loaded.identity.name
+            raise TrainingError("error.source.other_base", run=source.name, base=source.model.source, model=name)
+        read[run] = read_adapter(source.folder)
+        if source.sha256 is not None and read[run].sha256 != source.sha256:
+            raise TrainingError("error.adapter.changed", run=source.name, folder=str(source.folder))
+        if resumed and job.started and job.started.sources.get(run) != read[run].sha256:
+            raise TrainingError("error.source.changed", run=source.name)
+    return read
+
+
 def _check_memory(job: TrainingJob, model: Any, examples: ExampleSet, device: Device) -> None:
     """Refuse what cannot fit before it takes the machine down."""
     training = job.spec.training
-    longest = max(examples.train, key=lambda lesson: lesson.tokens)
+    longest = at_most(max(examples.train, key=lambda lesson: lesson.tokens), job.spec.method)
     batch = min(training.batch_size, len(examples.train))
     checkpointing = training.gradient_checkpointing
     needed = needed_bytes(model, longest, batch, device, gradient_checkpointing=checkpointing)

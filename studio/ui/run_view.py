@@ -171,10 +171,11 @@ def empty(t: T) -> str:
 # One run
 
 
-def about(record: RunRecord, data: str, titles: dict[str, str], t: T) -> str:
-    """Data, model, preset and time of a run, in a line."""
+def about(record: RunRecord, data: str, parent: str, titles: dict[str, str], t: T) -> str:
+    """Data, model, preset and time of a run, in a line, and the name of the run whose adapter it goes on from."""
     model = t("ui.runs.starter") if record.spec.model.source == "starter" else record.spec.model.source
-    return " · ".join((data, model, preset_title(record.spec, titles, t), moment(record.created)))
+    follows = (t("ui.runs.follows", run=parent),) if parent else ()
+    return " · ".join((data, model, *follows, preset_title(record.spec, titles, t), moment(record.created)))
 
 
 def headline(name: str, sub: str, state: RunState, status: str, t: T) -> str:

@@ -287,7 +287,7 @@ def _run(
     page: Page, parts: Parts, titles: dict[str, str], record: RunRecord, state: RunState, status: str
 ) -> dict[Any, Any]:
     t, studio = page.t, page.studio
-    about = run_view.about(record, _data_name(page, record.version), titles, t)
+    about = run_view.about(record, _data_name(page, record.version), _parent_name(page, record), titles, t)
     writable = not studio.store.read_only
     return {
         parts.head: run_view.headline(record.name, about, state, status, t),
@@ -308,6 +308,15 @@ def _run(
         parts.later: gr.update(visible=writable and status == "queued"),
         parts.delete: gr.update(visible=writable and status in ("done", "stopped", "failed", "interrupted")),
     }
+
+
+def _parent_name(page: Page, record: RunRecord) -> str:
+    """The run whose adapter this one goes on from, by its name; by its id where it is gone."""
+    parent = record.spec.model.adapter
+    try:
+        return page.studio.runner.record(parent).name if parent else ""
+    except InputError:
+        return parent
 
 
 def _about(page: Page, parts: Parts, record: RunRecord) -> dict[Any, Any]:

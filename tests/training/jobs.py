@@ -8,6 +8,7 @@ from typing import Any
 from studio.data.records import Conversation, Message
 from studio.data.splits import SplitSpec
 from studio.runs.events import Ended, Event, RunState, Stamped
+from studio.runs.sources import Source
 from studio.runs.spec import DataSpec, LoraSpec, ModelSpec, RunSpec, TrainingSpec, with_changes
 from studio.runs.stop import Stop
 from studio.settings import Settings
@@ -37,10 +38,18 @@ class Killed(BaseException):
 class Recording:
     """A run with its record in memory. `dies_at`: the process dies instead of recording the n-th event (from 1)."""
 
-    def __init__(self, spec: RunSpec, folder: Path, rows: Sequence[Any] | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        spec: RunSpec,
+        folder: Path,
+        rows: Sequence[Any] | None = None,
+        sources: Sequence[Source] = (),
+        **settings: Any,
+    ) -> None:
         self.spec = spec
         self.folder = folder
         self.rows = conversations(12) if rows is None else rows
+        self.sources = {source.run: source for source in sources}
         self.settings = Settings(workspace=folder, **settings)
         self.events: list[Event] = []
         self.watcher: Callable[[Event], None] = lambda event: None
@@ -64,7 +73,15 @@ class Recording:
 
         state = self.state
         job = TrainingJob(
-            self.spec, self.settings, self.folder, self.rows, 0, state.checkpoints, self.append, state.started
+            spec=self.spec,
+            settings=self.settings,
+            folder=self.folder,
+            rows=self.rows,
+            skipped=0,
+            history=state.checkpoints,
+            append=self.append,
+            started=state.started,
+            sources=self.sources,
         )
         return train(job, stop or Stop())
 
