@@ -92,6 +92,7 @@ def runs(options: argparse.Namespace) -> Outcome:
             "status": item.state.status,
             "steps": item.state.step,
             "total_steps": item.state.total_steps,
+            "method": item.record.spec.method.kind,
             "model": item.record.spec.model.source,
             "data": item.dataset_name,
             **_losses(item.state),
@@ -399,20 +400,24 @@ def _source(model: str) -> str:
 
 
 def _make_spec(options: argparse.Namespace, studio: Studio, version: Version | None) -> RunSpec:
+    changes = {path: _value(path, text) for path, text in options.changes}
+    method = options.method or changes.get("method.kind")
     if options.spec is not None:
         spec = load_spec(_text_of(options.spec), options.spec.name)
+        if method:
+            spec = with_changes(spec, {"method.kind": method})
         if options.preset:
             spec = find_preset(studio.settings.presets, options.preset).apply(spec)
     elif version is None:
         raise InputError("error.cli.no_data")
     else:
-        spec = studio.default_spec(version.id, options.preset or "quick-look", options.model or STARTER)
-    changes: dict[str, Any] = {}
+        spec = studio.default_spec(version.id, options.preset or "quick-look", options.model or STARTER, method)
+    chosen: dict[str, Any] = {}
     if version is not None:
-        changes |= {"data.version": version.id, "data.mapping": None}
+        chosen |= {"data.version": version.id, "data.mapping": None}
     if options.model:
-        changes["model.source"] = options.model
-    spec = with_changes(spec, changes | {path: _value(path, text) for path, text in options.changes})
+        chosen["model.source"] = options.model
+    spec = with_changes(spec, chosen | changes)
     if not spec.data.version:
         raise InputError("error.cli.no_data")
     return with_changes(spec, {"model.source": _source(spec.model.source)})
@@ -569,7 +574,7 @@ def _told(item: Finding, language: str) -> dict[str, Any]:
 def _runs_text(rows: list[dict[str, Any]], language: str) -> str:
     if not rows:
         return translate("cli.runs.none", language)
-    names = ("run", "name", "status", "steps", "loss_before", "loss_after", "data", "model")
+    names = ("run", "name", "status", "steps", "loss_before", "loss_after", "data", "method", "model")
     head = [translate(f"cli.runs.{name}", language) for name in names]
     table = [head, *([_cell(row, name, language) for name in names] for row in rows)]
     widths = [max(_width(line[i]) for line in table) for i in range(len(names))]

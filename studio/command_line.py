@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from studio import __version__
 from studio.errors import InputError
-from studio.messages import LANGUAGES, translate
+from studio.messages import LANGUAGES, catalogue, translate
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +128,19 @@ def _run_options(parser: CommandParser, say: Say) -> None:
     options = parser.group
     options.add_argument("--data", metavar="FILE", help=say("cli.run.data"))
     options.add_argument("--model", metavar="MODEL", help=say("cli.run.model"))
+    options.add_argument("--method", metavar="METHOD", help=say("cli.run.method", known=_methods(say)))
     options.add_argument("--preset", metavar="PRESET", help=say("cli.run.preset"))
     options.add_argument(
         "--set", action="append", default=[], type=_setting, dest="changes", metavar="NAME=VALUE",
         help=say("cli.run.set"),
     )  # fmt: skip
     options.add_argument("--name", default="", metavar="NAME", help=say("cli.run.name"))
+
+
+def _methods(say: Say) -> str:
+    """Every method with its everyday name, as the sentences tell them: importing the methods themselves takes long."""
+    kinds = [key.split(".")[2] for key in catalogue(say.language) if re.fullmatch(r"ui\.method\.\w+\.name", key)]
+    return ", ".join(say("ui.method.full", name=kind, term=say(f"ui.method.{kind}.name")) for kind in kinds)
 
 
 def _chat_options(parser: CommandParser, say: Say) -> None:

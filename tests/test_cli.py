@@ -16,6 +16,8 @@ import pytest
 from studio.__main__ import choose_language, main
 from studio.command_line import build_parser
 from studio.errors import InputError
+from studio.messages import LANGUAGES, translate
+from studio.runs.methods import METHODS
 from studio.runs.store import Store
 from tests.tiny import save_tiny
 
@@ -144,6 +146,35 @@ def test_a_spec_file_runs(workspace: Path, tmp_path: Path, model: Path, data: Pa
     assert (code, found["status"]) == (0, "done")
     code, found, _ = shell("run", spec, "--workspace", workspace)
     assert (code, found["key"]) == (2, "error.cli.no_data")
+
+
+def test_the_data_decides_the_method_unless_it_is_named(
+    workspace: Path, tmp_path: Path, model: Path, shell: Shell
+) -> None:
+    pairs = tmp_path / "pairs.jsonl"
+    rows = [{"prompt": f"Say {n}.", "chosen": f"{n}!", "rejected": "No."} for n in range(24)]
+    pairs.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    words = ("run", "--data", pairs, "--model", model, "--set", "training.epochs=1", "--workspace", workspace)
+    for named, kind in (((), "dpo"), (("--method", "orpo", "--set", "method.beta=0.5"), "orpo")):
+        code, found, _ = shell(*words, *named)
+        assert (code, found["status"]) == (0, "done")
+        _, listed, _ = shell("runs", "--workspace", workspace)
+        assert next(row["method"] for row in listed["runs"] if row["run"] == found["run"]) == kind
+    code, found, _ = shell(*words, "--method", "cpt")
+    assert (code, found["key"]) == (2, "error.train.learns.text")
+    code, found, _ = shell(*words, "--method", "nothing")
+    assert code == 2
+    assert "simpo" in found["error"]
+
+
+def test_help_names_every_method_with_its_everyday_name(capsys: pytest.CaptureFixture[str]) -> None:
+    for language in LANGUAGES:
+        with pytest.raises(SystemExit):
+            build_parser(language).parse_args(["run", "--help"])
+        told = "".join(capsys.readouterr().out.split())
+        for kind in METHODS:
+            name = translate(f"ui.method.{kind}.name", language)
+            assert translate("ui.method.full", language, name=kind, term=name).replace(" ", "") in told
 
 
 def test_ctrl_c_keeps_an_adapter_and_resume_goes_on(workspace: Path, data: Path, model: Path, shell: Shell) -> None:

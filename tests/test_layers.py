@@ -29,7 +29,8 @@ VALUES = {
     "studio.data.instruction_templates",
     "studio.data.cluster", "studio.data.scan_workers",
     "studio.data.row_kinds", "studio.data.hub_data",
-    "studio.data.tables", "studio.data.tokens", "studio.runs.spec", "studio.runs.presets", "studio.runs.events",
+    "studio.data.tables", "studio.data.tokens", "studio.runs.methods", "studio.runs.spec", "studio.runs.presets",
+    "studio.runs.events",
     "studio.runs.store.RunRecord",
 }  # fmt: skip
 HEAVY = {"torch", "transformers", "peft", "trl", "accelerate"}

@@ -15,6 +15,7 @@ function node(parent, tag, attributes = {}, text = null) {
 function format(value, unit) {
   if (value === null || value === undefined) return "–";
   if (unit === "bytes") return value >= 1e9 ? +(value / 1e9).toPrecision(3) + " GB" : Math.round(value / 1e6) + " MB";
+  if (unit === "share") return +(value * 100).toPrecision(3) + " %";
   const size = Math.abs(value);
   if (size === 0) return "0";
   if (unit === "rate" || size < 0.001) return size < 0.0001 ? value.toExponential(1) : String(+value.toPrecision(3));
@@ -56,6 +57,7 @@ function build() {
     const area = node(box, "div", {class: "chart-area"});
     const svg = node(area, "svg", {role: "img", class: "chart-svg"});
     const tip = node(area, "div", {class: "chart-tip", hidden: ""});
+    if (chart.about) node(box, "p", {class: "chart-about"}, chart.about);
     const panel = {chart, box, head, legend, reset, area, svg, tip, scale: null};
     listen(panel);
     return panel;
@@ -215,7 +217,7 @@ function update() {
   if (!data || data.view !== next.view) { zoom = null; hidden = new Set(); }
   const began = performance.now();
   data = next;
-  const nextShape = JSON.stringify(next.charts.map(c => [c.key, c.title, c.wide]));
+  const nextShape = JSON.stringify(next.charts.map(c => [c.key, c.title, c.wide, c.about]));
   if (nextShape !== shape || !element.firstChild) { shape = nextShape; build(); }
   data.charts.forEach((chart, i) => { panels[i].chart = chart; });
   draw();

@@ -47,6 +47,7 @@ from studio.data.tables import Cells, Note, Row, Table
 from studio.data.tokens import Lengths, LossOn
 from studio.data.watch import Watch
 from studio.errors import DataError, InputError
+from studio.runs.methods import methods_for, natural_method
 from studio.runs.store import Store, disk_full, file_words, is_disk_full, new_id
 from studio.settings import Settings
 
@@ -332,6 +333,16 @@ class Datasets:
         kind = self._mapping(version, mapping).dataset_type
         if not teaches(kind, learns):
             raise DataError(f"error.train.learns.{learns}", data=self.version(version).name)
+
+    def methods(self, version: str) -> list[str]:
+        """The methods that its rows can teach, the natural one first; none while it is open which column is what."""
+        mapping = self.version(version).mapping
+        return methods_for(mapping.dataset_type) if mapping else []
+
+    def natural_method(self, version: str) -> str:
+        """The method that makes the most of its rows."""
+        mapping = self.version(version).mapping if version else None
+        return natural_method(mapping.dataset_type if mapping else "prompt_completion")
 
     def _mapping(self, version: str, mapping: Mapping | None = None) -> Mapping:
         return self.version(version).mapped(mapping)

@@ -194,11 +194,9 @@ class Exports:
         ended = state.ended if adapter.step is None else None
         step = (ended.best_step or ended.step) if ended else adapter.step or 0
         losses = {c.step: c.validation_loss for c in state.checkpoints}
-        notices = [
-            (e.event.key, e.event.values)
-            for e in self._store.events(adapter.run)
-            if e.event.kind == "notice" and e.event.key.startswith("notice.model.")
-        ]
+        events = [stamped.event for stamped in self._store.events(adapter.run)]
+        notices = [(e.key, e.values) for e in events if e.kind == "notice" and e.key.startswith("notice.model.")]
+        measured = {e.step: e.values for e in events if e.kind == "metrics" and "validation_loss" in e.values}
         return CardFacts(
             run=adapter.run,
             name=adapter.name,
@@ -217,6 +215,7 @@ class Exports:
             validation_rows=started.validation_rows,
             loss_before=state.validation_loss_before,
             loss_after=ended.validation_loss if ended else losses.get(step),
+            accuracy_after=measured.get(step, {}).get("validation_accuracy"),
             samples=len(expected.prompts),
             notices=tuple(notices),
             studio_version=__version__,

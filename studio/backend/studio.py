@@ -81,9 +81,13 @@ class Studio:
         """The named starting points, in order."""
         return list_presets(self.settings.presets)
 
-    def default_spec(self, version: str, preset: str = "quick-look", model: str = "starter") -> RunSpec:
-        """Settings to begin with: the preset's, for a dataset version and a base model."""
-        spec = with_changes(RunSpec(), {"data.version": version, "model.source": model})
+    def default_spec(
+        self, version: str, preset: str = "quick-look", model: str = "starter", method: str | None = None
+    ) -> RunSpec:
+        """Settings to begin with: the preset's, for a dataset version ("" for none yet), a base model and a method;
+        without one, the natural method of the data. Raises InputError."""
+        kind = method or self.datasets.natural_method(version)
+        spec = with_changes(RunSpec(), {"method.kind": kind, "data.version": version, "model.source": model})
         return find_preset(self.settings.presets, preset).apply(spec)
 
     def following(self, run: str, method: str) -> RunSpec:

@@ -38,7 +38,17 @@ _TYPES: dict[Learns, tuple[DatasetType, ...]] = {
     "ratings": ("unpaired_preference", "preference"),
     "prompts": ("prompt_completion", "conversational", "preference", "unpaired_preference", "prompt_only"),
 }
+_NATURAL: dict[DatasetType, Learns] = {
+    "language_modeling": "text",
+    "preference": "pairs",
+    "unpaired_preference": "ratings",
+}
 _BATCH = 1_024
+
+
+def natural(kind: DatasetType) -> Learns:
+    """What rows of this kind are made for: of a preference both answers, not the better one alone."""
+    return _NATURAL.get(kind, "answers")
 
 
 def teaches(kind: DatasetType, learns: Learns) -> bool:

@@ -13,13 +13,15 @@ from studio.messages import LANGUAGES, translate
 from studio.models.catalog import STARTER, ModelIdentity
 from studio.runs.spec import RunSpec, spec_fields
 
+_TUNERS = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}
 # Control characters, and those that turn the direction of the text around them.
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """All that a card tells. Losses are mean negative log-likelihoods per trained token, on the validation rows."""
+    """All that a card tells. Losses are those of the method, on the validation rows; accuracy, 0 to 1, the share of the
+    validation pairs with the better answer ahead, where the method learns from pairs."""
 
     run: str
     name: str
@@ -38,6 +40,7 @@ class CardFacts:
     validation_rows: int
     loss_before: float | None
     loss_after: float | None
+    accuracy_after: float | None
     samples: int
     notices: tuple[tuple[str, dict[str, object]], ...]
     studio_version: str
@@ -45,7 +48,8 @@ class CardFacts:
 
 def model_card(facts: CardFacts) -> str:
     """The whole README.md."""
-    front: dict[str, object] = {"library_name": "peft", "pipeline_tag": "text-generation", "tags": ["lora", "sft"]}
+    front: dict[str, object] = {"library_name": "peft", "pipeline_tag": "text-generation"}
+    front["tags"] = [facts.spec.tuner.variant, facts.spec.method.kind]
     if _is_hub(facts.base):
         front["base_model"] = facts.base.name
     if facts.base.licence:
@@ -108,6 +112,7 @@ def _body(facts: CardFacts, language: str) -> str:
         say("data.secret"),
     ]
     adapter = [
+        say("method", method=_method(facts.spec, language)),
         say("adapter.sha256", sha256=facts.adapter_sha256),
         say("adapter.parameters", parameters=f"{facts.trainable_parameters:,}"),
         say("adapter.step", step=facts.step),
@@ -116,7 +121,7 @@ def _body(facts: CardFacts, language: str) -> str:
     ]
     return "\n".join(
         [
-            f"# {say('title', name=_text(facts.name))}",
+            f"# {say('title', name=_text(facts.name), tuner=_TUNERS[facts.spec.tuner.variant])}",
             "",
             say("intro", base=_text(facts.base.name)),
             "",
@@ -151,14 +156,26 @@ def _scores(facts: CardFacts, language: str) -> list[str]:
     before = (
         f"{facts.loss_before:.4f}" if facts.loss_before is not None else translate("ui.export.card.unknown", language)
     )
+    likelihood = facts.spec.method.learns in ("answers", "text")
+    term = translate(f"ui.method.{facts.spec.method.kind}.term", language)
+    rows = [(translate(f"{key}.loss", language), before, f"{facts.loss_after:.4f}")]
+    if facts.accuracy_after is not None:
+        rows.append((translate(f"{key}.accuracy", language), "–", f"{facts.accuracy_after:.1%}"))
     return [
         f"| | {translate(f'{key}.before', language)} | {translate(f'{key}.after', language)} |",
         "|---|---|---|",
-        f"| {translate(f'{key}.loss', language)} | {before} | {facts.loss_after:.4f} |",
+        *(f"| {' | '.join(row)} |" for row in rows),
         "",
-        translate(f"{key}.note", language),
+        translate(f"{key}.note.answers", language)
+        if likelihood
+        else translate(f"{key}.note.other", language, term=term),
         "",
     ]
+
+
+def _method(spec: RunSpec, language: str) -> str:
+    name, term = (translate(f"ui.method.{spec.method.kind}.{part}", language) for part in ("name", "term"))
+    return translate("ui.method.full", language, name=name, term=term)
 
 
 def _settings(spec: RunSpec, language: str) -> list[str]:

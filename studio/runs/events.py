@@ -41,10 +41,13 @@ class Started(_Event):
 
 
 class Metrics(_Event):
-    """Numbers at a step. Loss is the mean negative log-likelihood per trained token, in nats.
+    """Numbers at a step. Loss is that of the method; where answers or text are learned, the mean negative
+    log-likelihood per trained token, in nats.
 
     Keys: loss, learning_rate, grad_norm, tokens_per_second, memory_bytes, seconds (since the start of this leg),
-    epoch, validation_loss; and what the method notes, such as accuracy, margin, reward, kl, validation_reward.
+    epoch, validation_loss; of methods that learn from pairs or ratings also accuracy (share of pairs with the better
+    answer ahead), margin, reward_chosen, reward_rejected and kl, of those that learn by trying reward, reward_std, kl
+    and length, each also with `validation_` before it.
     """
 
     kind: Literal["metrics"] = "metrics"

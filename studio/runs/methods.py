@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from studio.data.lessons import Learns
+from studio.data.lessons import Learns, natural, teaches
+from studio.data.records import DatasetType
 from studio.runs.rewards import LengthReward, ModelReward, Reward
 
 BASIC: dict[str, Any] = {"level": "basic"}
@@ -178,3 +179,14 @@ METHODS: dict[str, type[Method]] = {
     "rloo": RlooSpec,
     "grpo": GrpoSpec,
 }
+
+
+def natural_method(kind: DatasetType) -> str:
+    """The method that makes the most of rows of this kind."""
+    return next(name for name, method in METHODS.items() if method.learns == natural(kind))
+
+
+def methods_for(kind: DatasetType) -> list[str]:
+    """The methods that rows of this kind can teach, the natural one first."""
+    able = [name for name, method in METHODS.items() if teaches(kind, method.learns)]
+    return sorted(able, key=lambda name: METHODS[name].learns != natural(kind))

@@ -3,32 +3,53 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from studio.data.spec_files import load_yaml_mapping
 from studio.errors import SpecError
+from studio.runs.methods import METHODS
 from studio.runs.spec import STARTER, RunSpec, parse_spec
 
 
-class Preset(BaseModel):
-    """One preset. `spec` holds only what differs from RunSpec's defaults.
-
-    `starter` is laid over it for the built-in model: so small a model learns at rates that would wreck a large one.
-    """
+class Overlay(BaseModel):
+    """Settings that differ from those they are laid over; `starter` is laid over `spec` for the built-in model: so
+    small a model learns at rates that would wreck a large one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    spec: dict[str, Any] = {}
+    starter: dict[str, Any] = {}
+
+    def over(self, values: dict[str, Any], source: str) -> dict[str, Any]:
+        """`values` with what is set for a model of this source."""
+        changed = _merged(values, self.spec)
+        return _merged(changed, self.starter) if source == STARTER else changed
+
+
+class Preset(Overlay):
+    """One preset. `spec` holds only what differs from RunSpec's defaults; `methods` what a method wants otherwise."""
 
     name: str
     order: Annotated[int, Field(ge=0)] = 100
     title: dict[Literal["en", "ja"], str]
     about: dict[Literal["en", "ja"], str]
-    spec: dict[str, Any]
-    starter: dict[str, Any] = {}
+    spec: dict[str, Any] = Field()
+    methods: dict[str, Overlay] = {}
+
+    @field_validator("methods")
+    @classmethod
+    def _known(cls, methods: dict[str, Overlay]) -> dict[str, Overlay]:
+        if unknown := methods.keys() - METHODS.keys():
+            raise ValueError(unknown)
+        return methods
 
     def apply(self, spec: RunSpec) -> RunSpec:
-        """`spec` with this preset's settings; what data and model it names stays, unless the preset says otherwise."""
-        changes = _merged(self.spec, self.starter) if spec.model.source == STARTER else self.spec
-        return parse_spec(_merged(spec.model_dump(mode="json"), {**changes, "preset": self.name}))
+        """`spec` with this preset's settings; what data, model and method it names stays, unless the preset says
+        otherwise."""
+        source = spec.model.source
+        values = self.over({**spec.model_dump(mode="json"), "preset": self.name}, source)
+        own = self.methods.get(spec.method.kind)
+        return parse_spec(own.over(values, source) if own else values)
 
 
 def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +67,7 @@ def list_presets(folder: Path) -> list[Preset]:
         try:
             presets.append(Preset.model_validate({**values, "name": path.stem}))
         except ValidationError:
-            raise SpecError("error.preset.exists", file=path.name) from None
+            raise SpecError("error.preset.exists", file=path.name, known=", ".join(METHODS)) from None
     return sorted(presets, key=lambda preset: (preset.order, preset.name))
 
 

@@ -138,6 +138,11 @@ class SpecField:
     unit: str | None
 
     @property
+    def method(self) -> str | None:
+        """The method whose setting it is; None: every run has it."""
+        return self.text.split(".")[1] if self.path.startswith("method.") else None
+
+    @property
     def bounds(self) -> dict[str, float]:
         """Those of `ge`, `gt`, `le`, `lt` that are set."""
         names = ("ge", "gt", "le", "lt")

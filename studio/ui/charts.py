@@ -14,10 +14,12 @@ from studio.runs.events import RunState
 
 Point = tuple[int, float]
 Style = Literal["line", "faint", "dots", "dashed"]
-Unit = Literal["loss", "rate", "number", "bytes"]
+Unit = Literal["loss", "rate", "number", "share", "bytes"]
 
 LARGE, SMALL = 1500, 500
 """Most points drawn of one line, in the wide chart and in the small ones."""
+_MANY = 60
+"""Points from which on a line is smoothed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One panel; x is the step. With `from_zero` the vertical axis begins at 0."""
+    """One panel; x is the step. With `from_zero` the vertical axis begins at 0. `about`: how to read it."""
 
     key: str
     title: str
@@ -41,6 +43,17 @@ class Chart:
     series: tuple[Series, ...]
     wide: bool = False
     from_zero: bool = False
+    about: str = ""
+
+
+# What methods record beside their loss: the chart, what it counts, and its lines, each of training and of validation.
+_METHOD_CHARTS: tuple[tuple[str, Unit, tuple[str, ...]], ...] = (
+    ("accuracy", "share", ("accuracy",)),
+    ("margin", "number", ("margin",)),
+    ("kl", "number", ("kl",)),
+    ("rewards", "number", ("reward_chosen", "reward_rejected")),
+)
+_PAIR_COLORS = (2, 7)
 
 
 def downsample(points: Sequence[Point], limit: int = LARGE) -> list[Point]:
@@ -77,19 +90,19 @@ def smooth(points: Sequence[Point]) -> list[Point]:
     return smoothed
 
 
-def run_charts(state: RunState, t: Callable[[str], str]) -> tuple[Chart, ...]:
+def run_charts(state: RunState, method: str, t: Callable[..., str]) -> tuple[Chart, ...]:
     """The panels of one run; a metric without values has none."""
-    loss = state.curves.get("loss", [])
-    lines = []
-    if len(loss) >= 60:
-        lines.append(Series(t("ui.runs.chart.each_step"), downsample(loss), 0, "faint", "loss"))
-        lines.append(Series(t("ui.runs.chart.training"), downsample(smooth(loss)), 0, "line", "loss"))
-    elif loss:
-        lines.append(Series(t("ui.runs.chart.training"), loss, 0, "line", "loss"))
-    validation = state.curves.get("validation_loss", [])
-    if validation:
-        lines.append(Series(t("ui.runs.chart.validation"), downsample(validation), 1, "dots", "validation"))
-    charts = [Chart("loss", t("ui.runs.chart.loss"), "loss", tuple(lines), wide=True)] if lines else []
+    lines = _both_sides(state, "loss", t)
+    charts = []
+    if lines:
+        about = t(f"ui.method.{method}.read.loss")
+        charts.append(Chart("loss", t("ui.runs.chart.loss"), "loss", lines, wide=True, about=about))
+    for key, unit, metrics in _METHOD_CHARTS:
+        lines = _both_sides(state, metrics[0], t) if len(metrics) == 1 else _pair_lines(state, metrics, t)
+        if lines:
+            title, about = t(f"ui.runs.chart.{key}"), t(f"ui.method.{method}.read.{key}")
+            wide, from_zero = len(metrics) > 1, unit == "share"
+            charts.append(Chart(key, title, unit, lines, wide=wide, from_zero=from_zero, about=about))
     small: tuple[tuple[str, Unit, bool], ...] = (
         ("learning_rate", "rate", True),
         ("grad_norm", "number", True),
@@ -105,9 +118,38 @@ def run_charts(state: RunState, t: Callable[[str], str]) -> tuple[Chart, ...]:
     return tuple(charts)
 
 
-def overlay_charts(runs: Sequence[tuple[str, RunState]], t: Callable[[str], str]) -> tuple[Chart, ...]:
-    """Training and validation losses of several runs, a colour for each."""
-    training, validation = [], []
+def _both_sides(state: RunState, metric: str, t: Callable[..., str]) -> tuple[Series, ...]:
+    """The line of the training rows, smoothed where it is long, and that of the validation rows."""
+    points, lines = state.curves.get(metric, []), []
+    if len(points) >= _MANY:
+        lines.append(Series(t("ui.runs.chart.each_step"), downsample(points), 0, "faint", "training"))
+        lines.append(Series(t("ui.runs.chart.training"), downsample(smooth(points)), 0, "line", "training"))
+    elif points:
+        lines.append(Series(t("ui.runs.chart.training"), points, 0, "line", "training"))
+    validation = state.curves.get(f"validation_{metric}", [])
+    if validation:
+        lines.append(Series(t("ui.runs.chart.validation"), downsample(validation), 1, "dots", "validation"))
+    return tuple(lines)
+
+
+def _pair_lines(state: RunState, metrics: Sequence[str], t: Callable[..., str]) -> tuple[Series, ...]:
+    """Two metrics in one chart, a colour for each."""
+    lines = []
+    for metric, color in zip(metrics, _PAIR_COLORS, strict=True):
+        name = t(f"ui.runs.chart.{metric}")
+        if points := state.curves.get(metric, []):
+            lines.append(
+                Series(name, downsample(smooth(points) if len(points) >= _MANY else points), color, group=metric)
+            )
+        if points := state.curves.get(f"validation_{metric}", []):
+            told = t("ui.runs.chart.of_validation", name=name)
+            lines.append(Series(told, downsample(points), color, "dots", f"validation_{metric}"))
+    return tuple(lines)
+
+
+def overlay_charts(runs: Sequence[tuple[str, RunState]], t: Callable[..., str]) -> tuple[Chart, ...]:
+    """Training and validation losses of several runs, and how often the better answer is ahead; a colour for each."""
+    training, validation, accuracy = [], [], []
     for color, (name, state) in enumerate(runs):
         loss = state.curves.get("loss", [])
         if loss:
@@ -115,11 +157,17 @@ def overlay_charts(runs: Sequence[tuple[str, RunState]], t: Callable[[str], str]
         points = state.curves.get("validation_loss", [])
         if points:
             validation.append(Series(name, downsample(points), color, "dots", str(color)))
+        ahead = state.curves.get("validation_accuracy", [])
+        if ahead:
+            accuracy.append(Series(name, downsample(ahead), color, "dots", str(color)))
     charts = []
     if validation:
         charts.append(Chart("validation", t("ui.runs.chart.validation_loss"), "loss", tuple(validation), wide=True))
     if training:
         charts.append(Chart("training", t("ui.runs.chart.training_loss"), "loss", tuple(training), wide=True))
+    if accuracy:
+        title = t("ui.runs.chart.validation_accuracy")
+        charts.append(Chart("accuracy", title, "share", tuple(accuracy), wide=True, from_zero=True))
     return tuple(charts)
 
 
@@ -139,6 +187,7 @@ def to_json(view: str, charts: Sequence[Chart], t: Callable[[str], str]) -> str:
                     "unit": chart.unit,
                     "wide": chart.wide,
                     "zero": chart.from_zero,
+                    "about": chart.about,
                     "series": [
                         {
                             "name": series.name,

@@ -9,6 +9,7 @@ import gradio as gr
 
 from studio.backend.datasets import Version
 from studio.errors import InputError
+from studio.runs.methods import methods_for
 from studio.ui.page import Page
 
 VIEWS = ("rows", "clean", "charts", "split", "mix", "more")
@@ -119,5 +120,10 @@ def go(view: str) -> gr.Tabs:
 
 
 def learnable(version: Version) -> bool:
-    """Whether supervised fine-tuning finds answers in its rows; the notes beside the name say why not."""
-    return version.mapping is not None and version.mapping.dataset_type not in ("language_modeling", "prompt_only")
+    """Whether some method learns from its rows; the notes beside the name say which, or why none does."""
+    return version.mapping is not None and bool(methods_for(version.mapping.dataset_type))
+
+
+def answers(version: Version) -> bool:
+    """Whether its rows hold answers to learn."""
+    return version.mapping is not None and "sft" in methods_for(version.mapping.dataset_type)

@@ -11,7 +11,7 @@ from studio.backend.mixtures import MadeMix
 from studio.data.mixing import STARTER, MixPart, MixSpec, Replay
 from studio.errors import StudioError
 from studio.ui import mix_form, mix_view
-from studio.ui.data_bench import QUICK, Bench, learnable
+from studio.ui.data_bench import QUICK, Bench, answers
 from studio.ui.markup import ACTIONS, act_button, headline, shorten, shown
 from studio.ui.mix_form import Choice, Draft
 from studio.ui.page import chosen, html
@@ -35,10 +35,10 @@ def build(bench: Bench, panel: gr.Tab) -> None:
 
 def choices(bench: Bench, open_id: str) -> list[Choice]:
     """What can be mixed: the newest version of each data set with answers, and the one that is open."""
-    newest = {version.dataset: version for version in bench.page.studio.datasets.versions() if learnable(version)}
+    newest = {version.dataset: version for version in bench.page.studio.datasets.versions() if answers(version)}
     found = {version.id: version for version in newest.values()}
     here = bench.version(open_id)
-    if here is not None and learnable(here):
+    if here is not None and answers(here):
         found = {here.id: here, **found}
     t = bench.page.t
     return [

@@ -7,6 +7,7 @@ from studio.backend.datasets import Version
 from studio.data.formats import Mapping
 from studio.data.samples import SampleCard
 from studio.data.sources import LeftOut
+from studio.data.tables import Note
 from studio.ui.markup import Sentence, badge, headline, said, shorten, shown
 
 Language = Literal["en", "ja"]
@@ -16,6 +17,8 @@ ALL_ROLES = (
     "label", "text", "accepted_calls", "system_template", "prompt_template", "answer_template",
 )  # fmt: skip
 _SHOWN_LEFT_OUT = 50
+# What data can teach is no warning, as are other notes.
+_TOLD = ("notice.mapping.language_modeling", "notice.mapping.preference", "notice.mapping.unpaired_preference")
 
 
 def rows_told(count: int, t: Sentence) -> str:
@@ -83,10 +86,12 @@ def heading(version: Version, left_out: Sequence[LeftOut], look_for: str, t: Sen
         badge(layout, "good" if version.mapping else "warn"),
         badge(t("ui.data.mix") if version.mix else " · ".join(p for p in (version.kind, version.encoding) if p)),
     ]
-    notes = "".join(f"<li>{said(t(note.key, **note.values))}</li>" for note in version.notes)
+    told = [note for note in version.notes if note.key in _TOLD]
+    notes = _lines([note for note in version.notes if note not in told], t)
     name = shown(shorten(version.name, 80))
     return (
         f'<div class="d-title"><h2 class="s-h2">{name}</h2>{"".join(badges)}</div>{_mapped_columns(version.mapping, t)}'
+        + (f'<ul class="d-notes d-told">{_lines(told, t)}</ul>' if told else "")
         + (f'<ul class="d-notes">{notes}{_left_out(left_out, t)}</ul>' if notes or left_out else "")
         + (
             f'<p class="s-muted d-look-for"><b>{shown(t("ui.data.sample.look"))}</b> {shown(look_for)}</p>'
@@ -94,6 +99,10 @@ def heading(version: Version, left_out: Sequence[LeftOut], look_for: str, t: Sen
             else ""
         )
     )
+
+
+def _lines(notes: Sequence[Note], t: Sentence) -> str:
+    return "".join(f"<li>{said(t(note.key, **note.values))}</li>" for note in notes)
 
 
 def _left_out(rows: Sequence[LeftOut], t: Sentence) -> str:

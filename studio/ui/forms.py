@@ -1,6 +1,6 @@
 """Form widgets made from RunSpec's fields, and their values <-> RunSpec."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
@@ -8,13 +8,16 @@ import gradio as gr
 
 from studio.errors import SpecError
 from studio.messages import translate
-from studio.runs.spec import RunSpec, SpecField, spec_fields, with_changes
+from studio.runs.methods import CptSpec, DpoSpec, KtoSpec, OrpoSpec, SimpoSpec
+from studio.runs.spec import RunSpec, SpecField, method_fields, spec_fields, with_changes
 
 CHOSEN_ABOVE = {"model.source"}
 """Fields with a place of their own on the page."""
+FEW_TOKENS = 100_000
+"""Of text; below, a model learns how it sounds rather than what it says."""
 
-
-_ORDER = ("training", "tuner", "data", "method", "model")
+_ORDER = ("training", "tuner", "data", "model")
+Level = Literal["basic", "advanced"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +28,15 @@ class Widget:
     component: gr.Number | gr.Radio | gr.Dropdown | gr.Checkbox | gr.Textbox
 
 
-def form_fields(level: Literal["basic", "advanced"]) -> list[SpecField]:
-    """The settings of one level: how to train first, then the adapter, then how rows are read."""
+def form_fields(level: Level) -> list[SpecField]:
+    """The settings of one level that every run has: how to train first, then the adapter, then how rows are read."""
     fields = [field for field in spec_fields() if field.level == level and field.path not in CHOSEN_ABOVE]
-    return sorted(fields, key=lambda field: _ORDER.index(group(field.path)))
+    return sorted((field for field in fields if not field.method), key=lambda field: _ORDER.index(group(field.path)))
+
+
+def form_method_fields(level: Level, method: str) -> list[SpecField]:
+    """The settings of one level that only this method has."""
+    return [field for field in method_fields(method) if field.level == level]
 
 
 def group(path: str) -> str:
@@ -55,7 +63,7 @@ def make_widget(field: SpecField, value: Any, language: str) -> Widget:
     common: dict[str, Any] = {
         "label": field.label(language),
         "info": info(field, language),
-        "elem_id": f"set-{field.path.replace('.', '-')}",
+        "elem_id": f"set-{field.text.replace('.', '-')}",
     }
     annotation = field.info.annotation
     if annotation is bool:
@@ -72,8 +80,7 @@ def make_widget(field: SpecField, value: Any, language: str) -> Widget:
 
 def make_widgets(fields: Sequence[SpecField], spec: RunSpec, language: str) -> list[Widget]:
     """A widget for each setting, showing what `spec` holds."""
-    values = values_of(spec, [field.path for field in fields])
-    return [make_widget(field, value, language) for field, value in zip(fields, values, strict=True)]
+    return [make_widget(field, value, language) for field, value in zip(fields, values_of(spec, fields), strict=True)]
 
 
 def _step(field: SpecField) -> float:
@@ -83,27 +90,36 @@ def _step(field: SpecField) -> float:
     return 0.5 if field.default >= 1 else 10 ** int(f"{field.default or 0.05:e}".split("e")[1])
 
 
-def values_of(spec: RunSpec, paths: Sequence[str]) -> list[Any]:
-    """The spec's values at dotted paths, for the widgets."""
+def values_of(spec: RunSpec, fields: Sequence[SpecField]) -> list[Any]:
+    """What the widgets of these settings show of the spec. Those of other methods are left as they are."""
     nested = spec.model_dump(mode="json")
     found = []
-    for path in paths:
+    for field in fields:
+        if not belongs(field, spec.method.kind):
+            found.append(gr.skip())
+            continue
         value: Any = nested
-        for part in path.split("."):
+        for part in field.path.split("."):
             value = value[part]
         found.append(value)
     return found
 
 
-def to_spec(base: RunSpec, paths: Sequence[str], values: Sequence[Any]) -> RunSpec:
+def belongs(field: SpecField, method: str) -> bool:
+    """Whether a run of this method has the setting."""
+    return field.method in (None, method)
+
+
+def to_spec(base: RunSpec, fields: Sequence[SpecField], values: Sequence[Any]) -> RunSpec:
     """`base` with the widgets' values. Its preset's name stays only while nothing of it was changed.
 
     Raises SpecError that tells every problem, each with its path.
     """
-    changes: Mapping[str, Any] = dict(zip(paths, values, strict=True))
-    spec = with_changes(base, changes)
-    changed = values_of(spec, paths) != values_of(base, paths)
-    return spec.model_copy(update={"preset": ""}) if changed else spec
+    kind = base.method.kind
+    given = [(field, value) for field, value in zip(fields, values, strict=True) if belongs(field, kind)]
+    spec = with_changes(base, {field.path: value for field, value in given})
+    own = [field for field, _ in given]
+    return spec.model_copy(update={"preset": ""}) if values_of(spec, own) != values_of(base, own) else spec
 
 
 def problems(error: SpecError, language: str) -> list[tuple[str, str]]:
@@ -115,27 +131,79 @@ def problems(error: SpecError, language: str) -> list[tuple[str, str]]:
     return [(str(problem[0]), line.removeprefix("- ")) for problem, line in zip(found, lines, strict=True)]
 
 
-def cautions(spec: RunSpec, rows: int, small_model: bool) -> list[tuple[str, dict[str, Any]]]:
-    """What is allowed but often regretted, as sentence keys with their values. `rows` are those trained on.
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Learning rates of LoRA: `low` to `high` is usual, above `limit` most runs go wrong."""
 
-    The usual learning rates of LoRA: about ten times those of full fine-tuning, 1e-4 to 5e-4 for models of billions of
-    parameters (Schulman et al. 2025, "LoRA Without Regret"); small models take more.
-    """
-    training = spec.training
-    usual_low, usual_high, limit = (0.001, 0.003, 0.005) if small_model else (0.0001, 0.0005, 0.001)
-    found: list[tuple[str, dict[str, Any]]] = []
-    if training.learning_rate > limit:
-        values = {"rate": f"{training.learning_rate:g}", "low": f"{usual_low:g}", "high": f"{usual_high:g}"}
-        found.append(("ui.train.caution.rate_high", values))
-    elif training.learning_rate < usual_low / 20:
-        found.append(("ui.train.caution.rate_low", {"rate": f"{training.learning_rate:g}", "low": f"{usual_low:g}"}))
-    if training.epochs > 6:
-        found.append(("ui.train.caution.epochs", {"epochs": f"{training.epochs:g}"}))
-    together = training.batch_size * training.accumulation
+    low: float
+    high: float
+    limit: float
+
+
+# Large models. Answers: about ten times the rates of full fine-tuning, 1e-4 to 5e-4 for billions of parameters
+# (Schulman et al. 2025, "LoRA Without Regret"). Texts: 2e-4 at most (Biderman et al. 2024, arXiv:2405.09673). Pairs and
+# thumbs: ten times the 5e-7 of full tuning; TRL's own scripts have 5e-6 for DPO with LoRA and 8e-5 for SimPO and ORPO.
+RATES = {
+    "sft": Rates(1e-4, 5e-4, 1e-3),
+    "cpt": Rates(5e-5, 2e-4, 5e-4),
+    "dpo": Rates(5e-6, 5e-5, 1e-4),
+    "simpo": Rates(5e-6, 8e-5, 2e-4),
+    "orpo": Rates(8e-6, 8e-5, 3e-4),
+    "kto": Rates(5e-6, 5e-5, 1e-4),
+}
+SMALL_RATES = {
+    "sft": Rates(1e-3, 3e-3, 5e-3),
+}
+
+
+Caution = tuple[str, dict[str, Any]]
+
+
+def cautions(spec: RunSpec, rows: int, small_model: bool, tokens: int | None = None) -> list[Caution]:
+    """What is allowed but often regretted, as sentence keys with their values. `rows` are those trained on, `tokens`
+    those of one pass, where they were counted."""
+    found: list[Caution] = [*_rate_cautions(spec, small_model), *_method_cautions(spec, tokens), *_epoch_cautions(spec)]
+    together = spec.training.batch_size * spec.training.accumulation
     if rows and together * 4 > rows and rows > 1:
         found.append(("ui.train.caution.batch", {"batch": together, "rows": rows}))
     if not spec.data.split.validation_share:
         found.append(("ui.train.caution.no_validation", {}))
-    if rows < 50:
+    if rows < 50 and spec.method.learns != "text":
         found.append(("ui.train.caution.few_rows", {"rows": rows}))
     return found
+
+
+def _rate_cautions(spec: RunSpec, small_model: bool) -> Iterator[Caution]:
+    rate, known = spec.training.learning_rate, SMALL_RATES if small_model else RATES
+    usual = known.get(spec.method.kind, known["sft"])
+    values = {"rate": f"{rate:g}", "low": f"{usual.low:g}", "high": f"{usual.high:g}"}
+    if rate > usual.limit:
+        yield "ui.train.caution.rate_high", values
+    elif rate < usual.low / 20:
+        yield "ui.train.caution.rate_low", values
+
+
+def _epoch_cautions(spec: RunSpec) -> Iterator[Caution]:
+    """Answers are learned by heart after some passes; of text, what was read more than four times teaches less and less
+    (Muennighoff et al. 2023, arXiv:2305.16264); pairs and thumbs are usually seen once to three times (Tunstall et al.
+    2023, arXiv:2310.16944; Meng et al. 2024, arXiv:2405.14734)."""
+    most = {"answers": 6, "text": 4}.get(spec.method.learns, 3)
+    if spec.training.epochs > most:
+        yield "ui.train.caution.epochs", {"epochs": f"{spec.training.epochs:g}"}
+
+
+def _method_cautions(spec: RunSpec, tokens: int | None) -> Iterator[Caution]:
+    """What the settings of a method do at their ends."""
+    match spec.method:
+        case CptSpec():
+            yield "ui.train.caution.forgets_answers", {}
+            if tokens is not None and tokens < FEW_TOKENS:
+                yield "ui.train.caution.few_tokens", {"tokens": f"{tokens:,}"}
+        case DpoSpec(beta=beta) | KtoSpec(beta=beta) if beta < 0.01:
+            yield "ui.train.caution.beta_low", {"beta": f"{beta:g}"}
+        case DpoSpec(beta=beta) | KtoSpec(beta=beta) if beta > 1:
+            yield "ui.train.caution.beta_high", {"beta": f"{beta:g}"}
+        case SimpoSpec(beta=beta, margin=margin) if margin > beta:
+            yield "ui.train.caution.margin_high", {"margin": f"{margin:g}", "beta": f"{beta:g}"}
+        case OrpoSpec(beta=beta) if beta > 1:
+            yield "ui.train.caution.penalty_high", {"beta": f"{beta:g}"}

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from studio.messages import translate
 from studio.runs.events import RunState, Sample
-from studio.runs.spec import RunSpec, spec_fields
+from studio.runs.spec import RunSpec, SpecField, spec_fields
 from studio.runs.store import RunRecord
 from studio.ui.markup import said, shown
+from studio.ui.method_view import method_name
 
 if TYPE_CHECKING:
     from studio.backend.runner import RunSummary
@@ -102,7 +103,7 @@ def history(
     preparing: str | None,
     t: T,
 ) -> str:
-    """One card per run, newest first, of those whose name, data, preset, notes or tags hold `find`."""
+    """One card per run, newest first, of those whose name, data, method, preset, notes or tags hold `find`."""
     wanted = find.strip().casefold()
     found = [
         run
@@ -113,6 +114,7 @@ def history(
             (
                 run.record.name,
                 run.dataset_name,
+                method_name(run.record.spec.method.kind, t),
                 preset_title(run.record.spec, titles, t),
                 run.record.notes,
                 *run.record.tags,
@@ -142,6 +144,8 @@ def _card(
     current = ' aria-current="true"' if record.id == chosen else ""
     checked = " checked" if record.id in marked else ""
     name, run_id = shown(record.name), shown(record.id)
+    term = t(f"ui.method.{record.spec.method.kind}.term")
+    about_it = (run.dataset_name, term, preset_title(record.spec, titles, t))
     return (
         f'<div class="run-card"{current}>'
         f'<input type="checkbox" data-mark="{run_id}"{checked} title="{shown(t("ui.runs.mark_help"))}"'
@@ -149,7 +153,7 @@ def _card(
         f'<button type="button" class="run-pick" data-run="{run_id}">'
         f'<span class="run-top"><span class="run-name">{name}</span>'
         f"{chip(shown_status(state, record.id == preparing), t)}</span>"
-        f'<span class="run-sub">{shown(run.dataset_name)} · {shown(preset_title(record.spec, titles, t))}</span>'
+        f'<span class="run-sub">{shown(" · ".join(about_it))}</span>'
         f'<span class="run-facts">{"".join(facts)}</span>{tags_line(record)}</button></div>'
     )
 
@@ -172,10 +176,13 @@ def empty(t: T) -> str:
 
 
 def about(record: RunRecord, data: str, parent: str, titles: dict[str, str], t: T) -> str:
-    """Data, model, preset and time of a run, in a line, and the name of the run whose adapter it goes on from."""
-    model = t("ui.runs.starter") if record.spec.model.source == "starter" else record.spec.model.source
+    """Data, method, model, preset and time of a run, in a line, and the name of the run whose adapter it goes on
+    from."""
+    spec = record.spec
+    model = t("ui.runs.starter") if spec.model.source == "starter" else spec.model.source
     follows = (t("ui.runs.follows", run=parent),) if parent else ()
-    return " · ".join((data, model, *follows, preset_title(record.spec, titles, t), moment(record.created)))
+    method = method_name(spec.method.kind, t)
+    return " · ".join((data, method, model, *follows, preset_title(spec, titles, t), moment(record.created)))
 
 
 def headline(name: str, sub: str, state: RunState, status: str, t: T) -> str:
@@ -215,8 +222,9 @@ def _tiles(state: RunState, t: T) -> str:
     first_only = len(state.curves.get("validation_loss", [])) < 2
     validation = loss(now) if before is None or first_only else f"{loss(before)} → {loss(now)}"
     memory = max((value for _, value in state.curves.get("memory_bytes", [])), default=None)
+    ahead = accuracy(state)
     tiles = (
-        ("loss", loss(state.latest("loss")), ""),
+        ("loss", loss(state.latest("loss")), "") if ahead is None else ("accuracy", f"{100 * ahead:.0f} %", ""),
         ("validation", validation, change),
         ("tokens", number(_typical(state, "tokens_per_second")), ""),
         ("memory", size(memory) if memory else "–", ""),
@@ -228,6 +236,13 @@ def _tiles(state: RunState, t: T) -> str:
         for key, value, extra in tiles
     )
     return f'<dl class="tiles">{cells}</dl>'
+
+
+def accuracy(state: RunState) -> float | None:
+    """In what share of the pairs the better answer is ahead, 0 to 1: of the validation rows, or of the last batches
+    where there are none. None for methods that learn from no pairs."""
+    found = state.latest("validation_accuracy")
+    return _typical(state, "accuracy") if found is None else found
 
 
 def _typical(state: RunState, metric: str) -> float | None:
@@ -254,6 +269,8 @@ def messages(state: RunState, read_only: bool, language: str) -> str:
         lines.append(("info", t(ended.key or "notice.run.cancelled", **ended.values)))
     elif ended:
         lines.append(_result(state, t))
+        if (ahead := state.latest("validation_accuracy")) is not None:
+            lines.append(("info", t("ui.runs.say.accuracy", percent=f"{100 * ahead:.0f}")))
     if read_only:
         lines.append(("info", t("ui.runs.say.read_only")))
     lines += [("note", t(notice.key, **notice.values)) for notice in state.notices]
@@ -337,14 +354,29 @@ def _alike(rows: Sequence[Sample]) -> list[list[Sample]]:
 
 
 def settings_table(spec: RunSpec, language: str) -> str:
-    """Every setting of the run with its label."""
-    values = flat(spec)
+    """Every setting of the run with its label; the method comes first."""
     rows = "".join(
-        f'<tr><th scope="row">{shown(field.label(language))}</th><td>{shown(_setting(values[field.path]))}</td>'
-        f"<td><code>{shown(field.path)}</code></td></tr>"
-        for field in spec_fields()
+        f'<tr><th scope="row">{shown(label)}</th><td>{shown(value)}</td><td><code>{shown(path)}</code></td></tr>'
+        for label, value, path in (
+            _method_row(spec, language),
+            *((field.label(language), _setting_of(spec, field), field.path) for field in spec_fields(spec.method.kind)),
+        )
     )
     return f'<div class="table-scroll"><table class="settings">{rows}</table></div>'
+
+
+def _method_row(spec: RunSpec, language: str) -> tuple[str, str, str]:
+    def t(key: str, **values: object) -> str:
+        return translate(key, language, **values)
+
+    return t("ui.runs.method"), method_name(spec.method.kind, t), "method.kind"
+
+
+def _setting_of(spec: RunSpec, field: SpecField) -> str:
+    """The setting as text; a dash where the run's method has no such setting."""
+    if field.method not in (None, spec.method.kind):
+        return "–"
+    return _setting(flat(spec)[field.path])
 
 
 def differences(runs: Sequence[tuple[str, RunSpec, RunState]], language: str) -> str:
@@ -353,7 +385,6 @@ def differences(runs: Sequence[tuple[str, RunSpec, RunState]], language: str) ->
     def t(key: str, **values: object) -> str:
         return translate(key, language, **values)
 
-    values = [flat(spec) for _, spec, _ in runs]
     head = "".join(
         f'<th scope="col"><span class="chart-swatch chart-c{i % 8}"></span>{shown(name)}</th>'
         for i, (name, _, _) in enumerate(runs)
@@ -362,8 +393,12 @@ def differences(runs: Sequence[tuple[str, RunSpec, RunState]], language: str) ->
         (t("ui.runs.list.validation"), [loss(best_validation(state)) for _, _, state in runs]),
         (t("ui.runs.list.time"), [duration(run_seconds(state) or 0, t) for _, _, state in runs]),
     ]
-    for field in spec_fields():
-        found = [_setting(v[field.path]) for v in values]
+    kinds = list(dict.fromkeys(spec.method.kind for _, spec, _ in runs))
+    if len(kinds) > 1:
+        lines.append((t("ui.runs.method"), [method_name(spec.method.kind, t) for _, spec, _ in runs]))
+    fields = {field.text: field for kind in kinds for field in spec_fields(kind)}
+    for field in fields.values():
+        found = [_setting_of(spec, field) for _, spec, _ in runs]
         if len(set(found)) > 1:
             lines.append((field.label(language), found))
     body = "".join(
@@ -371,7 +406,8 @@ def differences(runs: Sequence[tuple[str, RunSpec, RunState]], language: str) ->
         for label, cells in lines
     )
     table = f"<thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody>"
-    return f'<div class="table-scroll"><table class="settings">{table}</table></div>'
+    note = f'<p class="quiet">{shown(t("ui.runs.overlay.methods"))}</p>' if len(kinds) > 1 else ""
+    return f'{note}<div class="table-scroll"><table class="settings">{table}</table></div>'
 
 
 def flat(spec: RunSpec) -> dict[str, Any]:

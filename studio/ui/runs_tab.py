@@ -292,7 +292,7 @@ def _run(
     return {
         parts.head: run_view.headline(record.name, about, state, status, t),
         parts.words: run_view.messages(state, not writable, page.language),
-        parts.figure: to_json(record.id, run_charts(state, t), t),
+        parts.figure: to_json(record.id, run_charts(state, record.spec.method.kind, t), t),
         parts.samples: run_view.samples(state, t),
         parts.stop: gr.update(
             visible=writable and status in ("queued", "preparing", "running", "stopping"),

@@ -1,7 +1,8 @@
 """The Train tab: which data, which model, which settings; what it will cost; start."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import gradio as gr
@@ -9,10 +10,24 @@ import gradio as gr
 from studio.data.splits import SplitSpec
 from studio.errors import InputError, SpecError, StudioError
 from studio.messages import translate
-from studio.runs.spec import STARTER, RunSpec, with_changes
-from studio.ui.forms import Widget, cautions, form_fields, group, info, make_widgets, problems, to_spec, values_of
+from studio.runs.methods import METHODS, CptSpec
+from studio.runs.spec import STARTER, RunSpec, spec_fields, with_changes
+from studio.ui.forms import (
+    Level,
+    Widget,
+    cautions,
+    form_fields,
+    form_method_fields,
+    group,
+    info,
+    make_widgets,
+    problems,
+    to_spec,
+    values_of,
+)
 from studio.ui.markup import said, shown
-from studio.ui.page import Page, goto
+from studio.ui.method_view import CHOOSE, method_cards
+from studio.ui.page import Page, goto, html
 from studio.ui.run_view import duration, size
 
 if TYPE_CHECKING:
@@ -27,8 +42,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     """Lay out the tab and wire it."""
     t, studio, language = page.t, page.studio, page.language
     presets = studio.presets()
-    first = studio.default_spec("", presets[0].name)
-    token, wrong, taken = gr.State(""), gr.State({}), gr.State({})
+    firsts = {name: presets[0].apply(with_changes(RunSpec(), {"method.kind": name})) for name in METHODS}
+    token, wrong, taken, taught = gr.State(""), gr.State({}), gr.State({}), gr.State("")
 
     with gr.Column(visible=False, elem_classes="train-empty") as empty:
         gr.HTML(
@@ -41,6 +56,9 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             with gr.Row(elem_classes="train-data"):
                 data = gr.HTML(elem_id="train-data", apply_default_css=False)
                 change_data = gr.Button(t("ui.train.change_data"), size="md", elem_id="train-change-data")
+            # The value of the cards: a Radio refuses what was sent before its choices changed.
+            method = gr.Textbox("sft", visible=False)
+            methods = html(js_on_load=CHOOSE, elem_id="train-method")
             kind = gr.Radio(
                 [(t(f"ui.train.model.{name}"), name) for name in ("starter", "folder", "hub")],
                 value="starter", label=t("ui.train.model"), elem_id="train-model", elem_classes="cards",
@@ -69,9 +87,12 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             )  # fmt: skip
             gr.HTML(f'<h3 class="section">{shown(t("ui.train.settings"))}</h3>', apply_default_css=False)
             with gr.Row(elem_classes="train-fields"):
-                widgets = make_widgets(form_fields("basic"), first, language)
+                widgets = make_widgets(form_fields("basic"), firsts["sft"], language)
+            own = _own(page, firsts, "basic")
             with gr.Accordion(t("ui.train.advanced"), open=False, elem_id="train-advanced"):
-                widgets += _advanced(page, first)
+                widgets += _advanced(page, firsts["sft"])
+                own += _own(page, firsts, "advanced")
+            widgets += [widget for rows in own for widget in rows.widgets]
         with gr.Column(scale=1, min_width=300, elem_classes="train-side s-card"):
             gr.HTML(f'<h3 class="s-h2">{shown(t("ui.train.before"))}</h3>', apply_default_css=False)
             cost = gr.HTML(elem_id="train-estimate", apply_default_css=False)
@@ -87,14 +108,14 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             if studio.store.read_only:
                 gr.HTML(f'<div class="say">{shown(t("ui.runs.say.read_only"))}</div>', apply_default_css=False)
 
-    paths = [widget.field.path for widget in widgets]
+    asked = [widget.field for widget in widgets]
     fields = [widget.component for widget in widgets]
-    settings: list[Any] = [page.version, kind, source, preset, *fields]
+    settings: list[Any] = [page.version, method, kind, source, preset, *fields]
     quiet: dict[str, Any] = {"show_progress": "hidden"}
 
-    def spec_of(version: str | None, kind: str, source: str, preset: str, *values: Any) -> RunSpec:
+    def spec_of(version: str | None, method: str, kind: str, source: str, preset: str, *values: Any) -> RunSpec:
         model = STARTER if kind == "starter" else source.strip()
-        return to_spec(studio.default_spec(version or "", preset, model), paths, values)
+        return to_spec(studio.default_spec(version or "", preset, model, method), asked, values)
 
     @page.guard
     def enter(version: str | None) -> Any:
@@ -107,17 +128,46 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         )
 
     @page.guard
-    def use_preset(version: str | None, kind: str, preset: str) -> Any:
-        # Which folder or Hub name it will be does not matter to a preset, only that it is not the starter.
-        spec = studio.default_spec(version or "", preset, STARTER if kind == "starter" else kind)
-        return values_of(with_changes(spec, _split_of(page, version)), paths)
+    def offer_methods(version: str | None, chosen: str, taught: str) -> Any:
+        """Those that the data can teach, to choose from; another data set is begun with what suits it best."""
+        known = _known(page, version)
+        able = studio.datasets.methods(known) if known else []
+        dataset = studio.datasets.version(known).dataset if known else ""
+        if able and (chosen not in able or dataset != taught):
+            chosen = able[0]
+        return method_cards(able, chosen, t), chosen, dataset
 
     @page.guard
-    def use_kind(version: str | None, kind: str, preset: str) -> Any:
+    def choose_method(event: gr.EventData) -> str:
+        return event.method
+
+    @page.guard
+    def show_method(method: str) -> Any:
+        return [gr.update(visible=rows.method == method) for rows in own]
+
+    @page.guard
+    def use_preset(version: str | None, method: str, kind: str, preset: str) -> Any:
+        # Which folder or Hub name it will be does not matter to a preset, only that it is not the starter.
+        spec = studio.default_spec(version or "", preset, STARTER if kind == "starter" else kind, method)
+        return values_of(with_changes(spec, _split_of(page, version)), asked)
+
+    def differing(chosen: list[Any], others: list[list[Any]]) -> list[Any]:
+        """The values chosen where a preset sets them otherwise for others; what was typed elsewhere stays."""
+        return [
+            new if any(one != new for one in rest) else gr.skip() for new, *rest in zip(chosen, *others, strict=True)
+        ]
+
+    @page.guard
+    def use_kind(version: str | None, method: str, kind: str, preset: str) -> Any:
         """Only what a preset sets otherwise for the starter than for other models; the rest stays as it was typed."""
-        both = (use_preset(version, other, preset) for other in ("starter", "folder"))
-        chosen = use_preset(version, kind, preset)
-        return [new if a != b else gr.skip() for new, a, b in zip(chosen, *both, strict=True)]
+        others = [use_preset(version, method, other, preset) for other in ("starter", "folder")]
+        return differing(use_preset(version, method, kind, preset), others)
+
+    @page.guard
+    def use_method(version: str | None, method: str, kind: str, preset: str) -> Any:
+        """Only what a preset sets otherwise for this method than for others; the rest stays as it was typed."""
+        others = [use_preset(version, other, kind, preset) for other in METHODS]
+        return differing(use_preset(version, method, kind, preset), others)
 
     @page.guard
     def use_split(version: str | None, taken: dict[str, Any]) -> Any:
@@ -125,7 +175,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         split = _split_of(page, version)
         if split == taken:
             return gr.skip()
-        return [split, *(split[path] for path in paths if path in split)]
+        return [split, *(split[field.path] for field in asked if field.path in split)]
 
     @page.guard
     def pick_kind(kind: str) -> Any:
@@ -145,29 +195,35 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     @page.guard
     def mark_problems(before: dict[str, str], *values: Any) -> list[Any]:
         """Each problem beside its setting, in the place of the help."""
-        wrong = _problems(page, lambda: spec_of(*values))
+        wrong = _problems(page, values[1], lambda: spec_of(*values))
         return [wrong, *(_beside(widget, before, wrong, language) for widget in widgets)]
 
     @page.guard
     def begin(token: str, name: str, *values: Any) -> Any:
         return studio.runner.submit(spec_of(*values), name, token=token).id, goto("runs"), ""
 
-    for event in (blocks.load, tab.select, page.version.change):
-        event(enter, page.version, [empty, layout, data, token], **quiet)
+    opened = [blocks.load, tab.select, page.version.change]
+    gr.on(opened, enter, page.version, [empty, layout, data, token], **quiet)
+    gr.on(opened, offer_methods, [page.version, method, taught], [methods, method, taught], **quiet)
+    methods.choose(choose_method, None, method, **quiet)  # type: ignore[attr-defined]
+    method.change(show_method, method, [rows.row for rows in own], **quiet)
+    method.change(use_method, [page.version, method, kind, preset], fields, **quiet)
     # Entering the tab and every change of a setting ask for the cost; while one is measured only the last waits.
     gr.on(
-        [tab.select, page.version.change, kind.change, source.change, *(field.change for field in fields)],
+        [
+            tab.select, page.version.change, method.change, kind.change, source.change,
+            *(field.change for field in fields),
+        ],
         measure, settings, cost, trigger_mode="always_last", concurrency_limit=1, concurrency_id="measure", **quiet,
     )  # fmt: skip
     gr.on(
-        [field.change for field in fields], mark_problems, [wrong, *settings], [wrong, *fields],
+        [method.change, *(field.change for field in fields)], mark_problems, [wrong, *settings], [wrong, *fields],
         trigger_mode="always_last", **quiet,
     )  # fmt: skip
     split_fields = [widget.component for widget in widgets if widget.field.path in _split_of(page, None)]
-    opened = [blocks.load, tab.select, page.version.change]
     gr.on(opened, use_split, [page.version, taken], [taken, *split_fields], **quiet)
-    preset.input(use_preset, [page.version, kind, preset], fields, **quiet)
-    kind.input(use_kind, [page.version, kind, preset], fields, **quiet)
+    preset.input(use_preset, [page.version, method, kind, preset], fields, **quiet)
+    kind.input(use_kind, [page.version, method, kind, preset], fields, **quiet)
     kind.input(pick_kind, kind, [source, open_models], **quiet)
     open_models.input(lambda name: name or "", open_models, source, queue=False, **quiet)
     gr.on(
@@ -179,10 +235,10 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
 
 def _advanced(page: Page, first: RunSpec) -> list[Widget]:
-    """The other settings, under the name of the part they belong to."""
+    """The other settings that every run has, under the name of the part they belong to."""
     fields = form_fields("advanced")
     made = []
-    for name, parts in (("training", ("training",)), ("tuner", ("tuner",)), ("learning", ("data", "method", "model"))):
+    for name, parts in (("training", ("training",)), ("tuner", ("tuner",)), ("learning", ("data", "model"))):
         gr.HTML(f'<h4 class="train-group">{shown(page.t(f"ui.train.group.{name}"))}</h4>', apply_default_css=False)
         with gr.Row(elem_classes="train-fields"):
             made += make_widgets([field for field in fields if group(field.path) in parts], first, page.language)
@@ -208,20 +264,40 @@ def _open_models(page: Page) -> list[tuple[str, str]]:
     ]
 
 
-def _problems(page: Page, make: Callable[[], RunSpec]) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """The settings of one level that only a method has, shown while it is chosen."""
+
+    method: str
+    row: gr.Row
+    widgets: list[Widget]
+
+
+def _own(page: Page, firsts: Mapping[str, RunSpec], level: Level) -> list[_Own]:
+    made = []
+    for name, first in firsts.items():
+        if fields := form_method_fields(level, name):
+            with gr.Row(elem_classes="train-fields", visible=name == "sft") as row:
+                made.append(_Own(name, row, make_widgets(fields, first, page.language)))
+    return made
+
+
+def _problems(page: Page, method: str, make: Callable[[], RunSpec]) -> dict[str, str]:
+    """The problems by the name of the setting's sentences, which tells settings of different methods apart."""
+    texts = {field.path: field.text for field in spec_fields(method)}
     try:
         make()
     except SpecError as error:
-        return dict(problems(error, page.language))
+        return {texts.get(path, path): told for path, told in problems(error, page.language)}
     return {}
 
 
 def _beside(widget: Widget, before: dict[str, str], wrong: dict[str, str], language: str) -> Any:
-    path = widget.field.path
-    if wrong.get(path) == before.get(path):
+    name = widget.field.text
+    if wrong.get(name) == before.get(name):
         return gr.skip()
-    if path in wrong:
-        return gr.update(info=f"⚠ {wrong[path]}", elem_classes=["wrong"])
+    if name in wrong:
+        return gr.update(info=f"⚠ {wrong[name]}", elem_classes=["wrong"])
     return gr.update(info=info(widget.field, language), elem_classes=[])
 
 
@@ -311,9 +387,12 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
         return
     known = [
         ("rows", _rows(page, train, validation, test)),
-        ("steps", f"{spec.total_steps(train):,}"),
     ]
-    waiting = ("tokens", "parameters", "adapter", "time", "memory")
+    waiting: tuple[str, ...] = ("tokens", "parameters", "adapter", "time", "memory")
+    if isinstance(spec.method, CptSpec) and spec.method.packed:
+        waiting = ("steps", *waiting)  # of blocks that are not counted yet
+    else:
+        known.append(("steps", f"{spec.total_steps(train):,}"))
     small = spec.model.source == "starter"
     careful = _cautions(page, spec, train, small)
     if studio.runner.current():
@@ -388,5 +467,6 @@ def _cautions(page: Page, spec: RunSpec, rows: int, small_model: bool, estimate:
         for key, lost in (("lost", estimate.lost_rows), ("truncated", estimate.truncated_rows)):
             if lost:
                 lines.append(("warn", t(f"ui.train.caution.{key}", rows=f"{lost:,}", tokens=limit)))
-    lines += [("warn", t(key, **values)) for key, values in cautions(spec, rows, small_model)]
+    tokens = estimate.tokens if estimate else None
+    lines += [("warn", t(key, **values)) for key, values in cautions(spec, rows, small_model, tokens)]
     return "".join(f'<div class="say say-{kind}">{said(text)}</div>' for kind, text in lines)

@@ -54,10 +54,10 @@ def test_a_spec_to_begin_with(settings: Settings) -> None:
         names = [preset.name for preset in studio.presets()]
         assert names == [preset.name for preset in list_presets(settings.presets)]
         for name in names:
-            spec = studio.default_spec("v1", name, "owner/name")
+            spec = studio.default_spec("v1", name, "owner/name", "sft")
             assert (spec.data.version, spec.preset, spec.model.source) == ("v1", name, "owner/name")
         with pytest.raises(SpecError):
-            studio.default_spec("v1", "no-such-preset")
+            studio.default_spec("v1", "no-such-preset", method="sft")
 
 
 def test_models_are_described(settings: Settings, tmp_path: Path) -> None:

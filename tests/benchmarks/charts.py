@@ -89,7 +89,7 @@ def main() -> None:
 
         def redraw() -> None:
             store.append(run, metrics(asked.steps + len(values) + 1))
-            values.append(to_json(run, run_charts(runner.state(run), translate), translate))
+            values.append(to_json(run, run_charts(runner.state(run), "sft", translate), translate))
 
         def listed() -> None:
             run_view.history(runner.runs(), run, [], {}, "", None, translate)

@@ -7,8 +7,10 @@ import pytest
 import yaml
 
 from studio.export.card import CardFacts, loading_code, model_card
+from studio.messages import LANGUAGES, translate
 from studio.models.catalog import ModelIdentity
-from studio.runs.spec import RunSpec, spec_fields, with_changes
+from studio.runs.methods import METHODS
+from studio.runs.spec import RunSpec, method_fields, spec_fields, with_changes
 
 BASE = ModelIdentity("tiny", "/home/someone/secret place/tiny", "f" * 64, "mit", 512, 1234567)
 FACTS = CardFacts(
@@ -29,6 +31,7 @@ FACTS = CardFacts(
     validation_rows=10,
     loss_before=5.4321,
     loss_after=1.2345,
+    accuracy_after=None,
     samples=4,
     notices=(("notice.model.default_pad", {"model": "tiny", "token": "</s>"}),),
     studio_version="0.1.0",
@@ -47,6 +50,22 @@ def test_all_that_matters_is_told() -> None:
         assert field.label("en") in card
         assert field.label("ja") in card
     assert "ベースモデル" in card
+
+
+@pytest.mark.parametrize("kind", list(METHODS))
+def test_the_method_and_its_own_settings_are_told_truly(kind: str) -> None:
+    spec = with_changes(FACTS.spec, {"method.kind": kind, "tuner.variant": "dora"})
+    card = model_card(replace(FACTS, spec=spec, accuracy_after=0.875))
+    assert yaml.safe_load(card.split("---")[1])["tags"] == ["dora", kind]
+    for language in LANGUAGES:
+        assert translate(f"ui.method.{kind}.name", language) in card
+    assert card.count("DoRA") >= 2
+    for field in spec_fields(kind):
+        assert card.count(f"`{field.path}`") == 2
+    assert card.count("`method.") == 2 * len(list(method_fields(kind)))
+    assert ("log-likelihood" in card) == (METHODS[kind].learns in ("answers", "text"))
+    assert card.count("87.5%") == 2
+    assert "87.5%" not in model_card(replace(FACTS, spec=spec))
 
 
 def test_front_matter_is_what_the_hub_reads() -> None:

@@ -6,8 +6,9 @@ import random
 
 import pytest
 
-from studio.messages import translate
+from studio.messages import LANGUAGES, translate
 from studio.runs.events import Metrics, RunState, Stamped
+from studio.runs.methods import METHODS
 from studio.ui.charts import LARGE, SMALL, downsample, overlay_charts, run_charts, smooth, to_json
 
 
@@ -57,7 +58,7 @@ def test_smoothing_keeps_a_constant_and_starts_at_the_first_value() -> None:
 
 
 def test_a_run_has_a_panel_for_every_metric_it_reports() -> None:
-    charts = run_charts(state_of(100), translate)
+    charts = run_charts(state_of(100), "sft", translate)
     assert [chart.key for chart in charts] == [
         "loss", "learning_rate", "grad_norm", "tokens_per_second", "memory_bytes",
     ]  # fmt: skip
@@ -66,8 +67,49 @@ def test_a_run_has_a_panel_for_every_metric_it_reports() -> None:
     assert loss.series[2].points == [(0, 3.0)]
 
 
+def pair_state(steps: int) -> RunState:
+    numbers = {"accuracy": 0.5, "margin": 0.1, "reward_chosen": 0.2, "reward_rejected": 0.1}
+    events = [
+        Metrics(step=0, values={"validation_loss": 0.69, **{f"validation_{k}": v for k, v in numbers.items()}}),
+        *(Metrics(step=step, values={"loss": 0.6, **numbers}) for step in range(1, steps + 1)),
+    ]
+    return RunState().fold(Stamped(i, float(i), event) for i, event in enumerate(events, 1))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("method", [name for name, kind in METHODS.items() if kind.learns == "pairs"])
+def test_a_method_of_pairs_shows_its_own_numbers_and_says_how_to_read_them(method: str, language: str) -> None:
+    def t(key: str, **values: object) -> str:
+        return translate(key, language, **values)
+
+    charts = {chart.key: chart for chart in run_charts(pair_state(3), method, t)}
+    assert list(charts) == ["loss", "accuracy", "margin", "rewards"]
+    assert all(len(chart.about) > 20 for chart in charts.values())
+    assert charts["accuracy"].about == t(f"ui.method.{method}.read.accuracy")
+    assert [series.style for series in charts["accuracy"].series] == ["line", "dots"]
+    assert charts["accuracy"].series[1].points == [(0, 0.5)]
+    assert [(series.color, series.style) for series in charts["rewards"].series] == [
+        (2, "line"), (2, "dots"), (7, "line"), (7, "dots"),
+    ]  # fmt: skip
+    assert len({series.name for series in charts["rewards"].series}) == 4
+
+
+def test_ratings_show_the_distance_from_the_base_model() -> None:
+    events = [Metrics(step=step, values={"loss": 0.5, "kl": 0.1, "margin": 0.2}) for step in range(1, 90)]
+    state = RunState().fold(Stamped(i, float(i), event) for i, event in enumerate(events, 1))
+    charts = {chart.key: chart for chart in run_charts(state, "kto", translate)}
+    assert list(charts) == ["loss", "margin", "kl"]
+    assert [series.style for series in charts["kl"].series] == ["faint", "line"]
+
+
+def test_runs_of_pairs_laid_over_each_other_show_how_often_the_better_answer_is_ahead() -> None:
+    charts = overlay_charts([("one", pair_state(3)), ("other", state_of(3))], translate)
+    (ahead,) = [chart for chart in charts if chart.key == "accuracy"]
+    assert [series.name for series in ahead.series] == ["one"]
+
+
 def test_a_run_without_numbers_has_no_panels() -> None:
-    assert run_charts(RunState(), translate) == ()
+    assert run_charts(RunState(), "sft", translate) == ()
     assert overlay_charts([("a", RunState()), ("b", RunState())], translate) == ()
 
 
@@ -82,7 +124,7 @@ def test_json_is_strict_and_small() -> None:
     values = [1.0, math.nan, math.inf, 1 / 3]
     events = [Metrics(step=i, values={"loss": value}) for i, value in enumerate(values, 1)]
     state = RunState().fold(Stamped(i, 0.0, event) for i, event in enumerate(events, 1))
-    text = to_json("run", run_charts(state, translate), translate)
+    text = to_json("run", run_charts(state, "sft", translate), translate)
     assert json.loads(text, parse_constant=pytest.fail)["charts"][0]["series"][0]["y"] == [1.0, None, None, 0.333333]
-    long = to_json("run", run_charts(state_of(20_000), translate), translate)
+    long = to_json("run", run_charts(state_of(20_000), "sft", translate), translate)
     assert len(long) < 200_000

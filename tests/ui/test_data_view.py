@@ -35,7 +35,7 @@ def _text(html: str) -> str:
     return unescape(re.sub(r"<[^>]*>", "", html))
 
 
-def _version(**changes: object) -> Version:
+def version_of(**changes: object) -> Version:
     values = {
         "id": "v1",
         "dataset": "v1",
@@ -84,11 +84,11 @@ def _everything() -> dict[str, str]:
     talk = {1: [{"role": EVIL, "content": EVIL}, {"role": EVIL, "content": [EVIL]}, EVIL, 3]}
     return {
         "cards": data_view.sample_cards([card], "en", _t),
-        "earlier": data_view.earlier_sets([_version()], _t),
-        "heading": data_view.heading(_version(), (), EVIL, _t),
-        "table": rows_table(_version(), cells, {}, Look(), 1, "", _t),
-        "turns": rows_table(_version(mapping=turns), cells, talk, Look(), 1, "", _t),
-        "searched": rows_table(_version(), cells, talk, Look(), 1, "img", _t),
+        "earlier": data_view.earlier_sets([version_of()], _t),
+        "heading": data_view.heading(version_of(), (), EVIL, _t),
+        "table": rows_table(version_of(), cells, {}, Look(), 1, "", _t),
+        "turns": rows_table(version_of(mapping=turns), cells, talk, Look(), 1, "", _t),
+        "searched": rows_table(version_of(), cells, talk, Look(), 1, "img", _t),
         "row": rows_view.row_as_seen(1, _view(Span(EVIL, True), Span(EVIL, False, 0, True)), 9, EVIL, _t),
         "pair": rows_view.row_as_seen(1, replace(_view(Span("x", True)), rejected=(Span(EVIL, False),)), 9, "m", _t),
         "problem": rows_view.row_as_seen(1, _view(problem=RowProblem(1, "bad_turns", EVIL, EVIL)), 9, EVIL, _t),
@@ -160,7 +160,7 @@ def test_every_kind_of_finding_says_why_it_matters(language: str) -> None:
 
 def test_a_cell_that_begins_with_empty_lines_shows_its_text() -> None:
     cells = [Cells(1, ("\n\nHuman: hello", "\n\n b"))]
-    assert "<div>Human: hello</div>" in rows_table(_version(), cells, {}, Look(), 1, "", _t)
+    assert "<div>Human: hello</div>" in rows_table(version_of(), cells, {}, Look(), 1, "", _t)
 
 
 def test_a_searched_text_is_marked_whatever_its_case_and_stays_text() -> None:
@@ -185,13 +185,13 @@ def test_a_click_on_a_head_goes_up_then_down_then_back_to_the_file() -> None:
         look = replace(look, order=order, descending=descending)
         seen.append((order, descending))
     assert seen == [("answer", False), ("answer", True), (None, False)]
-    made = rows_table(_version(), [Cells(1, ("a", "b"))], {}, replace(look, order="answer"), 1, "", _t)
+    made = rows_table(version_of(), [Cells(1, ("a", "b"))], {}, replace(look, order="answer"), 1, "", _t)
     assert re.findall(r'aria-sort="(\w+)"', made) == ["none", "ascending"]
 
 
 def test_ten_thousand_columns_are_turned_like_pages_beside_those_that_are_mapped() -> None:
     columns = tuple(Column(f"c{i}", "text") for i in range(10_000))
-    version = _version(columns=columns, mapping=Mapping(prompt="c0", answer="c9999"))
+    version = version_of(columns=columns, mapping=Mapping(prompt="c0", answer="c9999"))
     first, seen = 0, set()
     while True:
         places = shown_columns(version, first)
@@ -231,12 +231,12 @@ def test_a_rated_answer_shows_its_thumb(thumbs: bool | None, told: str) -> None:
     made = _text(rows_view.row_as_seen(1, _view(Span("x", True), thumbs_up=thumbs), 9, "m", _t))
     assert ("thumbs" in made) == bool(told)
     assert told in made
-    assert ("leaves this row out" in made) == (thumbs is False)
+    assert ("SFT leaves it out" in made) == (thumbs is False)
 
 
 def test_rows_left_out_of_several_files_are_told_with_their_file() -> None:
     rows = [LeftOut(3, "error.row.too_long", {"mb": 64}, EVIL, EVIL), LeftOut(7, "error.row.too_long", {"mb": 64}, "x")]
-    html = data_view.heading(_version(), rows, "", _t)
+    html = data_view.heading(version_of(), rows, "", _t)
     assert "<img" not in html
     items = [_text(item) for item in html.split("<li>") if "Line " in item and "<summary>" not in item]
     assert [item.partition("Line ")[0] for item in items] == [f"{EVIL} · ", ""]
@@ -248,3 +248,10 @@ def test_the_bar_of_an_import_tells_how_far_it_is() -> None:
     assert "<img" not in html
     assert 'aria-valuenow="41"' in html
     assert "41 %" in html
+
+
+@pytest.mark.parametrize(("key", "warns"), [("preference", False), ("language_modeling", False), ("prompt_only", True)])
+def test_what_data_can_teach_is_told_but_warned_of_only_where_it_is_nothing(key: str, warns: bool) -> None:
+    made = data_view.heading(version_of(notes=(Note(f"notice.mapping.{key}", {}),)), (), "", _t)
+    assert _t(f"notice.mapping.{key}") in _text(made)
+    assert ('class="d-notes"' in made) == warns

@@ -1,27 +1,74 @@
 """Every setting has a widget, and what the widgets hold becomes a RunSpec or tells every problem."""
 
+from pathlib import Path
+
 import gradio as gr
 import pytest
 
 from studio.errors import SpecError
 from studio.messages import LANGUAGES
-from studio.runs.spec import RunSpec, spec_fields, with_changes
-from studio.ui.forms import CHOSEN_ABOVE, cautions, form_fields, info, make_widgets, problems, to_spec, values_of
+from studio.runs.methods import METHODS
+from studio.runs.presets import list_presets
+from studio.runs.spec import RunSpec, every_field, with_changes
+from studio.settings import Settings
+from studio.ui.forms import (
+    CHOSEN_ABOVE,
+    RATES,
+    SMALL_RATES,
+    cautions,
+    form_fields,
+    form_method_fields,
+    info,
+    make_widgets,
+    problems,
+    to_spec,
+    values_of,
+)
 
-FIELDS = [*form_fields("basic"), *form_fields("advanced")]
+COMMON = [*form_fields("basic"), *form_fields("advanced")]
+FIELDS = [*COMMON, *form_method_fields("advanced", "sft")]
+OWN = [field for kind in METHODS for level in ("basic", "advanced") for field in form_method_fields(level, kind)]
 PATHS = [field.path for field in FIELDS]
 
 
 def test_every_setting_is_in_the_form_once_and_six_come_first() -> None:
-    assert sorted([*PATHS, *CHOSEN_ABOVE]) == sorted(field.path for field in spec_fields())
-    assert len(set(PATHS)) == len(PATHS)
+    texts = [field.text for field in (*COMMON, *OWN)]
+    assert sorted([*texts, *CHOSEN_ABOVE]) == sorted(field.text for field in every_field())
+    assert len(set(texts)) == len(texts)
     assert len(form_fields("basic")) == 6
+
+
+@pytest.mark.parametrize("kind", list(METHODS))
+def test_the_settings_of_a_method_are_those_of_the_run_and_others_are_left_alone(kind: str) -> None:
+    base = with_changes(RunSpec(preset="balanced"), {"method.kind": kind})
+    fields = [*COMMON, *OWN]
+    values = values_of(base, fields)
+    assert [type(value) is dict for value in values] == [field.method not in (None, kind) for field in fields]
+    values = ["nonsense" if field.method not in (None, kind) else v for field, v in zip(fields, values, strict=True)]
+    assert to_spec(base, fields, values) == base
+
+
+def test_a_problem_of_a_methods_setting_is_told_by_its_own_name() -> None:
+    base = with_changes(RunSpec(), {"method.kind": "simpo"})
+    fields = [*COMMON, *OWN]
+    values = [
+        -1 if field.text == "method.simpo.beta" else v for field, v in zip(fields, values_of(base, fields), strict=True)
+    ]
+    with pytest.raises(SpecError) as caught:
+        to_spec(base, fields, values)
+    ((path, told),) = problems(caught.value, "en")
+    assert path == "method.beta"
+    assert "how sharply" in told
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_setting_has_a_widget_that_shows_its_default(language: str) -> None:
     with gr.Blocks():
-        widgets = make_widgets(FIELDS, RunSpec(), language)
+        widgets = make_widgets(COMMON, RunSpec(), language)
+        for kind in METHODS:
+            own = [field for field in OWN if field.method == kind]
+            widgets += make_widgets(own, with_changes(RunSpec(), {"method.kind": kind}), language)
+    assert len({widget.component.elem_id for widget in widgets}) == len(widgets)
     for widget in widgets:
         assert widget.component.value == widget.field.default
         assert widget.component.label == widget.field.label(language)
@@ -39,27 +86,27 @@ def test_bounds_are_told_beside_the_help() -> None:
 
 def test_values_go_there_and_back() -> None:
     spec = with_changes(RunSpec(), {"tuner.rank": 4, "training.learning_rate": 3e-4, "training.keep_best": False})
-    values = values_of(spec, PATHS)
-    assert to_spec(RunSpec(), PATHS, values) == spec
+    values = values_of(spec, FIELDS)
+    assert to_spec(RunSpec(), FIELDS, values) == spec
     floats = [float(v) if type(v) is int else v for v in values]  # what a number widget gives
-    assert to_spec(RunSpec(), PATHS, floats) == spec
+    assert to_spec(RunSpec(), FIELDS, floats) == spec
 
 
 def test_a_changed_setting_drops_the_name_of_the_preset() -> None:
     base = RunSpec(preset="balanced")
-    values = values_of(base, PATHS)
-    assert to_spec(base, PATHS, values).preset == "balanced"
+    values = values_of(base, FIELDS)
+    assert to_spec(base, FIELDS, values).preset == "balanced"
     values[PATHS.index("tuner.rank")] = 3
-    assert to_spec(base, PATHS, values).preset == ""
+    assert to_spec(base, FIELDS, values).preset == ""
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_all_problems_are_told_at_once_each_with_its_path(language: str) -> None:
-    values = values_of(RunSpec(), PATHS)
+    values = values_of(RunSpec(), FIELDS)
     for path, value in (("tuner.rank", 2.5), ("training.learning_rate", 3), ("training.epochs", None)):
         values[PATHS.index(path)] = value
     with pytest.raises(SpecError) as caught:
-        to_spec(RunSpec(), PATHS, values)
+        to_spec(RunSpec(), FIELDS, values)
     found = dict(problems(caught.value, language))
     assert set(found) == {"tuner.rank", "training.learning_rate", "training.epochs"}
     assert "2.5" in found["tuner.rank"]
@@ -67,10 +114,10 @@ def test_all_problems_are_told_at_once_each_with_its_path(language: str) -> None
 
 
 def test_a_problem_between_settings_is_told_too() -> None:
-    values = values_of(RunSpec(), PATHS)
+    values = values_of(RunSpec(), FIELDS)
     values[PATHS.index("training.patience")] = 50
     with pytest.raises(SpecError) as caught:
-        to_spec(RunSpec(), PATHS, values)
+        to_spec(RunSpec(), FIELDS, values)
     assert [path for path, _ in problems(caught.value, "en")] == [""]
 
 
@@ -86,6 +133,15 @@ def test_a_problem_between_settings_is_told_too() -> None:
         ({"training.batch_size": 100}, 300, True, {"batch"}),
         ({"data.split.validation_share": 0}, 300, True, {"no_validation"}),
         ({}, 12, True, {"batch", "few_rows"}),
+        ({"method.kind": "dpo"}, 300, False, {"rate_high"}),  # the rate of answers is far too high for preferences
+        ({"method.kind": "dpo", "training.learning_rate": 2e-5}, 300, False, set()),
+        ({"method.kind": "dpo", "training.learning_rate": 1e-7}, 300, False, {"rate_low"}),
+        ({"method.kind": "dpo", "training.learning_rate": 2e-5, "training.epochs": 4}, 300, False, {"epochs"}),
+        ({"method.kind": "dpo", "training.learning_rate": 2e-5, "method.beta": 0.001}, 300, False, {"beta_low"}),
+        ({"method.kind": "kto", "training.learning_rate": 2e-5, "method.beta": 2}, 300, False, {"beta_high"}),
+        ({"method.kind": "simpo", "training.learning_rate": 2e-5, "method.margin": 3}, 300, False, {"margin_high"}),
+        ({"method.kind": "orpo", "training.learning_rate": 8e-5, "method.beta": 2}, 300, False, {"penalty_high"}),
+        ({"method.kind": "cpt", "training.learning_rate": 2e-4}, 12, False, {"batch", "forgets_answers"}),
     ],
 )
 def test_what_is_often_regretted_is_said(
@@ -93,3 +149,19 @@ def test_what_is_often_regretted_is_said(
 ) -> None:
     found = cautions(with_changes(RunSpec(), changes), rows, small)
     assert {key.rsplit(".", 1)[1] for key, _ in found} == expected
+
+
+def test_little_text_is_told_once_its_tokens_are_counted() -> None:
+    spec = with_changes(RunSpec(), {"method.kind": "cpt"})
+    few = [values for key, values in cautions(spec, 300, True, 5_000) if key.endswith("few_tokens")]
+    assert few == [{"tokens": "5,000"}]
+    assert not [key for key, _ in cautions(spec, 300, True, 5_000_000) if key.endswith("few_tokens")]
+
+
+def test_every_preset_keeps_to_the_usual_rates() -> None:
+    for preset in list_presets(Settings(workspace=Path()).presets):
+        for kind in METHODS:
+            for source, rates in (("starter", SMALL_RATES), ("owner/name", RATES)):
+                spec = preset.apply(with_changes(RunSpec(), {"method.kind": kind, "model.source": source}))
+                keys = {key.rsplit(".", 1)[1] for key, _ in cautions(spec, 300, source == "starter")}
+                assert keys <= {"forgets_answers"}, (preset.name, kind, source, rates.get(kind))

@@ -1,5 +1,6 @@
 """The Runs tab shows the record as it is, once, and as text."""
 
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -180,6 +181,38 @@ def test_marked_runs_are_laid_over_each_other_with_what_differs(opened: Opened) 
     assert isinstance(seen, Seen)
     assert opened.look(one, seen, marks=(one, other)) == {}
     assert opened.look(one, seen, marks=(one,))["overlay"] == gr.update(visible=False)
+
+
+def test_a_run_of_pairs_tells_its_method_its_settings_and_how_often_the_better_answer_is_ahead(opened: Opened) -> None:
+    numbers = [Metrics(step=4, values={"validation_loss": 0.5, "validation_accuracy": 0.875})]
+    events = (started(), *evaluated(0, 0.69), *steps(1, 3), *numbers, ended("done", adapter="adapter"))
+    found = opened.look(opened.run("pairs", *events, changes={"method.kind": "dpo"}), Seen())
+    assert "Prefer better answers (DPO)" in str(found["head"])
+    assert re.search(r"tile-accuracy.*88 %", str(found["head"]))
+    assert "tile-loss" not in str(found["head"])
+    assert translate("ui.runs.say.accuracy", percent=88) in str(found["words"])
+    assert "DPO" in str(found["history"])
+    for text in ("method.beta", "method.loss", "Prefer better answers (DPO)", translate("spec.method.dpo.beta.label")):
+        assert text in str(found["settings"])
+    assert "method.loss_on" not in str(found["settings"])
+    assert [chart["key"] for chart in json.loads(str(found["figure"]))["charts"]][:2] == ["loss", "accuracy"]
+
+
+def test_runs_of_different_methods_are_told_apart(opened: Opened) -> None:
+    one = opened.run("one", started(), *steps(1, 3), changes={"method.kind": "dpo", "method.beta": 0.2})
+    other = opened.run("other", started(), *steps(1, 3), changes={"method.kind": "simpo"})
+    table = str(opened.look(one, Seen(), marks=(one, other))["overlay_table"])
+    assert translate("ui.runs.overlay.methods") in table
+    assert "Prefer better answers (DPO)" in table
+    rows = re.findall(r"<tr>.*?</tr>", table)
+    (beta,) = [row for row in rows if translate("spec.method.dpo.beta.label") in row]
+    assert "<td>0.2</td><td>–</td>" in beta
+    same = str(
+        opened.look(one, Seen(), marks=(one, opened.run("third", started(), changes={"method.kind": "dpo"})))[
+            "overlay_table"
+        ]
+    )
+    assert translate("ui.runs.overlay.methods") not in same
 
 
 def test_a_waiting_run_can_be_moved_and_one_that_is_over_deleted(opened: Opened) -> None:

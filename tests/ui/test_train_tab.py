@@ -1,5 +1,6 @@
 """The Train tab tells what a run will cost, and starts one run for one press."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -10,10 +11,13 @@ import gradio as gr
 import pytest
 
 from studio.backend.studio import Studio
+from studio.data.lessons import teaches
+from studio.data.records import DatasetType
 from studio.errors import DataError, ModelError
 from studio.messages import LANGUAGES, translate
 from studio.models.catalog import ModelInfo
 from studio.runs.events import Notice
+from studio.runs.methods import METHODS
 from studio.runs.spec import RunSpec, with_changes
 from studio.settings import Settings
 from studio.ui import train_tab
@@ -202,29 +206,29 @@ def handlers(studio: Studio) -> tuple[dict[str, Callable[..., Any]], str]:
 
 def test_one_press_is_one_run_however_often_it_arrives(studio: Studio) -> None:
     found, version = handlers(studio)
-    fields = found["use_preset"](version, "starter", "balanced")
+    fields = found["use_preset"](version, "sft", "starter", "balanced")
     token = found["enter"](version)[-1]
-    pressed = [found["begin"](token, "mine", version, "starter", "", "balanced", *fields)[0] for _ in range(3)]
+    pressed = [found["begin"](token, "mine", version, "sft", "starter", "", "balanced", *fields)[0] for _ in range(3)]
     assert len(set(pressed)) == 1
     (record,) = studio.store.runs()
     assert (record.id, record.name, record.spec.preset) == (pressed[0], "mine", "balanced")
     again = found["enter"](version)[-1]
     assert again != token
-    assert found["begin"](again, "mine", version, "starter", "", "balanced", *fields)[0] != pressed[0]
+    assert found["begin"](again, "mine", version, "sft", "starter", "", "balanced", *fields)[0] != pressed[0]
 
 
 def test_settings_that_cannot_be_used_start_nothing(studio: Studio) -> None:
     found, version = handlers(studio)
-    fields = found["use_preset"](version, "starter", "balanced")
+    fields = found["use_preset"](version, "sft", "starter", "balanced")
     with pytest.raises(gr.Error, match=r"training\.epochs"):
-        found["begin"]("token", "", version, "starter", "", "balanced", *[None for _ in fields])
+        found["begin"]("token", "", version, "sft", "starter", "", "balanced", *[None for _ in fields])
     assert studio.store.runs() == []
 
 
 def test_a_problem_stands_beside_its_setting_until_it_is_mended(studio: Studio) -> None:
     found, version = handlers(studio)
-    settings = [version, "starter", "", "quick-look"]
-    good = found["use_preset"](version, "starter", "quick-look")
+    settings = [version, "sft", "starter", "", "quick-look"]
+    good = found["use_preset"](version, "sft", "starter", "quick-look")
     bad = [*good]
     bad[good.index(2)] = 0  # two epochs, the first setting of the form
     wrong, *updates = found["mark_problems"]({}, *settings, *bad)
@@ -257,9 +261,108 @@ def test_data_without_a_mapping_says_so(studio: Studio) -> None:
 
 def test_another_kind_of_model_brings_the_settings_that_suit_it(studio: Studio) -> None:
     found, version = handlers(studio)
-    starter, folder = (found["use_preset"](version, kind, "balanced") for kind in ("starter", "folder"))
+    starter, folder = (found["use_preset"](version, "sft", kind, "balanced") for kind in ("starter", "folder"))
     assert starter != folder
-    changed = [value for value in found["use_kind"](version, "folder", "balanced") if not isinstance(value, dict)]
+    changed = [
+        value for value in found["use_kind"](version, "sft", "folder", "balanced") if not isinstance(value, dict)
+    ]
     assert changed == [new for new, old in zip(folder, starter, strict=True) if new != old]
-    started = found["begin"]("1", "", version, "starter", "", "balanced", *starter)[0]
+    assert changed
+    started = found["begin"]("1", "", version, "sft", "starter", "", "balanced", *starter)[0]
     assert studio.runner.record(started).spec.preset == "balanced"
+
+
+# Methods
+
+ROWS = {
+    "prompt_completion": {"question": "a?", "answer": "b"},
+    "language_modeling": {"text": "Once upon a time there was a teapot."},
+    "preference": {"prompt": "a?", "chosen": "b", "rejected": "c"},
+    "unpaired_preference": {"prompt": "a?", "completion": "b", "label": True},
+    "prompt_only": {"prompt": "a?"},
+}
+
+
+def opened(studio: Studio, kind: str) -> str:
+    file = studio.settings.workspace / f"{kind}.jsonl"
+    file.write_text("\n".join([json.dumps(ROWS[kind])] * 3), encoding="utf-8")
+    version = studio.datasets.import_file(file)
+    assert version.mapping
+    assert version.mapping.dataset_type == kind
+    return version.id
+
+
+def offered(found: dict[str, Callable[..., Any]], version: str, method: str, taught: str = "") -> dict[str, Any]:
+    cards, chosen, dataset = found["offer_methods"](version, method, taught)
+    choices, _, others = cards.partition("</fieldset>")
+    able, checked = re.findall(r'value="(\w+)"', choices), re.findall(r'value="(\w+)" checked', choices)
+    assert checked == [name for name in able if name == chosen]
+    return {"able": able, "value": chosen, "others": others, "dataset": dataset}
+
+
+@pytest.mark.parametrize(
+    ("kind", "natural", "also"),
+    [
+        ("prompt_completion", "sft", set()),
+        ("language_modeling", "cpt", set()),
+        ("preference", "dpo", {"simpo", "orpo", "sft", "kto"}),
+        ("unpaired_preference", "kto", {"sft"}),
+    ],
+)
+def test_only_what_the_data_can_teach_is_offered_the_natural_method_first(
+    studio: Studio, kind: str, natural: str, also: set[str]
+) -> None:
+    found, _ = handlers(studio)
+    offer = offered(found, opened(studio, kind), "sft")
+    assert (offer["value"], offer["able"][0]) == (natural, natural)
+    assert set(offer["able"]) >= {natural, *also}
+    assert all(teaches(cast(DatasetType, kind), METHODS[name].learns) for name in offer["able"])
+    for name, method in METHODS.items():
+        told = translate(f"ui.method.{name}.name") + " ("
+        assert (told in offer["others"]) == (name not in offer["able"])
+        if name not in offer["able"]:
+            assert translate(f"ui.method.needs.{method.learns}") in offer["others"]
+
+
+def test_data_that_teaches_nothing_offers_no_method_and_says_what_is_needed(studio: Studio) -> None:
+    found, _ = handlers(studio)
+    offer = offered(found, opened(studio, "prompt_only"), "sft")
+    assert not [name for name in offer["able"] if METHODS[name].learns in ("answers", "text", "pairs", "ratings")]
+    assert translate("ui.method.needs.answers") in offer["others"]
+
+
+def test_a_chosen_method_stays_until_another_data_set_is_opened(studio: Studio) -> None:
+    found, answers = handlers(studio)
+    pairs = opened(studio, "preference")
+    first = offered(found, pairs, "sft")
+    assert first["value"] == "dpo"
+    assert offered(found, pairs, "simpo", first["dataset"])["value"] == "simpo"
+    assert offered(found, answers, "simpo", first["dataset"])["value"] == "sft"
+
+
+def test_a_method_brings_the_settings_that_suit_it(studio: Studio) -> None:
+    found, _ = handlers(studio)
+    pairs = opened(studio, "preference")
+    spec = studio.default_spec(pairs, "balanced")
+    assert spec.method.kind == "dpo"
+    assert spec.training.learning_rate < studio.default_spec(pairs, "balanced", method="sft").training.learning_rate
+    begin = found["use_preset"](pairs, "sft", "starter", "balanced")
+    changed = found["use_method"](pairs, "dpo", "starter", "balanced")
+    values = [old if isinstance(new, dict) else new for new, old in zip(changed, begin, strict=True)]
+    run = found["begin"]("1", "", pairs, "dpo", "starter", "", "balanced", *values)[0]
+    assert studio.runner.record(run).spec.model_dump(exclude={"data"}) == spec.model_dump(exclude={"data"})
+    assert spec.preset == "balanced"
+
+
+def test_a_problem_of_a_method_stands_beside_its_own_setting_alone(studio: Studio) -> None:
+    found, _ = handlers(studio)
+    pairs = opened(studio, "preference")
+    fields = found["use_preset"](pairs, "simpo", "starter", "balanced")
+    bad = [-1 if value == 1.0 and isinstance(value, float) else value for value in fields]  # the wanted margin
+    wrong, *updates = found["mark_problems"]({}, pairs, "simpo", "starter", "", "balanced", *bad)
+    assert "method.simpo.margin" in wrong
+    assert sum("info" in update for update in updates) == len(wrong)
+    dpo = found["use_preset"](pairs, "dpo", "starter", "balanced")
+    mended, *updates = found["mark_problems"](wrong, pairs, "dpo", "starter", "", "balanced", *dpo)
+    assert mended == {}
+    assert sum("info" in update for update in updates) == len(wrong)
