@@ -204,6 +204,18 @@ class Runner:
             for record in self._store.runs()
         ]
 
+    def finished(self, model: str, *, writes: bool) -> list[RunSummary]:
+        """Runs of this base model that have come to an end with an adapter, newest first: of methods that write
+        answers, or of those that score them."""
+        return [
+            run
+            for run in self.runs()
+            if run.state.ended
+            and run.state.ended.adapter
+            and run.record.spec.model.source == model
+            and run.record.spec.method.writes == writes
+        ]
+
     def record(self, run: str) -> RunRecord:
         return self._store.run(run)
 

@@ -134,7 +134,9 @@ class RolloutSpec(Method):
 
     learns: ClassVar[Learns] = "prompts"
     judged_by: ClassVar[Literal["loss", "reward"]] = "reward"
-    rewards: Annotated[tuple[Reward, ...], Field(min_length=1, max_length=16)] = (LengthReward(),)
+    rewards: Annotated[tuple[Reward, ...], Field(min_length=1, max_length=16, json_schema_extra=BASIC)] = (
+        LengthReward(),
+    )
     samples_per_row: Annotated[int, Field(ge=2, le=64, json_schema_extra={**BASIC, "unit": "answers"})] = 4
     max_new_tokens: Annotated[int, Field(ge=1, le=8192, json_schema_extra={**BASIC, "unit": "tokens"})] = 64
     temperature: Annotated[float, Field(gt=0, le=5)] = 1.0
