@@ -160,8 +160,14 @@ RATES = {
     "rloo": Rates(5e-6, 5e-5, 1e-4),
     "grpo": Rates(5e-6, 5e-5, 1e-4),
 }
+# The starter, as measured (presets/quick-look.yaml); other small models are much like it.
 SMALL_RATES = {
     "sft": Rates(1e-3, 3e-3, 5e-3),
+    "cpt": Rates(5e-4, 3e-3, 5e-3),
+    "dpo": Rates(1e-4, 3e-4, 5e-4),
+    "simpo": Rates(1e-4, 3e-4, 5e-4),
+    "orpo": Rates(1e-3, 3e-3, 5e-3),
+    "kto": Rates(2e-4, 1e-3, 2e-3),
 }
 
 
