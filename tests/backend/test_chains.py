@@ -119,6 +119,14 @@ def test_a_run_may_wait_for_the_one_it_goes_on_from(place: Place) -> None:
     assert place.studio.runner.run_now(follower).status == "done"
 
 
+def test_a_run_that_was_deleted_is_missed(place: Place) -> None:
+    first = place.train(place.spec("sft", place.rows), "first")
+    follower = place.studio.runner.submit(place.spec("sft", place.rows, model__adapter=first), "second").id
+    place.studio.runner.delete(first)
+    ended = place.studio.runner.run_now(follower)
+    assert (ended.status, ended.key, ended.wrong_input) == ("failed", "error.source.missing", True)
+
+
 def test_a_result_that_is_gone_is_told(place: Place) -> None:
     spec, run = place.spec("sft", place.rows), new_id()
     place.studio.store.add_run(run, "emptied", spec, Queued())

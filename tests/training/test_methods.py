@@ -15,6 +15,8 @@ from studio.runs.events import Checkpoint, Event
 from studio.runs.sources import Source
 from studio.runs.spec import RunSpec, with_changes
 from studio.settings import Settings
+from studio.training.callback import measured_costs, without_progress
+from studio.training.checkpoints import best_checkpoint
 from studio.training.job import make_examples
 from studio.training.kto import MismatchingCollator
 from studio.training.lora import Clock, add_adapter
@@ -370,3 +372,45 @@ def test_nobody_else_changes_or_notices_the_answers_drawn(llama: Path, tmp_path:
     noisy.watcher = draw
     noisy.run()
     assert noisy.weights() == quiet.weights()
+
+
+# Every method over every kind of base
+
+
+@pytest.mark.parametrize(
+    "changes", [{"tuner__quantisation": "nf4"}, {"tuner__variant": "dora"}, {"model__precision": "bfloat16"}]
+)
+@pytest.mark.parametrize("method", ["reward", "grpo"])
+def test_scoring_and_drawing_take_every_base(
+    method: str, changes: dict[str, object], llama: Path, tmp_path: Path
+) -> None:
+    assert_resumes(method_spec(method, llama, **changes), lessons(method), tmp_path)
+
+
+@pytest.mark.parametrize("method", ["reward", *ROLLOUTS])
+def test_saving_memory_changes_no_number(method: str, llama: Path, tmp_path: Path) -> None:
+    def run(name: str, **changes: object) -> Recording:
+        spec = method_spec(method, llama, training__evaluations=1, **changes)
+        if method in ROLLOUTS:
+            spec = with_changes(spec, {"method.rewards": [{"kind": "regex", "pattern": "[a-m]"}]})
+        made = Recording(spec, tmp_path / name, lessons(method))
+        made.run()
+        return made
+
+    plain, saving = run("plain"), run("saving", training__gradient_checkpointing=True)
+    assert [v for _, v in saving.losses()] == pytest.approx([v for _, v in plain.losses()], rel=1e-4, abs=1e-6)
+    judged = f"validation_{plain.spec.method.judged_by}"
+    before, after = ([value for _, value in run.state.curves[judged]] for run in (plain, saving))
+    assert after == pytest.approx(before, rel=1e-4)
+
+
+def test_the_best_checkpoint_has_the_highest_reward_or_the_lowest_loss() -> None:
+    rewards = [
+        Checkpoint(step=i, path=str(i), validation_reward=value) for i, value in enumerate((-3.0, 2.0, 2.0, -1.0))
+    ]
+    losses = [Checkpoint(step=i, path=str(i), validation_loss=value) for i, value in enumerate((3.0, 0.5, 0.5, 1.0))]
+    for made in (rewards, losses):
+        assert best_checkpoint(made, keep_best=True).step == 1
+        assert best_checkpoint(made, keep_best=False).step == 3
+        assert without_progress(measured_costs(made), 2)
+        assert not without_progress(measured_costs(made), 3)

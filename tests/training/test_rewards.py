@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from studio.errors import SpecError, TrainingError
 from studio.messages import LANGUAGES
 from studio.runs.rewards import REWARDS, JsonReward, ModelReward, Reward
-from studio.runs.spec import parse_spec
+from studio.runs.spec import load_spec, parse_spec, with_changes
 from studio.training.rewards import contains, exact, found, json_judge, judge, length_between
 
 PERSON = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
@@ -142,3 +142,11 @@ def test_a_run_has_at_least_one_reward() -> None:
 def test_answers_that_are_judged_are_drawn_without_dropout() -> None:
     with pytest.raises(SpecError, match=r"tuner\.dropout"):
         parse_spec({"method": {"kind": "rloo"}, "tuner": {"dropout": 0.1}})
+
+
+def test_rewards_survive_yaml() -> None:
+    rewards = [{"kind": "regex", "pattern": r"^\d+円$", "weight": -2}, {"kind": "model", "run": "20260101-abc"}]
+    spec = parse_spec({"method": {"kind": "grpo", "rewards": rewards}})
+    assert load_spec(spec.to_yaml(), "spec.yaml") == spec
+    assert spec.built_on == ("20260101-abc",)
+    assert with_changes(spec, {"model.adapter": "other"}).built_on == ("other", "20260101-abc")
