@@ -94,17 +94,17 @@ def load_model(
     *,
     scores: bool = False,
 ) -> LoadedModel:
-    """A base model. `auto` takes the numbers the device computes well. Draws no random numbers. With `nf4` the weights
-    of its linear layers, but for the output, are kept in 4 bits as QLoRA does (Dettmers et al. 2023, arXiv:2305.14314).
-    With `scores` it has a layer `score` of one number in place of the output over the vocabulary, which is yet to be
-    learned: transformers fills it with random numbers.
+    """A base model. `auto` takes the numbers the device computes it well in. Draws no random numbers. With `nf4` the
+    weights of its linear layers, but for the output, are kept in 4 bits as QLoRA does (Dettmers et al. 2023,
+    arXiv:2305.14314). With `scores` it has a layer `score` of one number in place of the output over the vocabulary,
+    which is yet to be learned: transformers fills it with random numbers.
 
     Raises ModelError when files are missing, damaged, pickled or need code, ResourceError when memory is too small.
     """
     files = find_files(source, settings)
     identity = files.identity()
     ready = _read_tokenizer(files.name, files.folder)
-    dtype = device.torch_dtype if precision == "auto" else getattr(torch, precision)
+    dtype = getattr(torch, device.numbers(precision, identity.parameters))
     try:
         with _loading:
             model = _read_model(files.folder, dtype, quantisation, device, scores=scores)

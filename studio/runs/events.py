@@ -24,7 +24,8 @@ class Queued(_Event):
 
 class Started(_Event):
     """Training begins. `from_step` is 0, or the step of the checkpoint it resumes from. `sources`: the runs whose
-    results it builds on, by their ids, and the hashes of their weights."""
+    results it builds on, by their ids, and the hashes of their weights. `how`: what was chosen to be quick on this
+    machine, first the numbers it computes in."""
 
     kind: Literal["started"] = "started"
     total_steps: int
@@ -38,6 +39,7 @@ class Started(_Event):
     base_name: str
     base_licence: str | None = None
     sources: dict[str, str] = {}
+    how: tuple[Literal["float32", "bfloat16", "passes", "packed"], ...] = ()
 
 
 class Metrics(_Event):

@@ -178,6 +178,7 @@ class Reporter(TrainerCallback):
         model: Any = None,
         **_: Any,
     ) -> None:
+        self._last_time = time.monotonic()  # evaluating is no training either
         metrics = metrics or {}
         judged_by = self.job.spec.method.judged_by
         values = _of_method(metrics, "eval_")
@@ -200,14 +201,14 @@ class Reporter(TrainerCallback):
             control.should_training_stop = control.should_save = True
 
     def _write_samples(self, step: int, model: Any) -> None:
+        began = time.monotonic()
         if self.stop.asked == "no":
             answers = sample_answers(model, self.tokenizer, [row.ids for row in self.shown], self.sample_tokens)
             self._samples = [
                 Sample(step=step, prompt=row.prompt, text=text, expected=row.expected)
                 for row, text in zip(self.shown, answers, strict=True)
             ]
-        # Evaluating and sampling take time that is no training: it must not count as slow tokens.
-        self._last_time = time.monotonic()
+        self._last_time += time.monotonic() - began  # no training: it must not count as slow tokens
 
     def _report_samples(self) -> None:
         if self._samples:

@@ -12,10 +12,12 @@ from typing import Any
 from transformers.utils import logging as transformers_logging
 
 from studio.errors import ResourceError, StudioError, TrainingError
-from studio.models.device import Device, detect_device
+from studio.models.device import Device, Numbers, detect_device
 from studio.models.folder import file_sha256
 from studio.models.loading import AdapterFile, LoadedModel, is_out_of_memory, load_model, read_adapter
 from studio.runs.events import Checkpoint, Ended, Started
+from studio.runs.methods import CptSpec
+from studio.runs.spec import RunSpec
 from studio.runs.stop import Stop
 from studio.runs.store import disk_full, is_disk_full
 from studio.training.callback import Reporter, measured_costs, without_progress
@@ -24,6 +26,7 @@ from studio.training.job import ExampleSet, TrainingJob, at_most, make_examples
 from studio.training.lora import Clock, add_adapter
 from studio.training.memory import MEMORY_SHARE, available_bytes, needed_bytes
 from studio.training.methods import method_file
+from studio.training.passes import in_passes, rows_at_once
 from studio.training.scorer import Scorer
 from studio.training.trainer import Setup
 
@@ -57,6 +60,7 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
             scores=scores,
         )
         _check_base(job, loaded, resumed)
+        numbers = device.numbers(spec.model.precision, loaded.identity.parameters)
         sources = _read_sources(job, loaded, resumed)
         scorers = {run: Scorer(job.sources[run], sources[run], job.settings, device) for run in spec.method.reward_runs}
         method = method_file(spec.method.kind)
@@ -69,7 +73,7 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
         parent = sources.get(spec.model.adapter)
         model = add_adapter(loaded.model, spec.tuner, spec.training.seed, clock, scores=scores, parent=parent)
         trainable, parameters = model.get_nb_trainable_parameters()
-        _check_memory(job, model, examples, device)
+        _check_memory(job, model, numbers, examples, device)
         reporter = Reporter(
             job,
             stop,
@@ -83,7 +87,17 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
         )
         trainer = method.make_trainer(
             Setup(
-                spec, job.folder, device, model, loaded.tokenizer, examples, resumed is not None, (reporter,), scorers
+                spec,
+                job.folder,
+                device,
+                numbers,
+                model,
+                loaded.tokenizer,
+                examples,
+                resumed is not None,
+                clock,
+                (reporter,),
+                scorers,
             )
         )
 
@@ -101,6 +115,7 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
                 base_name=loaded.identity.name,
                 base_licence=loaded.identity.licence,
                 sources={run: adapter.sha256 for run, adapter in sources.items()},
+                how=(numbers, *_how(spec, device)),
             ),
         )
         _tell(job, loaded, examples, began_again=bool(job.history) and resumed is None)
@@ -133,6 +148,13 @@ def checkpoint_bytes(trainable_parameters: int) -> int:
     return trainable_parameters * 12 + 2_000_000
 
 
+def _how(spec: RunSpec, device: Device) -> tuple[Any, ...]:
+    """What was chosen to be quick, in the words of Started."""
+    if isinstance(spec.method, CptSpec) and spec.method.packed:
+        return ("packed",)
+    return ("passes",) if in_passes(spec.method, device) else ()
+
+
 def _check_base(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | None) -> None:
     """An adapter half trained on one base must not go on with another."""
     if resumed and job.started and job.started.base_fingerprint != loaded.identity.fingerprint:
@@ -154,13 +176,15 @@ def _read_sources(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | N
     return read
 
 
-def _check_memory(job: TrainingJob, model: Any, examples: ExampleSet, device: Device) -> None:
+def _check_memory(job: TrainingJob, model: Any, numbers: Numbers, examples: ExampleSet, device: Device) -> None:
     """Refuse what cannot fit before it takes the machine down."""
     training = job.spec.training
     longest = at_most(max(examples.train, key=lambda lesson: lesson.tokens), job.spec.method)
     batch = min(training.batch_size, len(examples.train))
+    if in_passes(job.spec.method, device):
+        batch = rows_at_once(longest.tokens, batch)
     checkpointing = training.gradient_checkpointing
-    needed = needed_bytes(model, longest, batch, device, gradient_checkpointing=checkpointing)
+    needed = needed_bytes(model, numbers, longest, batch, device, gradient_checkpointing=checkpointing)
     available = available_bytes(device)
     if needed > available * MEMORY_SHARE:
         raise ResourceError(

@@ -9,10 +9,11 @@ from typing import Any
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 
-from studio.models.device import Device
+from studio.models.device import Device, Numbers
 from studio.runs.spec import RunSpec
 from studio.training.callback import EvaluationGivenUp
 from studio.training.job import ExampleSet
+from studio.training.lora import Clock
 from studio.training.scorer import Scorer
 
 _REFERENCE = "ref"  # TRL's name for it
@@ -20,16 +21,19 @@ _REFERENCE = "ref"  # TRL's name for it
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a trainer is made of. `model` has its adapter; `resumed`: it goes on from a checkpoint. `scorers`: the
-    reward models that are asked, by the ids of their runs."""
+    """What a trainer is made of. `numbers`: what it computes in; `model` has its adapter, whose dropout follows
+    `clock`; `resumed`: it goes on from a checkpoint. `scorers`: the reward models that are asked, by the ids of their
+    runs."""
 
     spec: RunSpec
     folder: Path
     device: Device
+    numbers: Numbers
     model: Any
     tokenizer: Any
     examples: ExampleSet
     resumed: bool
+    clock: Clock
     callbacks: tuple[TrainerCallback, ...]
     scorers: Mapping[str, Scorer] = field(default_factory=dict)
 
@@ -104,7 +108,6 @@ def trainer_options(setup: Setup) -> dict[str, Any]:
     spec, training, device = setup.spec, setup.spec.training, setup.device
     rows, validates = len(setup.examples.train), bool(setup.examples.validation)
     interval = spec.evaluation_interval(rows)
-    precision = device.dtype if spec.model.precision == "auto" else spec.model.precision
     return {
         "output_dir": str(setup.folder),
         "max_steps": spec.total_steps(rows),
@@ -117,7 +120,7 @@ def trainer_options(setup: Setup) -> dict[str, Any]:
         "weight_decay": training.weight_decay,
         "max_grad_norm": training.max_grad_norm,
         "activation_checkpointing": training.gradient_checkpointing,
-        "bf16": precision == "bfloat16",
+        "bf16": setup.numbers == "bfloat16",
         "use_cpu": device.kind == "cpu",
         "dataloader_pin_memory": device.kind == "cuda",
         "seed": training.seed,

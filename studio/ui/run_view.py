@@ -198,6 +198,8 @@ def headline(name: str, sub: str, state: RunState, status: str, t: T) -> str:
     if seconds:
         over = state.ended is not None
         parts.append(t(f"ui.runs.progress.{'took' if over else 'spent'}", time=duration(seconds, t)))
+    if state.started and state.started.how:
+        parts.append(", ".join(t(f"ui.runs.how.{name}") for name in state.started.how))
     line = " · ".join(parts) or t(f"ui.runs.progress.{status if status in ('queued', 'preparing') else 'none'}")
     busy = " busy" if status in ("preparing", "running", "stopping") else ""
     return (

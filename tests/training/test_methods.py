@@ -1,6 +1,5 @@
 """Every method and every kind of adapter: it trains, it learns what it says, and it resumes bit for bit."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ from studio.data.records import Message, Passage, Preference, PromptOnly, Rated
 from studio.errors import DataError, SpecError
 from studio.models.device import detect_device
 from studio.models.loading import load_model
-from studio.runs.events import Checkpoint, Event
-from studio.runs.sources import Source
+from studio.runs.events import Event
 from studio.runs.spec import RunSpec, with_changes
 from studio.settings import Settings
 from studio.training.callback import measured_costs, without_progress
@@ -22,7 +20,7 @@ from studio.training.kto import MismatchingCollator
 from studio.training.lora import Clock, add_adapter
 from studio.training.orpo import odds_ratio_loss
 from studio.training.simpo import simpo_loss
-from tests.training.jobs import Killed, Recording, conversations, tiny_spec
+from tests.training.jobs import Recording, assert_resumes, conversations, tiny_spec
 
 LOSSES = ("sft", "cpt", "dpo", "simpo", "orpo", "kto", "reward")
 ROLLOUTS = ("rloo", "grpo")
@@ -64,23 +62,6 @@ def method_spec(method: str, model: Path, **changes: object) -> RunSpec:
     drawn = {"tuner.dropout": 0, "method.samples_per_row": 2, "method.max_new_tokens": 6}
     spec = with_changes(tiny_spec(model), {"method.kind": method, **(drawn if method in ROLLOUTS else {})})
     return with_changes(spec, {path.replace("__", "."): value for path, value in changes.items()})
-
-
-def assert_resumes(spec: RunSpec, rows: list[Any], folder: Path, sources: Sequence[Source] = ()) -> Recording:
-    """Killed in the middle and gone on with, it is the run that nobody killed; returns that one."""
-    whole = Recording(spec, folder / "whole", rows, sources)
-    whole.run()
-    killed = Recording(spec, folder / "killed", rows, sources)
-    killed.dies_at = next(i for i, e in enumerate(whole.events, 1) if isinstance(e, Checkpoint)) + 2
-    with pytest.raises(Killed):
-        killed.run()
-    killed.dies_at = None
-    killed.run()
-    assert killed.weights() == whole.weights()
-    times = {"seconds", "tokens_per_second", "memory_bytes"}
-    for name in whole.state.curves.keys() - times:
-        assert killed.state.curves[name] == whole.state.curves[name], name
-    return whole
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
