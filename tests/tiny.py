@@ -1,7 +1,7 @@
 """Tiny models and a tokenizer made in code: what every test trains on, with no download."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -35,35 +35,47 @@ def tiny_tokenizer(
     return fast
 
 
-def tiny_model(kind: str = "llama", *, vocabulary: int = 261, seed: int = 0) -> "PreTrainedModel":
-    """A two-layer random model, 32 wide. `kind`: llama or gpt2."""
+# What a configuration of each shape needs beside its size, to have every part the shape is known for.
+SHAPES: dict[str, dict[str, Any]] = {
+    "llama": {},
+    "mistral": {"sliding_window": 16},
+    "qwen2": {"vocab_size": 272},  # more rows than tokens; transformers' tokenizer for it adds one of its own
+    "qwen3": {"head_dim": 8},
+    "gemma2": {"head_dim": 8, "sliding_window": 16, "query_pre_attn_scalar": 8, "final_logit_softcapping": 0.1},
+    "gemma3_text": {"head_dim": 8, "sliding_window": 16, "query_pre_attn_scalar": 8},
+    "phi": {},
+    "phi3": {},
+    "gpt_neox": {},
+    "gpt2": {},
+}
+
+
+def tiny_model(kind: str = "llama", *, vocabulary: int = 261, seed: int = 0, tied: bool = True) -> "PreTrainedModel":
+    """A two-layer random model, 32 wide, of one of `SHAPES`. `tied`: the output layer is the embedding."""
     import torch
-    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     special = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": None}
+    size = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 512,
+    }
+    if kind not in ("phi", "gpt_neox", "gpt2"):
+        size["num_key_value_heads"] = 2
+    if kind == "gpt2":
+        size = {"n_positions": 512, "n_embd": 32, "n_layer": 2, "n_head": 4}
+    config = AutoConfig.for_model(kind, **{"vocab_size": vocabulary, **size, **special, **SHAPES[kind]})
+    config.tie_word_embeddings = tied
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        if kind == "llama":
-            return LlamaForCausalLM(
-                LlamaConfig(
-                    vocab_size=vocabulary,
-                    hidden_size=32,
-                    intermediate_size=64,
-                    num_hidden_layers=2,
-                    num_attention_heads=4,
-                    num_key_value_heads=2,
-                    max_position_embeddings=512,
-                    tie_word_embeddings=True,
-                    **special,
-                )
-            )
-        return GPT2LMHeadModel(
-            GPT2Config(vocab_size=vocabulary, n_positions=512, n_embd=32, n_layer=2, n_head=4, **special)
-        )
+        return AutoModelForCausalLM.from_config(config)
 
 
-def save_tiny(folder: Path, kind: str = "llama", **tokenizer_options: object) -> Path:
+def save_tiny(folder: Path, kind: str = "llama", *, tied: bool = True, **tokenizer_options: object) -> Path:
     """A model folder as a user would bring one; returns it."""
-    tiny_model(kind).save_pretrained(folder)
+    tiny_model(kind, tied=tied).save_pretrained(folder)
     tiny_tokenizer(**tokenizer_options).save_pretrained(folder)  # type: ignore[arg-type]
     return folder

@@ -153,27 +153,31 @@ class Comparison:
         return tuple(
             contestant
             for record in self._store.runs()
+            if record.spec.method.writes
             for contestant in _contestants(record.id, record.name, outlines.get(record.id, RunState()))
         )
 
     def adapter(self, run: str, step: int | None = None) -> Adapter:
         """The adapter of a step; None: the run's result, or its newest checkpoint as long as there is none.
 
-        Raises InputError when the run has no such adapter.
+        Raises InputError when the run has no such adapter, or is a reward model, which answers nothing.
         """
         record = self._store.run(run)
+        model = record.spec.model.model_copy(update={"adapter": ""})  # what the run went on from is part of its own
+        if not record.spec.method.writes:
+            raise InputError("error.run.scores", run=record.name)
         state = self._store.outlines().get(run, RunState())
         started = state.started
         kept = state.ended.adapter if state.ended else None
         if step is None and kept is not None and state.ended is not None and started is not None:
             folder = self._store.run_folder(run) / kept
-            return Adapter(run, record.name, None, folder, state.ended.adapter_sha256, record.spec.model, started)
+            return Adapter(run, record.name, None, folder, state.ended.adapter_sha256, model, started)
         checkpoint = _checkpoint(state.checkpoints, step)
         if checkpoint is None or started is None:
             key = "error.run.no_adapter" if step is None else "error.run.no_checkpoint"
             raise InputError(key, run=record.name, step=step)
         folder = self._store.run_folder(run) / checkpoint.path
-        return Adapter(run, record.name, checkpoint.step, folder, None, record.spec.model, started)
+        return Adapter(run, record.name, checkpoint.step, folder, None, model, started)
 
     def examples(self, run: str, limit: int = 6) -> tuple[tuple[tuple[Message, ...], str], ...]:
         """Prompts of the run's validation split, each with the expected answer."""

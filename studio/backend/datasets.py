@@ -691,8 +691,10 @@ class Datasets:
             return self.set_split(version, spec)
 
     def curve(self, version: str) -> tuple[str, ...]:
-        """The runs of the learning curve that was started last on this version, smallest part first."""
-        return tuple(self._store.version(version).body.get("curve", ()))
+        """The runs of the learning curve that was started last on this version, smallest part first; none when one of
+        them was deleted."""
+        runs = tuple(self._store.version(version).body.get("curve", ()))
+        return runs if set(runs) <= self._store.cursors().keys() else ()
 
     def set_curve(self, version: str, runs: Sequence[str]) -> None:
         """Remember which runs are its learning curve."""

@@ -85,6 +85,8 @@ class LearningCurve:
         """
         if not spec.data.split.validation_share:
             raise InputError("error.curve.no_validation")
+        if spec.method.judged_by != "loss":
+            raise InputError("error.curve.by_reward")
         self._datasets.check_lessons(spec.data.version, spec.data.mapping, spec.method.learns)
         rows = [self._rows(spec, share) for share in sorted(shares)]
         if not rows[0]:

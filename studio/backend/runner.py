@@ -7,15 +7,16 @@ import gc
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
+from studio.backend.sources import check_sources, find_sources
 from studio.errors import FaultError, InputError, StudioError
 from studio.runs.events import Ended, Event, Queued, RunState, Stamped, StopRequested
-from studio.runs.spec import RunSpec
+from studio.runs.spec import RunSpec, with_changes
 from studio.runs.stop import Stop
 from studio.runs.store import RunRecord, Store, disk_full, is_disk_full, new_id
 from studio.settings import Settings
@@ -30,6 +31,9 @@ log = logging.getLogger("studio")
 _SWITCH_SECONDS = 0.0005
 # How long a closing studio waits for the run in training to save a checkpoint.
 _CLOSE_SECONDS = 30.0
+# How many values of a setting are tried at once, how many tags a run may have, and how long one may be.
+SWEEP = 4
+_TAGS, _TAG = 20, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class Runner:
         if mapping is None:
             raise InputError("error.train.no_mapping", data=version.name)
         self._datasets.check_lessons(version.id, mapping, spec.method.learns)
+        check_sources(self._store, spec)
         spec = spec.model_copy(update={"data": spec.data.model_copy(update={"mapping": mapping})})
         with self._wake:
             if token and token in self._tokens:
@@ -121,6 +126,58 @@ class Runner:
             self._store.append(run, Queued())
             self._wake.notify_all()
 
+    def sweep(
+        self, spec: RunSpec, path: str, values: Sequence[Any], name: str = "", token: str | None = None
+    ) -> list[RunRecord]:
+        """Queue a run for each of two to four values of one setting, named by its value; the rest is as in `spec`.
+
+        Raises InputError when it is another number of values, SpecError when one of them cannot be.
+        """
+        chosen = list(dict.fromkeys(values))
+        if not 2 <= len(chosen) <= SWEEP:
+            raise InputError("error.run.sweep", most=SWEEP)
+        specs = [with_changes(spec, {path: value}) for value in chosen]
+        title = _clean_name(name) or self._datasets.version(spec.data.version).name
+        setting = path.rpartition(".")[2]
+        return [
+            self.submit(one, f"{title} · {setting} {value}", token=f"{token} {value}" if token else None)
+            for one, value in zip(specs, chosen, strict=True)
+        ]
+
+    def move(self, run: str, by: int) -> None:
+        """Let a waiting run wait for so many others less (below 0) or more. Raises InputError when it does not wait."""
+        with self._wake:
+            waiting = self.queue()
+            if run not in waiting:
+                raise InputError("error.run.not_queued", run=self._store.run(run).name)
+            order = [other for other in waiting if other != run]
+            order.insert(max(0, waiting.index(run) + by), run)
+            moved = next((i for i, (a, b) in enumerate(zip(waiting, order, strict=True)) if a != b), len(order))
+            for other in order[moved:]:  # the record has the order: who was queued later waits longer
+                self._store.append(other, Queued())
+
+    def size(self, run: str) -> int:
+        """Bytes that its files take."""
+        return self._store.run_size(run)
+
+    def delete(self, run: str) -> int:
+        """Remove a run with all it has learned; the bytes that are free again. Raises InputError while it waits or
+        trains."""
+        with self._wake:
+            record = self._store.run(run)
+            if run == self._current or self.state(run).status in ("queued", "running"):
+                raise InputError("error.run.busy", run=record.name)
+            freed = self._store.delete_run(run)
+            with self._states_lock:
+                for known in (self._states, self._known, self._seen):
+                    known.pop(run, None)
+            return freed
+
+    def set_tags(self, run: str, tags: Sequence[str]) -> None:
+        """Short words to find runs by; each once, in order."""
+        words = dict.fromkeys(filter(None, (_clean_name(tag)[:_TAG] for tag in tags)))
+        self._store.set_run(run, tags=list(words)[:_TAGS])
+
     def rename(self, run: str, name: str) -> None:
         self._store.set_run(run, name=_clean_name(name) or self._store.run(run).version)
 
@@ -145,6 +202,18 @@ class Runner:
         return [
             RunSummary(record, outlines.get(record.id, RunState()), names.get(record.version, "?"))
             for record in self._store.runs()
+        ]
+
+    def finished(self, model: str, *, writes: bool) -> list[RunSummary]:
+        """Runs of this base model that have come to an end with an adapter, newest first: of methods that write
+        answers, or of those that score them."""
+        return [
+            run
+            for run in self.runs()
+            if run.state.ended
+            and run.state.ended.adapter
+            and run.record.spec.model.source == model
+            and run.record.spec.method.writes == writes
         ]
 
     def record(self, run: str) -> RunRecord:
@@ -265,6 +334,7 @@ class Runner:
             from studio.training.train import train
 
         rows, skipped = self._datasets.lessons(spec.data.version, spec.data.mapping, spec.method.learns)
+        sources = find_sources(self._store, spec)
         known = self.state(run)
         job = TrainingJob(
             spec=spec,
@@ -276,6 +346,7 @@ class Runner:
             append=lambda *events: self._record(run, *events),
             started=known.started,
             parts=self._datasets.split(spec.data.version, spec.data.split, spec.data.mapping),
+            sources=sources,
         )
         with ONE_TRAINER:  # a probe that measures a plan ends within seconds
             return train(job, self._stop)

@@ -1,11 +1,14 @@
 """The studio as one object: it opens the workspace and owns everything the page and the command line call."""
 
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+
+import psutil
 
 from studio.backend.compare import Comparison
 from studio.backend.datasets import Datasets
@@ -14,8 +17,11 @@ from studio.backend.exports import Exports
 from studio.backend.learning_curve import LearningCurve
 from studio.backend.mixtures import Mixtures
 from studio.backend.runner import Runner
+from studio.backend.sources import find_sources
 from studio.data.scan_workers import BOTH_CORES, Spread
 from studio.models.catalog import ModelInfo, describe
+from studio.models.recommended import Fit, RecommendedModel, recommended_models
+from studio.runs.methods import METHODS
 from studio.runs.presets import Preset, find_preset, list_presets
 from studio.runs.spec import RunSpec, with_changes
 from studio.runs.store import Store
@@ -37,6 +43,15 @@ class Models:
     def describe(self, source: str) -> ModelInfo:
         """`starter`, a folder or a Hub name. Raises ModelError; a Hub that cannot be reached is told in seconds."""
         return describe(source, self._settings)
+
+    def recommended(self, language: str = "en") -> tuple[tuple[RecommendedModel, Fit], ...]:
+        """Open models of the Hub that know this language, smallest first, and whether this machine can tune them: by
+        the memory that is free now, of the accelerator where there is one that is in use already."""
+        torch = sys.modules.get("torch")  # loading it takes seconds, which a list is not worth
+        on_gpu = torch is not None and torch.cuda.is_available()
+        free = torch.cuda.mem_get_info()[0] if torch and on_gpu else psutil.virtual_memory().available
+        models = recommended_models(self._settings.assets)
+        return tuple((m, m.fit(free, 2 if on_gpu else 4)) for m in models if language in m.languages)
 
 
 class Studio:
@@ -75,6 +90,13 @@ class Studio:
         spec = with_changes(RunSpec(), {"method.kind": kind, "data.version": version, "model.source": model})
         return find_preset(self.settings.presets, preset).apply(spec)
 
+    def following(self, run: str, method: str) -> RunSpec:
+        """Settings of a run that goes on from this one's adapter by another method; its data is yet to be chosen."""
+        spec = self.store.run(run).spec
+        changes = {"preset": "", "method.kind": method, "model.adapter": run, "data.version": "", "data.mapping": None}
+        still = {"tuner.dropout": 0} if METHODS[method].learns == "prompts" else {}
+        return with_changes(spec, {**changes, **still})
+
     def estimate(self, spec: RunSpec) -> "Estimate":
         """What a run would take, told before it starts; time and memory come from a short measured probe."""
         self.datasets.check_lessons(spec.data.version, spec.data.mapping, spec.method.learns)
@@ -83,7 +105,7 @@ class Studio:
 
         rows, skipped = self.datasets.lessons(spec.data.version, spec.data.mapping, spec.method.learns)
         parts = self.datasets.split(spec.data.version, spec.data.split, spec.data.mapping)
-        return estimate(spec, self.settings, rows, skipped, parts)
+        return estimate(spec, self.settings, rows, skipped, parts, find_sources(self.store, spec))
 
     def close(self) -> None:
         """Leave the worker, give the models' memory back, and let another studio in."""

@@ -18,6 +18,7 @@ from studio.data.records import (
     DatasetType,
     Passage,
     Preference,
+    PromptOnly,
     Rated,
     Record,
     as_conversation,
@@ -26,14 +27,16 @@ from studio.data.scan_workers import BOTH_CORES, Spread
 from studio.data.splits import scores
 from studio.data.tables import Outline, Row, Table, rows_of
 
-Learns = Literal["answers", "text", "pairs", "ratings"]
-"""What a method learns from: an answer to each prompt, plain text, a better and a worse answer, or thumbs."""
+Learns = Literal["answers", "text", "pairs", "ratings", "prompts"]
+"""What a method learns from: an answer to each prompt, plain text, a better and a worse answer, thumbs, or prompts that
+the model answers itself."""
 LEARNS: tuple[Learns, ...] = get_args(Learns)
 _TYPES: dict[Learns, tuple[DatasetType, ...]] = {
     "answers": ("prompt_completion", "conversational", "preference", "unpaired_preference"),
     "text": ("language_modeling",),
     "pairs": ("preference",),
     "ratings": ("unpaired_preference", "preference"),
+    "prompts": ("prompt_completion", "conversational", "preference", "unpaired_preference", "prompt_only"),
 }
 _NATURAL: dict[DatasetType, Learns] = {
     "language_modeling": "text",
@@ -63,6 +66,13 @@ def lessons(record: Record, learns: Learns) -> tuple[Record, ...]:
             return (record,)
         case "ratings", Preference(prompt, chosen, rejected, tools):
             return Rated(prompt, chosen, True, tools), Rated(prompt, rejected, False, tools)
+        case ("prompts", PromptOnly()):
+            return (record,)
+        case "prompts", Rated(prompt, _, False, tools):
+            return (PromptOnly(prompt, tools),)
+        case "prompts", _:
+            talk = as_conversation(record)
+            return () if talk is None else (PromptOnly(talk.prompt, talk.tools, talk.answer),)
     return ()
 
 

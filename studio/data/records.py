@@ -102,10 +102,11 @@ class Rated:
 
 @dataclass(frozen=True, slots=True)
 class PromptOnly:
-    """A question without an answer."""
+    """A question to be answered by the model itself. `answer`: what is expected, where that is known."""
 
     prompt: Messages
     tools: tuple[Tool, ...] = field(default=(), hash=False)
+    answer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
     AutoTokenizer,
     BitsAndBytesConfig,
     PreTrainedModel,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 Quantisation = Literal["none", "nf4"]
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+SCORE = "score"
+"""The layer that scores, in every architecture that transformers can put it on."""
 
 # The chat template of models that bring none. Turns end with the end token; a new line stands before each text,
 # so that no tokenizer joins the template's last letters with the first ones of an answer.
@@ -88,19 +91,23 @@ def load_model(
     device: Device,
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     quantisation: Quantisation = "none",
+    *,
+    scores: bool = False,
 ) -> LoadedModel:
-    """A base model. `auto` takes the numbers the device computes well. Draws no random numbers. With `nf4` the weights
-    of its linear layers, but for the output, are kept in 4 bits as QLoRA does (Dettmers et al. 2023, arXiv:2305.14314).
+    """A base model. `auto` takes the numbers the device computes it well in. Draws no random numbers. With `nf4` the
+    weights of its linear layers, but for the output, are kept in 4 bits as QLoRA does (Dettmers et al. 2023,
+    arXiv:2305.14314). With `scores` it has a layer `score` of one number in place of the output over the vocabulary,
+    which is yet to be learned: transformers fills it with random numbers.
 
     Raises ModelError when files are missing, damaged, pickled or need code, ResourceError when memory is too small.
     """
     files = find_files(source, settings)
     identity = files.identity()
     ready = _read_tokenizer(files.name, files.folder)
-    dtype = device.torch_dtype if precision == "auto" else getattr(torch, precision)
+    dtype = getattr(torch, device.numbers(precision, identity.parameters))
     try:
         with _loading:
-            model = _read_model(files.folder, dtype, quantisation, device)
+            model = _read_model(files.folder, dtype, quantisation, device, scores=scores)
     except StudioError:
         raise
     except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
@@ -120,12 +127,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def _read_model(folder: Path, dtype: torch.dtype, quantisation: Quantisation, device: Device) -> PreTrainedModel:
+def _read_model(
+    folder: Path, dtype: torch.dtype, quantisation: Quantisation, device: Device, *, scores: bool
+) -> PreTrainedModel:
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    kind = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = kind.from_pretrained(
             folder,
             dtype=dtype,
             trust_remote_code=False,
@@ -133,11 +143,12 @@ def _read_model(folder: Path, dtype: torch.dtype, quantisation: Quantisation, de
             local_files_only=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
+            **({"num_labels": 1} if scores else {}),
             **({} if quantisation == "none" else {"quantization_config": _four_bits(dtype), "device_map": device.kind}),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, SafetensorError) as error:
         # A configuration can hold any value, and transformers checks few of them itself.
-        raise ModelError("error.model.unreadable", folder=str(folder), reason=_first_line(error)) from error
+        raise ModelError("error.model.unreadable", folder=str(folder), reason=first_line(error)) from error
     finally:
         transformers_logging.set_verbosity(verbosity)
     model, report = loaded
@@ -151,7 +162,7 @@ def _read_model(folder: Path, dtype: torch.dtype, quantisation: Quantisation, de
     wrong = sorted(str(entry[0]) for entry in report["mismatched_keys"])
     if wrong:
         raise ModelError("error.model.wrong_shapes", folder=str(folder), tensor=wrong[0], count=len(wrong))
-    missing = sorted(report["missing_keys"])
+    missing = sorted(set(report["missing_keys"]) - ({f"{SCORE}.weight"} if scores else set()))
     if missing:
         raise ModelError("error.model.missing_tensors", folder=str(folder), tensor=missing[0], count=len(missing))
     return model
@@ -174,7 +185,7 @@ def _read_tokenizer(name: str, folder: Path) -> LoadedTokenizer:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # `tokenizers` raises plain Exceptions for a damaged file
-        raise ModelError("error.model.bad_tokenizer", folder=str(folder), reason=_first_line(error)) from error
+        raise ModelError("error.model.bad_tokenizer", folder=str(folder), reason=first_line(error)) from error
     finally:
         transformers_logging.set_verbosity(verbosity)
     tokenizer.clean_up_tokenization_spaces = False  # text is decoded as it was trained, spaces included
@@ -214,7 +225,8 @@ def _default_end(name: str, folder: Path, tokenizer: PreTrainedTokenizerBase) ->
     raise ModelError("error.model.no_end_token", model=name, folder=str(folder))
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What a library's error says, in a line."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:300]
 
@@ -240,7 +252,7 @@ def read_adapter(folder: Path) -> AdapterFile:
     try:
         tensors = load_tensors(raw)
     except SafetensorError as error:
-        raise ModelError("error.adapter.damaged", file=str(file), reason=_first_line(error)) from None
+        raise ModelError("error.adapter.damaged", file=str(file), reason=first_line(error)) from None
     return AdapterFile(folder, hashlib.sha256(raw).hexdigest(), tensors)
 
 
@@ -266,7 +278,7 @@ def attach_adapter(model: "PreTrainedModel | PeftModel", adapter: AdapterFile, n
                 wrapped = PeftModel(model, config, adapter_name=name)
         result: Any = set_peft_model_state_dict(wrapped, adapter.tensors, adapter_name=name, low_cpu_mem_usage=True)
     except (ValueError, RuntimeError, KeyError) as error:
-        raise ModelError("error.adapter.does_not_fit", folder=str(adapter.folder), reason=_first_line(error)) from error
+        raise ModelError("error.adapter.does_not_fit", folder=str(adapter.folder), reason=first_line(error)) from error
     left = [key for key in result.missing_keys if f".{name}." in key]
     if left or result.unexpected_keys:
         tensor = (left or result.unexpected_keys)[0]

@@ -23,7 +23,9 @@ class Queued(_Event):
 
 
 class Started(_Event):
-    """Training begins. `from_step` is 0, or the step of the checkpoint it resumes from."""
+    """Training begins. `from_step` is 0, or the step of the checkpoint it resumes from. `sources`: the runs whose
+    results it builds on, by their ids, and the hashes of their weights. `how`: what was chosen to be quick on this
+    machine, first the numbers it computes in."""
 
     kind: Literal["started"] = "started"
     total_steps: int
@@ -36,6 +38,8 @@ class Started(_Event):
     base_fingerprint: str
     base_name: str
     base_licence: str | None = None
+    sources: dict[str, str] = {}
+    how: tuple[Literal["float32", "bfloat16", "passes", "packed"], ...] = ()
 
 
 class Metrics(_Event):
@@ -44,7 +48,8 @@ class Metrics(_Event):
 
     Keys: loss, learning_rate, grad_norm, tokens_per_second, memory_bytes, seconds (since the start of this leg),
     epoch, validation_loss; of methods that learn from pairs or ratings also accuracy (share of pairs with the better
-    answer ahead), margin, reward_chosen, reward_rejected and kl, each also with `validation_` before it.
+    answer ahead), margin, reward_chosen, reward_rejected and kl, of those that learn by trying reward, reward_std, kl
+    and length, each also with `validation_` before it.
     """
 
     kind: Literal["metrics"] = "metrics"
@@ -63,12 +68,19 @@ class Sample(_Event):
 
 
 class Checkpoint(_Event):
-    """A whole checkpoint lies at `path` (relative to the run's folder)."""
+    """A whole checkpoint lies at `path` (relative to the run's folder). It is judged on the validation rows by its loss
+    or its reward, as the method is."""
 
     kind: Literal["checkpoint"] = "checkpoint"
     step: int
     path: str
     validation_loss: float | None = None
+    validation_reward: float | None = None
+
+    @property
+    def cost(self) -> float | None:
+        """What the best checkpoint has least of."""
+        return self.validation_loss if self.validation_reward is None else -self.validation_reward
 
 
 class Notice(_Event):
@@ -98,6 +110,7 @@ class Ended(_Event):
     adapter_sha256: str | None = None
     best_step: int | None = None
     validation_loss: float | None = None
+    validation_reward: float | None = None
     seconds: float = 0.0
     wrong_input: bool = False
     key: str | None = None

@@ -20,7 +20,8 @@ from studio.data.spec_files import load_yaml_mapping, spec_error
 from studio.data.splits import SplitSpec
 from studio.errors import SpecError
 from studio.messages import translate
-from studio.runs.methods import BASIC, METHODS, Method, MethodSpec, Part, SftSpec
+from studio.runs.methods import BASIC, METHODS, Method, MethodSpec, Part, RolloutSpec, SftSpec
+from studio.runs.rewards import REWARDS
 
 STARTER = "starter"
 
@@ -35,10 +36,12 @@ class DataSpec(Part):
 
 
 class ModelSpec(Part):
-    """The base model: `starter`, a local folder, or a Hub name."""
+    """The base model: `starter`, a local folder, or a Hub name. `adapter`: the run whose adapter is gone on with, by
+    its id; empty: a fresh one."""
 
     source: Annotated[str, Field(min_length=1, max_length=1000)] = STARTER
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    adapter: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$", max_length=64)] = ""
 
 
 class LoraSpec(Part):
@@ -95,7 +98,15 @@ class RunSpec(Part):
             raise PydanticCustomError("patience_without_validation", "patience without validation rows")
         if self.training.batch_size < self.method.least_rows:
             raise PydanticCustomError("batch_too_small", "batch too small", {"limit": self.method.least_rows})
+        if isinstance(self.method, RolloutSpec) and self.tuner.dropout:
+            # What answers, what is judged and what is compared with must be one and the same model.
+            raise PydanticCustomError("dropout_in_rollouts", "dropout with drawn answers")
         return self
+
+    @property
+    def built_on(self) -> tuple[str, ...]:
+        """Ids of the runs whose results this one needs, each once."""
+        return tuple(dict.fromkeys(run for run in (self.model.adapter, *self.method.reward_runs) if run))
 
     def steps_per_epoch(self, rows: int) -> int:
         """Optimiser steps in one pass over `rows` training rows."""
@@ -158,11 +169,20 @@ def method_fields(method: str) -> Iterator[SpecField]:
     return _fields(METHODS[method], "method.", METHODS[method])
 
 
+def reward_fields(kind: str) -> Iterator[SpecField]:
+    """The settings of this reward, by their names."""
+    for name, info in REWARDS[kind].model_fields.items():
+        if name != "kind":
+            yield _field(name, "reward.weight" if name == "weight" else f"reward.{kind}.{name}", info)
+
+
 def every_field() -> Iterator[SpecField]:
-    """Every setting there is: of all methods."""
+    """Every setting there is: of all methods and rewards."""
     yield from (field for field in spec_fields() if not field.path.startswith("method."))
     for method in METHODS:
         yield from method_fields(method)
+    for reward in REWARDS:
+        yield from reward_fields(reward)
 
 
 def _fields(model: type[BaseModel], prefix: str, method: type[Method]) -> Iterator[SpecField]:
@@ -174,11 +194,15 @@ def _fields(model: type[BaseModel], prefix: str, method: type[Method]) -> Iterat
         if isinstance(part, type) and issubclass(part, BaseModel):
             yield from _fields(part, f"{path}.", method)
             continue
-        extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-        level = "basic" if extra.get("level") == "basic" else "advanced"
-        unit = extra.get("unit")
         text = f"method.{method.model_fields['kind'].default}.{name}" if prefix == "method." else path
-        yield SpecField(path, text, info, info.default, level, unit if isinstance(unit, str) else None)
+        yield _field(path, text, info)
+
+
+def _field(path: str, text: str, info: FieldInfo) -> SpecField:
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    level = "basic" if extra.get("level") == "basic" else "advanced"
+    unit = extra.get("unit")
+    return SpecField(path, text, info, info.default, level, unit if isinstance(unit, str) else None)
 
 
 def parse_spec(values: Mapping[str, Any]) -> RunSpec:
@@ -186,7 +210,7 @@ def parse_spec(values: Mapping[str, Any]) -> RunSpec:
     try:
         return RunSpec.model_validate(values)
     except ValidationError as error:
-        raise spec_error(error, tags=METHODS) from None
+        raise spec_error(error, tags={*METHODS, *REWARDS}) from None
 
 
 def load_spec(text: str, name: str) -> RunSpec:

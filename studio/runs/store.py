@@ -21,7 +21,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
@@ -55,13 +55,14 @@ _MIGRATIONS = (
     CREATE INDEX events_by_kind ON events (run, kind, seq);
     """,
     "ALTER TABLE datasets ADD COLUMN body TEXT NOT NULL DEFAULT '{}';",
+    "ALTER TABLE runs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';",
 )
 SCHEMA_VERSION = len(_MIGRATIONS)
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A row of the history. `notes` is free text of the user."""
+    """A row of the history. `notes` is free text of the user, `tags` are short words of theirs."""
 
     id: str
     name: str
@@ -69,6 +70,7 @@ class RunRecord:
     version: str
     spec: RunSpec
     notes: str
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,8 @@ class Store:
             self._held = self._hold_lock()
         try:
             self._connection = self._open_database()
+            if not read_only:
+                self._sweep_runs()
         except BaseException:
             self._release_lock()
             raise
@@ -292,7 +296,7 @@ class Store:
         now = time.time()
         with self._write() as db:
             db.execute(
-                "INSERT INTO runs VALUES (?, ?, ?, ?, ?, '')",
+                "INSERT INTO runs (id, name, created, version, spec) VALUES (?, ?, ?, ?, ?)",
                 (run, name, now, spec.data.version, spec.model_dump_json()),
             )
             db.execute("INSERT INTO events VALUES (?, 1, ?, ?, ?)", (run, now, first.kind, first.model_dump_json()))
@@ -300,22 +304,49 @@ class Store:
 
     def run(self, run: str) -> RunRecord:
         """Raises InputError when there is none of that id."""
-        found = self._rows("SELECT id, name, created, version, spec, notes FROM runs WHERE id = ?", (run,))
+        found = self._rows(f"SELECT {_RUN} FROM runs WHERE id = ?", (run,))
         if not found:
             raise InputError("error.run.unknown", run=run)
         return _run(found[0])
 
     def runs(self) -> list[RunRecord]:
         """All runs, newest first."""
-        rows = self._rows("SELECT id, name, created, version, spec, notes FROM runs ORDER BY created DESC, id DESC")
-        return [_run(row) for row in rows]
+        return [_run(row) for row in self._rows(f"SELECT {_RUN} FROM runs ORDER BY created DESC, id DESC")]
 
-    def set_run(self, run: str, *, name: str | None = None, notes: str | None = None) -> None:
+    def set_run(
+        self, run: str, *, name: str | None = None, notes: str | None = None, tags: Sequence[str] | None = None
+    ) -> None:
         """Change what the user wrote about a run."""
+        words = None if tags is None else json.dumps(list(tags), ensure_ascii=False)
         with self._write() as db:
             db.execute(
-                "UPDATE runs SET name = coalesce(?, name), notes = coalesce(?, notes) WHERE id = ?", (name, notes, run)
+                "UPDATE runs SET name = coalesce(?, name), notes = coalesce(?, notes), tags = coalesce(?, tags)"
+                " WHERE id = ?",
+                (name, notes, words, run),
             )
+
+    def delete_run(self, run: str) -> int:
+        """Remove a run, its record and its folder; the bytes that are free again.
+
+        The record goes first: what a killed process leaves of the folder is removed when the workspace is opened.
+        """
+        freed = self.run_size(run)
+        with self._write() as db:
+            db.execute("DELETE FROM events WHERE run = ?", (run,))
+            db.execute("DELETE FROM runs WHERE id = ?", (run,))
+        shutil.rmtree(self.run_folder(run), ignore_errors=True)
+        return freed
+
+    def run_size(self, run: str) -> int:
+        """Bytes that the run's files take."""
+        return sum(path.stat().st_size for path in self.run_folder(run).rglob("*") if path.is_file())
+
+    def _sweep_runs(self) -> None:
+        """Remove the folders of runs that are in no record."""
+        known = {run for (run,) in self._rows("SELECT id FROM runs")}
+        for folder in self.runs_folder.iterdir():
+            if folder.is_dir() and folder.name not in known:
+                shutil.rmtree(folder, ignore_errors=True)
 
     # Events
 
@@ -367,9 +398,12 @@ def _version(row: Any) -> VersionRecord:
     return VersionRecord(*row[:-1], body=json.loads(row[-1]))
 
 
+_RUN = "id, name, created, version, spec, notes, tags"
+
+
 def _run(row: Any) -> RunRecord:
-    run, name, created, version, spec, notes = row
-    return RunRecord(run, name, created, version, RunSpec.model_validate_json(spec), notes)
+    run, name, created, version, spec, notes, tags = row
+    return RunRecord(run, name, created, version, RunSpec.model_validate_json(spec), notes, tuple(json.loads(tags)))
 
 
 def disk_full(folder: Path, needed: int | None = None) -> ResourceError:

@@ -36,7 +36,7 @@ class Reporter(TrainerCallback):
     """Turns the Trainer's calls into events.
 
     `checkpoints` are those of the whole run; new ones are added. One is reported only after its files are synced.
-    A checkpoint without a validation loss is there to be resumed from and never counts as the best.
+    A checkpoint that was not validated is there to be resumed from and never counts as the best.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Reporter(TrainerCallback):
         self.checkpoint_bytes = checkpoint_bytes
         self.checkpoints = checkpoints
         self.ended_by: str = "end"
-        self._validation_loss: float | None = None
+        self._validation: dict[str, Any] = {}
         self._samples: list[Sample] = []
         self._stop_seen: float | None = None
         self._began = self._last_time = self._last_save = time.monotonic()
@@ -93,7 +93,7 @@ class Reporter(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
     ) -> None:
         scheduled = state.global_step % self.interval == 0 or state.global_step >= state.max_steps
-        self._validation_loss = None
+        self._validation = {}
         if state.global_step >= state.max_steps:
             self._end(control, "end", evaluate=self.validates)
         elif self.stop.asked == "leave":
@@ -178,31 +178,37 @@ class Reporter(TrainerCallback):
         model: Any = None,
         **_: Any,
     ) -> None:
+        self._last_time = time.monotonic()  # evaluating is no training either
         metrics = metrics or {}
-        loss = metrics["eval_loss"]
-        if not math.isfinite(loss):
-            raise self._not_finite("loss", state.global_step)
-        self._validation_loss = loss
-        values = {f"validation_{name}": value for name, value in _of_method(metrics, "eval_").items()}
-        self.job.report(Metrics(step=state.global_step, values={"validation_loss": loss, **values}))
+        judged_by = self.job.spec.method.judged_by
+        values = _of_method(metrics, "eval_")
+        if judged_by == "loss":
+            values = {"loss": metrics["eval_loss"], **values}
+            if not math.isfinite(values["loss"]):
+                raise self._not_finite("loss", state.global_step)
+        values = {f"validation_{name}": value for name, value in values.items()}
+        judged = f"validation_{judged_by}"
+        self._validation = {judged: values[judged]} if judged in values else {}
+        self.job.report(Metrics(step=state.global_step, values=values))
         self._write_samples(state.global_step, model)
         self._report_samples()
         planned = [c for c in self.checkpoints if c.step % self.interval == 0]
-        losses = [*measured_losses(planned), loss] if state.global_step else []
-        if self.ended_by == "end" and without_progress(losses, self.training.patience):
+        now = Checkpoint(step=state.global_step, path="", **self._validation)
+        costs = measured_costs([*planned, now]) if state.global_step else []
+        if self.ended_by == "end" and without_progress(costs, self.training.patience):
             if state.global_step < state.max_steps:
                 self.job.notice("notice.train.early_stop", step=state.global_step, patience=self.training.patience)
             control.should_training_stop = control.should_save = True
 
     def _write_samples(self, step: int, model: Any) -> None:
+        began = time.monotonic()
         if self.stop.asked == "no":
             answers = sample_answers(model, self.tokenizer, [row.ids for row in self.shown], self.sample_tokens)
             self._samples = [
                 Sample(step=step, prompt=row.prompt, text=text, expected=row.expected)
                 for row, text in zip(self.shown, answers, strict=True)
             ]
-        # Evaluating and sampling take time that is no training: it must not count as slow tokens.
-        self._last_time = time.monotonic()
+        self._last_time += time.monotonic() - began  # no training: it must not count as slow tokens
 
     def _report_samples(self) -> None:
         if self._samples:
@@ -214,7 +220,7 @@ class Reporter(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         folder = self.job.folder / f"checkpoint-{state.global_step}"
         sync_folder(folder)
-        checkpoint = Checkpoint(step=state.global_step, path=folder.name, validation_loss=self._validation_loss)
+        checkpoint = Checkpoint(step=state.global_step, path=folder.name, **self._validation)
         self.job.report(*self._samples, checkpoint)
         self._samples = []
         self.checkpoints.append(checkpoint)
@@ -228,13 +234,19 @@ _METHOD_NUMBERS = {
     "rewards/rejected": "reward_rejected",
     "rewards/accuracies": "accuracy",
     "rewards/margins": "margin",
+    "accuracy": "accuracy",
+    "margin": "margin",
     "kl": "kl",
+    "reward": "reward",
+    "reward_std": "reward_std",
+    "completions/mean_length": "completion_tokens",
+    "completions/clipped_ratio": "clipped_share",
 }
 
 
 def _of_method(logs: dict[str, float], prefix: str = "") -> dict[str, float]:
     """The method's own numbers; those that are not finite (a batch without thumbs down) are left out."""
-    found = {name: logs.get(f"{prefix}{key}") for key, name in _METHOD_NUMBERS.items()}
+    found = {name: logs[f"{prefix}{key}"] for key, name in _METHOD_NUMBERS.items() if f"{prefix}{key}" in logs}
     return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}
 
 
@@ -244,13 +256,13 @@ def sample_tokens(tokenizer: Any, shown: Sequence[Shown]) -> int:
     return min(_SAMPLE_TOKENS, longest * 3 // 2 + 4)
 
 
-def measured_losses(checkpoints: Sequence[Checkpoint]) -> list[float]:
-    """Validation losses of the checkpoints that have one, in order."""
-    return [c.validation_loss for c in checkpoints if c.validation_loss is not None]
+def measured_costs(checkpoints: Sequence[Checkpoint]) -> list[float]:
+    """What the best checkpoint has least of, of those that were validated, in order."""
+    return [c.cost for c in checkpoints if c.cost is not None]
 
 
-def without_progress(losses: Sequence[float], patience: int) -> bool:
+def without_progress(costs: Sequence[float], patience: int) -> bool:
     """Whether the last `patience` evaluations brought nothing below the best before them. 0 never gives up."""
-    if not patience or len(losses) <= patience:
+    if not patience or len(costs) <= patience:
         return False
-    return min(losses[-patience:]) >= min(losses[:-patience])
+    return min(costs[-patience:]) >= min(costs[:-patience])

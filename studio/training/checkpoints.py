@@ -69,8 +69,9 @@ def sweep(folder: Path, known: Sequence[Checkpoint]) -> None:
 
 
 def best_checkpoint(checkpoints: Sequence[Checkpoint], keep_best: bool) -> Checkpoint:
-    """The one with the lowest validation loss, the earlier of equals; or the last one. Raises ValueError if empty."""
-    measured = [(c.validation_loss, c.step, c) for c in checkpoints if c.validation_loss is not None]
+    """The one with the lowest validation loss or the highest reward, the earlier of equals; or the last one. Raises
+    ValueError if empty."""
+    measured = [(c.cost, c.step, c) for c in checkpoints if c.cost is not None]
     if keep_best and measured:
         return min(measured, key=lambda item: item[:2])[2]
     return checkpoints[-1]

@@ -14,12 +14,7 @@ from studio.training.trainer import Setup, StudioTrainer, on_one_device, quiet, 
 
 
 class PairTrainer(StudioTrainer, DPOTrainer):
-    """TRL's trainer, with the base model as what the tuned one is compared with."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        # TRL keeps a copy of the fresh adapter to compare with, which does nothing: the base model alone is the same.
-        self.model.delete_adapter("ref")
+    """TRL's trainer, with the model as it began as what the tuned one is compared with."""
 
 
 def arranged(examples: ExampleSet, spec: RunSpec, loaded: LoadedModel) -> ExampleSet:
@@ -28,8 +23,14 @@ def arranged(examples: ExampleSet, spec: RunSpec, loaded: LoadedModel) -> Exampl
 
 
 def make_trainer(setup: Setup) -> PairTrainer:
-    assert isinstance(setup.spec.method, DpoSpec)
-    config = DPOConfig(**trainer_options(setup), beta=setup.spec.method.beta, loss_type=[setup.spec.method.loss])
+    method = setup.spec.method
+    assert isinstance(method, DpoSpec)
+    losses: dict[str, float] = {method.loss: 1.0}
+    if method.sft_weight:
+        losses["sft"] = method.sft_weight
+    config = DPOConfig(
+        **trainer_options(setup), beta=method.beta, loss_type=list(losses), loss_weights=list(losses.values())
+    )
     return pair_trainer(PairTrainer, setup, config)
 
 

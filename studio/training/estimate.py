@@ -1,15 +1,16 @@
 """What a run will take, told before it starts.
 
 Counts are exact. Time and memory come from a probe: a few real optimiser steps of this model on this machine, with
-rows of the data's usual and of its greatest length. What one batch costs is taken to be linear in its padded tokens
-(attention's square is small at the lengths in question); how long the batches of a shuffled run are follows from the
-lengths of all rows.
+rows of the data's usual and of its greatest length. What one batch costs is taken to be linear in its tokens, padding
+included (attention's square is small at the lengths in question); how many those are follows from the lengths of all
+rows.
 """
 
+import random
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,8 +27,9 @@ from studio.errors import DataError, ResourceError
 from studio.models.catalog import find_files
 from studio.models.device import Device, detect_device
 from studio.models.generation import sample_answers
-from studio.models.loading import load_model, load_tokenizer
+from studio.models.loading import load_model, load_tokenizer, read_adapter
 from studio.runs.methods import CptSpec
+from studio.runs.sources import Source
 from studio.runs.spec import ModelSpec, RunSpec, TrainingSpec
 from studio.settings import Settings
 from studio.training.callback import sample_tokens
@@ -37,6 +39,7 @@ from studio.training.job import (
     ExampleSet,
     Lesson,
     Rows,
+    at_most,
     check_learnable,
     cut_at,
     encode,
@@ -48,6 +51,8 @@ from studio.training.job import (
 from studio.training.lora import Clock, add_adapter
 from studio.training.memory import MEMORY_SHARE, available_bytes, needed_bytes
 from studio.training.methods import method_file
+from studio.training.passes import cost_of, in_passes, rows_at_once
+from studio.training.scorer import Scorer
 from studio.training.train import checkpoint_bytes
 from studio.training.trainer import Setup
 
@@ -95,9 +100,10 @@ def estimate(
     rows: Rows,
     skipped: int,
     parts: Split | None = None,
+    sources: Mapping[str, Source] | None = None,
 ) -> Estimate:
-    """Measure and count. Raises DataError when no row can be learned from, ModelError or ResourceError when the model
-    cannot be loaded."""
+    """Measure and count. `sources`: what the run builds on, by the ids of the runs. Raises DataError when no row can be
+    learned from, ModelError or ResourceError when the model cannot be loaded."""
     device = detect_device()
     files = find_files(spec.model.source, settings)
     identity = files.identity()
@@ -117,6 +123,7 @@ def estimate(
         min(spec.training.batch_size, len(counted.train)),
         _Shape(usual),
         _Shape(most),
+        tuple((sources or {})[run] for run in spec.method.reward_runs),
     )
 
     training = spec.training
@@ -125,11 +132,12 @@ def estimate(
     evaluations = -(-steps // spec.evaluation_interval(len(counted.train)))
     shown = [show(record, tokenizer) for record in pick(rows, counted.shown)]
     samples = sample_tokens(tokenizer, shown) * probe.seconds_per_sampled_token
+    seconds = probe.passes_seconds if in_passes(spec.method, device) else probe.batch_seconds
     validation = probe.batch_seconds(counted.validation, training.batch_size) * _FORWARD_SHARE
     checkpoint = checkpoint_bytes(trained)
     saving = _SAVE_SECONDS + checkpoint / _DISK_BYTES_PER_SECOND
-    per_pass = probe.batch_seconds(counted.train, training.batch_size)
-    passes = steps / spec.steps_per_epoch(len(counted.train))
+    per_epoch = seconds(counted.train, training.batch_size)
+    epochs = steps / spec.steps_per_epoch(len(counted.train))
     available = available_bytes(device)
     return Estimate(
         rows=len(counted.train),
@@ -142,7 +150,7 @@ def estimate(
         trainable_share=trained / whole,
         adapter_bytes=trained * 4,
         seconds=probe.start_seconds
-        + per_pass * passes
+        + per_epoch * epochs
         + (evaluations + 1) * (validation + samples)
         + evaluations * saving,
         memory_bytes=probe.memory_bytes,
@@ -252,6 +260,12 @@ def padded_tokens(row_tokens: Sequence[int], batch_size: int) -> float:
     return expected * n
 
 
+def tokens_in_passes(row_tokens: Sequence[int], batch_size: int) -> int:
+    """What all batches of one shuffled epoch cost in tokens, where each is computed in passes."""
+    shuffled = random.Random(0).sample(row_tokens, len(row_tokens))
+    return sum(cost_of(shuffled[begin : begin + batch_size]) for begin in range(0, len(shuffled), batch_size))
+
+
 class _Shape:
     """A row, and how long its sequences are: all that its cost depends on."""
 
@@ -291,8 +305,7 @@ class _Plan:
 
 def _check_room(name: str, parameters: int, device: Device, model: ModelSpec) -> None:
     """Refuse a model whose weights alone do not fit: loading it to find out could take the machine down."""
-    precision = device.dtype if model.precision == "auto" else model.precision
-    needed = parameters * (2 if precision == "bfloat16" else 4)
+    needed = parameters * (2 if device.numbers(model.precision, parameters) == "bfloat16" else 4)
     available = available_bytes(device)
     if needed > available * MEMORY_SHARE:
         raise ResourceError(
@@ -338,7 +351,7 @@ class _Peak:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What was measured. A training batch takes `base_seconds + seconds_per_token * padded tokens`."""
+    """What was measured. A training batch takes `base_seconds + seconds_per_token * tokens`."""
 
     base_seconds: float
     seconds_per_token: float
@@ -349,13 +362,26 @@ class Probe:
     parameters: int
 
     def batch_seconds(self, row_tokens: Sequence[int], batch_size: int) -> float:
-        """Of all batches of one pass."""
+        """Of all batches of one epoch, each padded to its longest row."""
         batches = -(-len(row_tokens) // batch_size)
         return batches * self.base_seconds + padded_tokens(row_tokens, batch_size) * self.seconds_per_token
 
+    def passes_seconds(self, row_tokens: Sequence[int], batch_size: int) -> float:
+        """Of all batches of one epoch, each computed in passes."""
+        batches = -(-len(row_tokens) // batch_size)
+        return batches * self.base_seconds + tokens_in_passes(row_tokens, batch_size) * self.seconds_per_token
+
 
 @lru_cache(maxsize=64)
-def _probe(fingerprint: str, settings: Settings, plan: _Plan, batch_size: int, usual: _Shape, longest: _Shape) -> Probe:
+def _probe(
+    fingerprint: str,
+    settings: Settings,
+    plan: _Plan,
+    batch_size: int,
+    usual: _Shape,
+    longest: _Shape,
+    reward_models: tuple[Source, ...],
+) -> Probe:
     """A few steps on rows of these shapes. Rows too many to fit at once are measured singly and multiplied.
 
     Raises ResourceError while a run trains.
@@ -363,35 +389,48 @@ def _probe(fingerprint: str, settings: Settings, plan: _Plan, batch_size: int, u
     if not ONE_TRAINER.acquire(timeout=_WAIT_SECONDS):
         raise ResourceError("error.estimate.busy")
     try:
-        return _measured(settings, plan.spec, batch_size, usual.lesson, longest.lesson)
+        return _measured(settings, plan.spec, batch_size, usual.lesson, longest.lesson, reward_models)
     finally:
         ONE_TRAINER.release()
 
 
-def _measured(settings: Settings, spec: RunSpec, batch_size: int, usual: Lesson, longest: Lesson) -> Probe:
+def _measured(
+    settings: Settings,
+    spec: RunSpec,
+    batch_size: int,
+    usual: Lesson,
+    longest: Lesson,
+    reward_models: tuple[Source, ...],
+) -> Probe:
     began = time.perf_counter()
     device = detect_device()
-    loaded = load_model(spec.model.source, settings, device, spec.model.precision, spec.tuner.quantisation)
-    adapted = add_adapter(loaded.model, spec.tuner, 0, Clock())
+    scores = not spec.method.writes
+    loaded = load_model(
+        spec.model.source, settings, device, spec.model.precision, spec.tuner.quantisation, scores=scores
+    )
+    adapted = add_adapter(loaded.model, spec.tuner, 0, Clock(), scores=scores)
+    numbers = device.numbers(spec.model.precision, loaded.identity.parameters)
+    scorers = {one.run: Scorer(one, read_adapter(one.folder), settings, device) for one in reward_models}
     trainable, parameters = adapted.get_nb_trainable_parameters()
     checkpointing = spec.training.gradient_checkpointing
-    guessed = needed_bytes(adapted, longest, batch_size, device, gradient_checkpointing=checkpointing)
+    divided = in_passes(spec.method, device)
+    at_once = rows_at_once(longest.tokens, batch_size) if divided else batch_size
+    guessed = needed_bytes(
+        adapted, numbers, at_most(longest, spec.method), at_once, device, gradient_checkpointing=checkpointing
+    )
     fits = guessed <= available_bytes(device) * MEMORY_SHARE
     rows = batch_size if fits else spec.method.least_rows
     with tempfile.TemporaryDirectory() as folder, _Peak(device) as peak:
-        watch = _Watch()
-        trainer = _prober(spec, adapted, loaded, device, Path(folder), rows, usual, longest, watch)
+        watch = _Watch(rows, cost_of if divided else sum)
+        trainer = _prober(spec, adapted, loaded, device, Path(folder), rows, usual, longest, watch, scorers)
         start = time.perf_counter() - began
         trainer.train()
         measured = peak.bytes()
-    base, slope = fit_line(
-        (usual.tokens * rows, watch.seconds(usual.tokens * rows)),
-        (longest.tokens * rows, watch.seconds(longest.tokens * rows)),
-    )
+    base, slope = fit_line(watch.measured(usual), watch.measured(longest))
     return Probe(
         base_seconds=base,
         seconds_per_token=slope,
-        seconds_per_sampled_token=_sampling_seconds(adapted, loaded.tokenizer),
+        seconds_per_sampled_token=_sampling_seconds(adapted, loaded.tokenizer) if spec.method.writes else 0.0,
         start_seconds=start,
         memory_bytes=measured if fits else guessed,
         trainable_parameters=trainable,
@@ -416,15 +455,17 @@ def fit_line(short: tuple[float, float], long: tuple[float, float]) -> tuple[flo
 
 
 class _Watch(TrainerCallback):
-    """Times steps by their padded tokens, and ends the probe when its time is up."""
+    """Times steps by their tokens, and ends the probe when its time is up. `tokens`: what a batch
+    of `rows` rows of these lengths costs."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: int, tokens: Callable[[Sequence[int]], int]) -> None:
+        self._rows, self._tokens = rows, tokens
         self._times: dict[int, list[float]] = {}
         self._plan: list[int] = []
         self._began = self._step_began = 0.0
 
-    def plan(self, tokens: Sequence[int]) -> None:
-        self._plan = list(tokens)
+    def plan(self, steps: Sequence[Lesson]) -> None:
+        self._plan = [self._tokens([lesson.tokens] * self._rows) for lesson in steps]
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
         self._began = time.perf_counter()
@@ -439,22 +480,26 @@ class _Watch(TrainerCallback):
         if state.global_step >= 3 and now - self._began > _PROBE_SECONDS:
             control.should_training_stop = True
 
-    def seconds(self, tokens: int) -> float:
-        return median(self._times[tokens])
+    def measured(self, lesson: Lesson) -> tuple[float, float]:
+        """Tokens of a batch of rows like this, and its seconds."""
+        tokens = self._tokens([lesson.tokens] * self._rows)
+        return tokens, median(self._times[tokens])
 
 
 def _prober(
     spec: RunSpec, adapted: Any, loaded: Any, device: Device, folder: Path, rows: int, usual: Lesson, longest: Lesson,
-    watch: _Watch,
+    watch: _Watch, scorers: Mapping[str, Scorer],
 ) -> Any:  # fmt: skip
     """A trainer whose steps are: long (to warm up), usual, long, usual, long, ..."""
     steps = [longest if step % 2 == 0 else usual for step in range(_PROBE_STEPS)]
-    watch.plan([lesson.tokens * rows for lesson in steps])
+    watch.plan(steps)
     examples = tuple(lesson for lesson in steps for _ in range(rows))
     checkpointing = spec.training.gradient_checkpointing
     training = TrainingSpec(epochs=1, batch_size=rows, gradient_checkpointing=checkpointing, evaluations=1)
     plan = RunSpec(model=spec.model, method=spec.method, tuner=spec.tuner, training=training)
-    setup = Setup(plan, folder, device, adapted, loaded.tokenizer, ExampleSet(examples, (), (), 0, 0), False, (watch,))
+    given = ExampleSet(examples, (), (), 0, 0)
+    numbers = device.numbers(spec.model.precision, loaded.identity.parameters)
+    setup = Setup(plan, folder, device, numbers, adapted, loaded.tokenizer, given, False, Clock(), (watch,), scorers)
     trainer = method_file(spec.method.kind).make_trainer(setup)
     trainer.args.train_sampling_strategy = "sequential"
     trainer.args.save_strategy = "no"

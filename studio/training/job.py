@@ -1,18 +1,19 @@
 """What a training method is given, and the examples made of it."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from studio.data.records import Passage, Preference, Rated, Record, record_sides
+from studio.data.records import Passage, Preference, PromptOnly, Rated, Record, record_sides
 from studio.data.splits import Split, split
 from studio.data.tokens import Example, LossOn, prompt_text, tokenize
 from studio.errors import DataError
 from studio.models.generation import decode
 from studio.runs.events import Checkpoint, Event, Notice, Started
-from studio.runs.methods import CptSpec, SftSpec
+from studio.runs.methods import CptSpec, Method, RolloutSpec, SftSpec
+from studio.runs.sources import Source
 from studio.runs.spec import RunSpec
 from studio.settings import Settings
 
@@ -40,7 +41,8 @@ class TrainingJob:
 
     `history` holds the checkpoints already made, oldest first, of which the last whole one is resumed from;
     `started` is the run's last beginning, if there was one. `parts`: which rows are on which side; None: what
-    `spec.data.split` makes of the rows alone, with no column and no clusters.
+    `spec.data.split` makes of the rows alone, with no column and no clusters. `sources`: what it builds on, by the ids
+    of the runs (`spec.built_on`).
     """
 
     spec: RunSpec
@@ -52,6 +54,7 @@ class TrainingJob:
     append: Callable[..., None]
     started: Started | None = None
     parts: Split | None = None
+    sources: Mapping[str, Source] = field(default_factory=dict)
 
     def notice(self, key: str, **values: object) -> None:
         self.append(Notice(key=key, values=values))
@@ -62,10 +65,15 @@ class TrainingJob:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """A row as token ids: one sequence, or of a preference the chosen and the rejected one. `liked`: thumbs up."""
+    """A row as token ids: one sequence, or of a preference the chosen and the rejected one. `liked`: thumbs up.
+
+    `asks`: a prompt alone, which the model answers itself; `expected` is then the answer that the row has, if any.
+    """
 
     sides: tuple[Example, ...]
     liked: bool = True
+    asks: bool = False
+    expected: str | None = None
 
     @property
     def tokens(self) -> int:
@@ -82,7 +90,10 @@ class Lesson:
 
     @property
     def lost(self) -> bool:
-        """Nothing can be learned of it: an answer was cut away whole, or both are alike after cutting."""
+        """Nothing can be learned of it: an answer was cut away whole, or both are alike after cutting; or a part of a
+        prompt was cut away that the model is to answer."""
+        if self.asks:
+            return self.truncated
         alike = len(self.sides) == 2 and self.sides[0].ids == self.sides[1].ids
         return alike or not all(side.trained_tokens for side in self.sides)
 
@@ -122,13 +133,26 @@ def encode(record: Record, tokenizer: "PreTrainedTokenizerBase", length: int, lo
             return Lesson(tuple(tokenize(side, tokenizer, length) for side in sides))
         case Rated(prompt, completion, label, tools):
             return Lesson((tokenize(Rated(prompt, completion, True, tools), tokenizer, length),), label)
+        case PromptOnly(answer=answer):
+            return Lesson((tokenize(record, tokenizer, length),), asks=True, expected=answer)
     return Lesson((tokenize(record, tokenizer, length, loss_on),))
 
 
 def cut_at(spec: RunSpec, context: int) -> int:
-    """Where a row is cut, in tokens; documents that are packed are not, but go on in the next block."""
+    """Where a row is cut, in tokens; documents that are packed are not, but go on in the next block. A prompt that the
+    model answers leaves room for the answer."""
     packs = isinstance(spec.method, CptSpec) and spec.method.packed
-    return _UNCUT if packs else min(spec.data.max_length, context)
+    room = context - spec.method.max_new_tokens if isinstance(spec.method, RolloutSpec) else context
+    return _UNCUT if packs else max(1, min(spec.data.max_length, room))
+
+
+def at_most(lesson: Lesson, method: Method) -> Lesson:
+    """What a step may have to hold of the row: of a prompt, all its answers at their longest."""
+    if not isinstance(method, RolloutSpec):
+        return lesson
+    (side,) = lesson.sides
+    answered = replace(side, ids=side.ids + side.ids[-1:] * method.max_new_tokens)
+    return replace(lesson, sides=(answered,) * method.samples_per_row)
 
 
 def loss_on(spec: RunSpec) -> LossOn:
@@ -186,10 +210,14 @@ def show(record: Record, tokenizer: "PreTrainedTokenizerBase") -> Shown:
         ids = tokenizer(record.text, add_special_tokens=False)["input_ids"]
         opening = max(1, min(_OPENING_TOKENS, len(ids) // 2))
         return Shown(decode(tokenizer, ids[:opening]), tuple(ids[:opening]), decode(tokenizer, ids[opening:]))
-    *before, last = record_sides(record)[0]
+    if isinstance(record, PromptOnly):
+        before, expected = record.prompt, record.answer or ""
+    else:
+        *before, last = record_sides(record)[0]
+        expected = last.text
     text = prompt_text(before, tokenizer, record.tools)
     ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-    return Shown(before[-1].text, tuple(ids), last.text)
+    return Shown(before[-1].text, tuple(ids), expected)
 
 
 def pick(rows: Rows, ids: Sequence[int]) -> list[Record]:

@@ -14,7 +14,8 @@ from studio.training.trainer import Setup, StudioTrainer, on_one_device, quiet, 
 
 
 class RatingTrainer(StudioTrainer, KTOTrainer):
-    """TRL's trainer, with the base model as what the tuned one is compared with, and rows in another order each pass.
+    """TRL's trainer, with the model as it began as what the tuned one is compared with, and rows in another order each
+    pass.
 
     TRL pairs each question with a neighbour's answer before training, and therefore keeps the order; here the batch
     pairs them when it is made.
@@ -22,7 +23,6 @@ class RatingTrainer(StudioTrainer, KTOTrainer):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.model.delete_adapter("ref")  # a copy of the fresh adapter, which does nothing
         self.args.train_sampling_strategy = "random"
 
 

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from studio.errors import ModelError
+from studio.models.loading import SCORE, AdapterFile, first_line
 from studio.runs.spec import LoraSpec
 
 if TYPE_CHECKING:
@@ -26,19 +27,23 @@ if TYPE_CHECKING:
 _ADAPTER = "default"
 
 
-def lora_config(spec: LoraSpec, model: "PreTrainedModel") -> LoraConfig:
-    """PEFT's configuration for `model`, whatever its architecture. Raises ModelError if no layer can be adapted."""
+def lora_config(spec: LoraSpec, model: "PreTrainedModel", *, scores: bool = False) -> LoraConfig:
+    """PEFT's configuration for `model`, whatever its architecture. Raises ModelError if no layer can be adapted.
+    `scores`: the layer that scores is trained whole and kept with the adapter."""
     layers = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)}
     head = model.get_output_embeddings()
     names = [
         name
         for name, module in layers.items()
-        if module is not head and (spec.targets == "all-linear" or "attn" in name or "attention" in name)
+        if module is not head
+        and name != SCORE
+        and (spec.targets == "all-linear" or "attn" in name or "attention" in name)
     ]
     if not names:
         raise ModelError("error.model.no_layers", targets=spec.targets, model=type(model).__name__)
     return LoraConfig(
-        task_type="CAUSAL_LM",
+        task_type="SEQ_CLS" if scores else "CAUSAL_LM",
+        modules_to_save=[SCORE] if scores else None,
         r=spec.rank,
         lora_alpha=spec.alpha,  # type: ignore[arg-type]  # PEFT divides it; a fraction is fine
         lora_dropout=spec.dropout,
@@ -83,7 +88,7 @@ class SeededDropout(nn.Module):
         if not self.training:
             return x
         generator = torch.Generator(device=x.device).manual_seed(
-            _mixed(self.seed, self.place, self.clock.step, self.clock.part)
+            mixed(self.seed, self.place, self.clock.step, self.clock.part)
         )
         keep = torch.empty_like(x).bernoulli_(1 - self.share, generator=generator)
         return x * keep.div_(1 - self.share)
@@ -92,10 +97,21 @@ class SeededDropout(nn.Module):
         return f"share={self.share}"
 
 
-def add_adapter(model: "PreTrainedModel", spec: LoraSpec, seed: int, clock: Clock) -> "PeftModel":
-    """`model` with a fresh adapter: A as PEFT draws it (Kaiming), B zero. The base model's own dropout is off, so
-    that the spec's is the only one."""
-    config = lora_config(spec, model)
+def add_adapter(
+    model: "PreTrainedModel",
+    spec: LoraSpec,
+    seed: int,
+    clock: Clock,
+    *,
+    scores: bool = False,
+    parent: AdapterFile | None = None,
+) -> "PeftModel":
+    """`model` with a fresh adapter: A as PEFT draws it (Kaiming), B zero; or with the weights of `parent`. The base
+    model's own dropout is off, so that the spec's is the only one. `scores`: its layer that scores is fresh.
+
+    Raises ModelError when `parent` is an adapter of another shape.
+    """
+    config = lora_config(spec, model, scores=scores)
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
@@ -106,16 +122,44 @@ def add_adapter(model: "PreTrainedModel", spec: LoraSpec, seed: int, clock: Cloc
     for place, layer in enumerate(layers):
         weight = layer.lora_A[_ADAPTER].weight
         drawn = torch.empty(weight.shape, dtype=torch.float32)
-        generator = torch.Generator().manual_seed(_mixed(seed, place, 0, 0))
+        generator = torch.Generator().manual_seed(mixed(seed, place, 0, 0))
         nn.init.kaiming_uniform_(drawn, a=math.sqrt(5), generator=generator)
         with torch.no_grad():
             weight.copy_(drawn)
         if spec.dropout:
             layer.lora_dropout[_ADAPTER] = SeededDropout(spec.dropout, seed, place, clock)
+    if scores:
+        _draw_score(adapted.get_base_model(), mixed(seed, len(layers), 0, 0))
+    if parent is not None:
+        _take_over(adapted, parent)
     return adapted
 
 
-def _mixed(*numbers: int) -> int:
+def _take_over(adapted: "PeftModel", parent: AdapterFile) -> None:
+    # The layer that scores is no part of what is taken over, but PEFT wants it named.
+    own = {name: tensor for name, tensor in get_peft_model_state_dict(adapted).items() if ".lora_" not in name}
+    try:
+        result: Any = set_peft_model_state_dict(adapted, parent.tensors | own, adapter_name=_ADAPTER)
+    except RuntimeError as error:
+        reason = first_line(error)
+    else:
+        wrong = [key for key in result.missing_keys if f".{_ADAPTER}." in key and ".lora_" in key]
+        reason = next(iter((*wrong, *result.unexpected_keys)), "")
+    if reason:
+        raise ModelError("error.adapter.does_not_fit", folder=str(parent.folder), reason=reason)
+
+
+def _draw_score(model: Any, seed: int) -> None:
+    """Its first weights: variance 1 / (inputs + 1), as in Stiennon et al. 2020 (arXiv:2009.01325, appendix B.1). In
+    float32 like the adapter."""
+    layer = model.get_submodule(SCORE).modules_to_save[_ADAPTER].float()
+    drawn = torch.empty(layer.weight.shape)
+    drawn.normal_(std=(layer.in_features + 1) ** -0.5, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        layer.weight.copy_(drawn)
+
+
+def mixed(*numbers: int) -> int:
     """One 63-bit seed of several numbers, by the multiply-and-shift steps of SplitMix64 (Steele et al. 2014)."""
     mask = (1 << 64) - 1
     value = 0

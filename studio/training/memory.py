@@ -4,8 +4,9 @@ from typing import Any
 
 import psutil
 import torch
+from peft.helpers import disable_input_dtype_casting
 
-from studio.models.device import Device
+from studio.models.device import Device, Numbers
 from studio.training.job import Lesson
 
 # A plan fits up to this part of the memory that is free: other programs need some too.
@@ -26,7 +27,9 @@ def held_bytes(device: Device) -> int:
     return torch.cuda.memory_reserved() if device.kind == "cuda" else psutil.Process().memory_info().rss
 
 
-def needed_bytes(model: Any, row: Lesson, batch_size: int, device: Device, *, gradient_checkpointing: bool) -> int:
+def needed_bytes(
+    model: Any, numbers: Numbers, row: Lesson, batch_size: int, device: Device, *, gradient_checkpointing: bool
+) -> int:
     """The process at its peak, the model already in memory, with batches of rows like `row`.
 
     One forward pass of each sequence of the row is run and what it keeps for the backward pass is counted; the rows of
@@ -34,13 +37,13 @@ def needed_bytes(model: Any, row: Lesson, batch_size: int, device: Device, *, gr
     checkpointing each layer keeps its input, and one layer at a time the rest.
     """
     trainable, _ = model.get_nb_trainable_parameters()
-    row_bytes = sum(_activation_bytes(model, side.ids) for side in row.sides)
+    row_bytes = sum(_activation_bytes(model, numbers, side.ids) for side in row.sides)
     if gradient_checkpointing:
         row_bytes = 2 * row_bytes // model.get_base_model().config.get_text_config().num_hidden_layers
     return held_bytes(device) + trainable * _BYTES_PER_TRAINED + row_bytes * batch_size
 
 
-def _activation_bytes(model: Any, row: tuple[int, ...]) -> int:
+def _activation_bytes(model: Any, numbers: Numbers, row: tuple[int, ...]) -> int:
     backbone = model.get_base_model().base_model
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, int] = {}
@@ -52,7 +55,12 @@ def _activation_bytes(model: Any, row: tuple[int, ...]) -> int:
         return tensor
 
     ids = torch.tensor([row], device=next(model.parameters()).device)
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    mixed = torch.autocast(ids.device.type, torch.bfloat16, enabled=numbers == "bfloat16")
+    with (
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        mixed,
+        disable_input_dtype_casting(model),
+    ):
         output = backbone(input_ids=ids, use_cache=False)
     total = sum(kept.values())
     del output

@@ -14,7 +14,7 @@ class MeanPairTrainer(PairTrainer):
     """Batches and bookkeeping are TRL's; the loss is `pair_loss`."""
 
     def __init__(self, method: Any, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(**{**options, "fresh": True})  # there is nothing to compare with
         self.method = method
 
     def pair_loss(self, chosen: torch.Tensor, rejected: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import torch
 from datasets import Dataset
+from peft.helpers import disable_input_dtype_casting
 from transformers.trainer_utils import EvalLoopOutput
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
@@ -10,34 +12,60 @@ from trl.trainer.utils import add_fused_lm_head
 
 from studio.models.loading import LoadedModel
 from studio.runs.spec import RunSpec
+from studio.training.head import is_plain, summed_loss
 from studio.training.job import ExampleSet, Lesson
+from studio.training.lora import Clock
+from studio.training.passes import divided, in_passes
 from studio.training.trainer import Setup, StudioTrainer, on_one_device, quiet, trainer_options
 
 
 class LikelihoodTrainer(StudioTrainer, SFTTrainer):
-    """TRL's trainer with one definition of validation loss.
+    """TRL's trainer with one definition of loss: negative log-likelihood per trained token, in nats.
 
-    Of the fused output head only the loss is asked for: the entropy and accuracy that TRL logs beside it cost a few
-    per cent of a step on a CPU, and nobody looks at them.
+    On a CPU the rows of a batch are computed in passes of about equal length, and the output layer scores only what is
+    learned; TRL's own scores every token there. Of TRL's fused output layer, which is taken elsewhere, only the loss is
+    asked for: the entropy and accuracy that are logged beside it cost a few per cent of a step.
     """
 
     model: Any
     _nll = 0.0
     _tokens = 0
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, clock: Clock, in_passes: bool, **options: Any) -> None:
         super().__init__(**options)
-        add_fused_lm_head(self.model.get_base_model())
+        self._clock = clock
+        self._in_passes = in_passes
+        base = self.model.get_base_model()
+        self._plain_head = in_passes and is_plain(base)
+        if not self._plain_head:
+            add_fused_lm_head(base)
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        """A sum over passes: each loss is already a share of the whole step's."""
+        assert num_items_in_batch is not None
+        losses = []
+        with disable_input_dtype_casting(self.model):  # autocast casts, and only where it must
+            for part in divided(inputs) if self._in_passes else [inputs]:
+                losses.append(super().training_step(model, part, num_items_in_batch))
+                self._clock.part += 1
+        return torch.stack(losses).sum()
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Negative log-likelihood per trained token, in nats; of the whole step where its tokens are known."""
-        output = model(**inputs, use_cache=False, fused_lm_head=True, num_items_in_batch=num_items_in_batch)
+        """Per trained token, of the whole step where its tokens are known. Never with outputs."""
         if self.model.training:
             self._total_train_tokens += int(inputs["attention_mask"].sum())
         self._metrics["train" if self.model.training else "eval"]["num_tokens"] = [self._total_train_tokens]
-        return (output.loss, output) if return_outputs else output.loss
+        if not self._plain_head:
+            return model(**inputs, use_cache=False, fused_lm_head=True, num_items_in_batch=num_items_in_batch).loss
+        labels = inputs["labels"]
+        base = self.model.get_base_model()
+        with self.accelerator.autocast():
+            # Rows are padded on the right, where no earlier token looks: a mask would change nothing.
+            hidden = base.base_model(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state
+        loss = summed_loss(hidden, base.get_output_embeddings(), labels)
+        return loss / ((labels[:, 1:] != -100).sum() if num_items_in_batch is None else num_items_in_batch)
 
     def prediction_step(
         self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
@@ -67,9 +95,11 @@ def make_trainer(setup: Setup) -> LikelihoodTrainer:
     return quiet(
         LikelihoodTrainer(
             **setup.common(),
+            clock=setup.clock,
+            in_passes=in_passes(setup.spec.method, setup.device),
             args=sft_config(setup),
             train_dataset=to_dataset(examples.train),
-            eval_dataset=to_dataset(examples.validation) if examples.validation else None,
+            eval_dataset=to_dataset(by_length(examples.validation)) if examples.validation else None,
         )
     )
 
@@ -77,6 +107,11 @@ def make_trainer(setup: Setup) -> LikelihoodTrainer:
 def sft_config(setup: Setup) -> SFTConfig:
     """TRL's settings of a run."""
     return on_one_device(SFTConfig(**trainer_options(setup), dataset_kwargs={"skip_prepare_dataset": True}))
+
+
+def by_length(lessons: tuple[Lesson, ...]) -> tuple[Lesson, ...]:
+    """In order of length, so that batches need the least padding."""
+    return tuple(sorted(lessons, key=lambda lesson: lesson.tokens))
 
 
 def to_dataset(lessons: tuple[Lesson, ...]) -> Dataset:

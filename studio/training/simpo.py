@@ -17,7 +17,8 @@ class SimpoTrainer(MeanPairTrainer):
     method: SimpoSpec
 
     def pair_loss(self, chosen: torch.Tensor, rejected: torch.Tensor) -> torch.Tensor:
-        return simpo_loss(chosen, rejected, self.method.beta, self.method.margin)
+        loss = simpo_loss(chosen, rejected, self.method.beta, self.method.margin)
+        return loss - self.method.sft_weight * chosen
 
 
 def simpo_loss(chosen: torch.Tensor, rejected: torch.Tensor, beta: float, margin: float) -> torch.Tensor:

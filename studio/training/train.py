@@ -12,18 +12,22 @@ from typing import Any
 from transformers.utils import logging as transformers_logging
 
 from studio.errors import ResourceError, StudioError, TrainingError
-from studio.models.device import Device, detect_device
+from studio.models.device import Device, Numbers, detect_device
 from studio.models.folder import file_sha256
-from studio.models.loading import LoadedModel, is_out_of_memory, load_model
+from studio.models.loading import AdapterFile, LoadedModel, is_out_of_memory, load_model, read_adapter
 from studio.runs.events import Checkpoint, Ended, Started
+from studio.runs.methods import CptSpec
+from studio.runs.spec import RunSpec
 from studio.runs.stop import Stop
 from studio.runs.store import disk_full, is_disk_full
-from studio.training.callback import Reporter, measured_losses, without_progress
+from studio.training.callback import Reporter, measured_costs, without_progress
 from studio.training.checkpoints import ADAPTER_FILE, best_checkpoint, has_adapter, keep_adapter, resume_point, sweep
-from studio.training.job import ExampleSet, TrainingJob, make_examples
+from studio.training.job import ExampleSet, TrainingJob, at_most, make_examples
 from studio.training.lora import Clock, add_adapter
 from studio.training.memory import MEMORY_SHARE, available_bytes, needed_bytes
 from studio.training.methods import method_file
+from studio.training.passes import in_passes, rows_at_once
+from studio.training.scorer import Scorer
 from studio.training.trainer import Setup
 
 # PEFT 0.21 reads an attribute that transformers 5.23 renamed; nothing a user could act on.
@@ -46,8 +50,19 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
     with _told_errors(job, checkpoints):
         # 1. Model and examples
         device = detect_device()
-        loaded = load_model(spec.model.source, job.settings, device, spec.model.precision, spec.tuner.quantisation)
+        scores = not spec.method.writes
+        loaded = load_model(
+            spec.model.source,
+            job.settings,
+            device,
+            spec.model.precision,
+            spec.tuner.quantisation,
+            scores=scores,
+        )
         _check_base(job, loaded, resumed)
+        numbers = device.numbers(spec.model.precision, loaded.identity.parameters)
+        sources = _read_sources(job, loaded, resumed)
+        scorers = {run: Scorer(job.sources[run], sources[run], job.settings, device) for run in spec.method.reward_runs}
         method = method_file(spec.method.kind)
         examples = make_examples(job.rows, spec, loaded.tokenizer, loaded.identity.context_length, job.parts)
         examples = method.arranged(examples, spec, loaded)
@@ -55,9 +70,10 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
 
         # 2. Adapter and trainer
         clock = Clock()
-        model = add_adapter(loaded.model, spec.tuner, spec.training.seed, clock)
+        parent = sources.get(spec.model.adapter)
+        model = add_adapter(loaded.model, spec.tuner, spec.training.seed, clock, scores=scores, parent=parent)
         trainable, parameters = model.get_nb_trainable_parameters()
-        _check_memory(job, model, examples, device)
+        _check_memory(job, model, numbers, examples, device)
         reporter = Reporter(
             job,
             stop,
@@ -70,7 +86,19 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
             checkpoint_bytes=checkpoint_bytes(trainable),
         )
         trainer = method.make_trainer(
-            Setup(spec, job.folder, device, model, loaded.tokenizer, examples, resumed is not None, (reporter,))
+            Setup(
+                spec,
+                job.folder,
+                device,
+                numbers,
+                model,
+                loaded.tokenizer,
+                examples,
+                resumed is not None,
+                clock,
+                (reporter,),
+                scorers,
+            )
         )
 
         # 3. Train, unless a killed process had come to the end and only its result is missing
@@ -86,11 +114,13 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
                 base_fingerprint=loaded.identity.fingerprint,
                 base_name=loaded.identity.name,
                 base_licence=loaded.identity.licence,
+                sources={run: adapter.sha256 for run, adapter in sources.items()},
+                how=(numbers, *_how(spec, device)),
             ),
         )
         _tell(job, loaded, examples, began_again=bool(job.history) and resumed is None)
         step = resumed.step if resumed else 0
-        if step < total_steps and not without_progress(measured_losses(checkpoints), spec.training.patience):
+        if step < total_steps and not without_progress(measured_costs(checkpoints), spec.training.patience):
             trainer.train(resume_from_checkpoint=str(job.folder / resumed.path) if resumed else None)
             step = trainer.state.global_step
         if reporter.ended_by == "leave":
@@ -106,6 +136,7 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
             adapter_sha256=file_sha256(adapter / ADAPTER_FILE),
             best_step=best.step,
             validation_loss=best.validation_loss,
+            validation_reward=best.validation_reward,
             seconds=time.monotonic() - began,
         )
         job.report(ended)
@@ -117,19 +148,43 @@ def checkpoint_bytes(trainable_parameters: int) -> int:
     return trainable_parameters * 12 + 2_000_000
 
 
+def _how(spec: RunSpec, device: Device) -> tuple[Any, ...]:
+    """What was chosen to be quick, in the words of Started."""
+    if isinstance(spec.method, CptSpec) and spec.method.packed:
+        return ("packed",)
+    return ("passes",) if in_passes(spec.method, device) else ()
+
+
 def _check_base(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | None) -> None:
     """An adapter half trained on one base must not go on with another."""
     if resumed and job.started and job.started.base_fingerprint != loaded.identity.fingerprint:
         raise TrainingError("error.train.base_changed", model=loaded.identity.name)
 
 
-def _check_memory(job: TrainingJob, model: Any, examples: ExampleSet, device: Device) -> None:
+def _read_sources(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | None) -> dict[str, AdapterFile]:
+    """What the run builds on, known to be what was recorded: of this base, and what it built on before."""
+    read = {}
+    for run, source in job.sources.items():
+        if source.base_fingerprint != loaded.identity.fingerprint:
+            name = loaded.identity.name
+            raise TrainingError("error.source.other_base", run=source.name, base=source.model.source, model=name)
+        read[run] = read_adapter(source.folder)
+        if source.sha256 is not None and read[run].sha256 != source.sha256:
+            raise TrainingError("error.adapter.changed", run=source.name, folder=str(source.folder))
+        if resumed and job.started and job.started.sources.get(run) != read[run].sha256:
+            raise TrainingError("error.source.changed", run=source.name)
+    return read
+
+
+def _check_memory(job: TrainingJob, model: Any, numbers: Numbers, examples: ExampleSet, device: Device) -> None:
     """Refuse what cannot fit before it takes the machine down."""
     training = job.spec.training
-    longest = max(examples.train, key=lambda lesson: lesson.tokens)
+    longest = at_most(max(examples.train, key=lambda lesson: lesson.tokens), job.spec.method)
     batch = min(training.batch_size, len(examples.train))
+    if in_passes(job.spec.method, device):
+        batch = rows_at_once(longest.tokens, batch)
     checkpointing = training.gradient_checkpointing
-    needed = needed_bytes(model, longest, batch, device, gradient_checkpointing=checkpointing)
+    needed = needed_bytes(model, numbers, longest, batch, device, gradient_checkpointing=checkpointing)
     available = available_bytes(device)
     if needed > available * MEMORY_SHARE:
         raise ResourceError(

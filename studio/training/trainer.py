@@ -1,35 +1,50 @@
 """What all trainers have in common: checkpoints of the adapter alone, evaluations that can be given up, no word to
 anybody."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 
-from studio.models.device import Device
+from studio.models.device import Device, Numbers
 from studio.runs.spec import RunSpec
 from studio.training.callback import EvaluationGivenUp
 from studio.training.job import ExampleSet
+from studio.training.lora import Clock
+from studio.training.scorer import Scorer
+
+_REFERENCE = "ref"  # TRL's name for it
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a trainer is made of. `model` has its adapter; `resumed`: it goes on from a checkpoint."""
+    """What a trainer is made of. `numbers`: what it computes in; `model` has its adapter, whose dropout follows
+    `clock`; `resumed`: it goes on from a checkpoint. `scorers`: the reward models that are asked, by the ids of their
+    runs."""
 
     spec: RunSpec
     folder: Path
     device: Device
+    numbers: Numbers
     model: Any
     tokenizer: Any
     examples: ExampleSet
     resumed: bool
+    clock: Clock
     callbacks: tuple[TrainerCallback, ...]
+    scorers: Mapping[str, Scorer] = field(default_factory=dict)
 
     def common(self) -> dict[str, Any]:
         """The arguments of every Trainer but for its configuration and rows."""
-        return {"model": self.model, "processing_class": self.tokenizer, "callbacks": list(self.callbacks)}
+        return {
+            "model": self.model,
+            "processing_class": self.tokenizer,
+            "callbacks": list(self.callbacks),
+            "fresh": not self.spec.model.adapter,
+        }
 
 
 class StudioTrainer:
@@ -38,11 +53,16 @@ class StudioTrainer:
     model: Any
     control: Any
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, fresh: bool, **options: Any) -> None:
+        """`fresh`: the adapter does nothing yet."""
         trained = [(p, p.data) for p in options["model"].parameters() if p.requires_grad]
         super().__init__(**options)
         for parameter, data in trained:
             parameter.data = data  # over a model in 4 bits TRL makes them bfloat16, which loses small steps
+        # Some trainers keep a copy of the adapter as it begins, to compare with. Of one that does nothing the base
+        # model alone is the same.
+        if fresh and _REFERENCE in self.model.peft_config:
+            self.model.delete_adapter(_REFERENCE)
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:
         return dataset
@@ -56,7 +76,9 @@ class StudioTrainer:
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """The adapter alone. The tokenizer never changes, and the arguments would be a pickle."""
-        self.model.save_pretrained(output_dir, state_dict=state_dict, save_embedding_layers=False)
+        self.model.save_pretrained(
+            output_dir, state_dict=state_dict, save_embedding_layers=False, selected_adapters=["default"]
+        )
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """The studio writes its own card at export."""
@@ -65,12 +87,27 @@ class StudioTrainer:
         """Nothing is sent anywhere."""
 
 
+class WeighedEvaluation:
+    """Laid over a Trainer of TRL: what it notes of each batch of an evaluation counts by the batch's rows, so that
+    means are over all rows, whatever the batches. TRL takes the mean of the batches' means."""
+
+    _metrics: dict[str, Any]
+
+    def prediction_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        noted = self._metrics["eval"]
+        before = {name: len(values) for name, values in noted.items()}
+        result = super().prediction_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
+        rows = len(inputs if isinstance(inputs, list) else inputs["input_ids"])
+        for name, values in noted.items():
+            values.extend(values[before.get(name, 0) :] * (rows - 1))
+        return result
+
+
 def trainer_options(setup: Setup) -> dict[str, Any]:
     """What every method's configuration has in common, every setting that matters written out."""
     spec, training, device = setup.spec, setup.spec.training, setup.device
     rows, validates = len(setup.examples.train), bool(setup.examples.validation)
     interval = spec.evaluation_interval(rows)
-    precision = device.dtype if spec.model.precision == "auto" else spec.model.precision
     return {
         "output_dir": str(setup.folder),
         "max_steps": spec.total_steps(rows),
@@ -83,7 +120,7 @@ def trainer_options(setup: Setup) -> dict[str, Any]:
         "weight_decay": training.weight_decay,
         "max_grad_norm": training.max_grad_norm,
         "activation_checkpointing": training.gradient_checkpointing,
-        "bf16": precision == "bfloat16",
+        "bf16": setup.numbers == "bfloat16",
         "use_cpu": device.kind == "cpu",
         "dataloader_pin_memory": device.kind == "cuda",
         "seed": training.seed,

@@ -48,9 +48,11 @@ class Chart:
 
 # What methods record beside their loss: the chart, what it counts, and its lines, each of training and of validation.
 _METHOD_CHARTS: tuple[tuple[str, Unit, tuple[str, ...]], ...] = (
+    ("reward", "number", ("reward",)),
     ("accuracy", "share", ("accuracy",)),
     ("margin", "number", ("margin",)),
     ("kl", "number", ("kl",)),
+    ("completion_tokens", "number", ("completion_tokens",)),
     ("rewards", "number", ("reward_chosen", "reward_rejected")),
 )
 _PAIR_COLORS = (2, 7)

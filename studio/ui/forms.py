@@ -1,5 +1,6 @@
 """Form widgets made from RunSpec's fields, and their values <-> RunSpec."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
@@ -11,8 +12,10 @@ from studio.messages import translate
 from studio.runs.methods import CptSpec, DpoSpec, KtoSpec, OrpoSpec, SimpoSpec
 from studio.runs.spec import RunSpec, SpecField, method_fields, spec_fields, with_changes
 
-CHOSEN_ABOVE = {"model.source"}
+CHOSEN_ABOVE = {"model.source", "model.adapter"}
 """Fields with a place of their own on the page."""
+REWARDS = "method.rewards"
+"""The setting that is a list, shown as JSON to the form that fills it."""
 FEW_TOKENS = 100_000
 """Of text; below, a model learns how it sounds rather than what it says."""
 
@@ -66,6 +69,8 @@ def make_widget(field: SpecField, value: Any, language: str) -> Widget:
         "elem_id": f"set-{field.text.replace('.', '-')}",
     }
     annotation = field.info.annotation
+    if field.path == REWARDS:  # a form of its own fills it
+        return Widget(field, gr.Textbox(value, visible=False, label=common["label"], elem_id=common["elem_id"]))
     if annotation is bool:
         return Widget(field, gr.Checkbox(value, **common))
     if get_origin(annotation) is Literal:
@@ -101,7 +106,7 @@ def values_of(spec: RunSpec, fields: Sequence[SpecField]) -> list[Any]:
         value: Any = nested
         for part in field.path.split("."):
             value = value[part]
-        found.append(value)
+        found.append(json.dumps(value, ensure_ascii=False) if field.path == REWARDS else value)
     return found
 
 
@@ -117,7 +122,7 @@ def to_spec(base: RunSpec, fields: Sequence[SpecField], values: Sequence[Any]) -
     """
     kind = base.method.kind
     given = [(field, value) for field, value in zip(fields, values, strict=True) if belongs(field, kind)]
-    spec = with_changes(base, {field.path: value for field, value in given})
+    spec = with_changes(base, {f.path: json.loads(value) if f.path == REWARDS else value for f, value in given})
     own = [field for field, _ in given]
     return spec.model_copy(update={"preset": ""}) if values_of(spec, own) != values_of(base, own) else spec
 
@@ -150,6 +155,10 @@ RATES = {
     "simpo": Rates(5e-6, 8e-5, 2e-4),
     "orpo": Rates(8e-6, 8e-5, 3e-4),
     "kto": Rates(5e-6, 5e-5, 1e-4),
+    # Scores: 1e-4 in TRL. By trying: 1e-6 for full tuning in TRL, ten times it for LoRA.
+    "reward": Rates(5e-5, 2e-4, 1e-3),
+    "rloo": Rates(5e-6, 5e-5, 1e-4),
+    "grpo": Rates(5e-6, 5e-5, 1e-4),
 }
 # The starter, as measured (presets/quick-look.yaml); other small models are much like it.
 SMALL_RATES = {

@@ -103,7 +103,7 @@ def history(
     preparing: str | None,
     t: T,
 ) -> str:
-    """One card per run, newest first, of those whose name, data, method, preset or notes hold `find`."""
+    """One card per run, newest first, of those whose name, data, method, preset, notes or tags hold `find`."""
     wanted = find.strip().casefold()
     found = [
         run
@@ -117,6 +117,7 @@ def history(
                 method_name(run.record.spec.method.kind, t),
                 preset_title(run.record.spec, titles, t),
                 run.record.notes,
+                *run.record.tags,
             )
         ).casefold()
     ]
@@ -153,8 +154,14 @@ def _card(
         f'<span class="run-top"><span class="run-name">{name}</span>'
         f"{chip(shown_status(state, record.id == preparing), t)}</span>"
         f'<span class="run-sub">{shown(" · ".join(about_it))}</span>'
-        f'<span class="run-facts">{"".join(facts)}</span></button></div>'
+        f'<span class="run-facts">{"".join(facts)}</span>{tags_line(record)}</button></div>'
     )
+
+
+def tags_line(record: RunRecord) -> str:
+    """The tags of a run, each in a frame; nothing where there are none."""
+    words = "".join(f'<span class="run-tag">{shown(tag)}</span>' for tag in record.tags)
+    return f'<span class="run-tags">{words}</span>' if words else ""
 
 
 def empty(t: T) -> str:
@@ -168,12 +175,14 @@ def empty(t: T) -> str:
 # One run
 
 
-def about(record: RunRecord, data: str, titles: dict[str, str], t: T) -> str:
-    """Data, method, model, preset and time of a run, in a line."""
+def about(record: RunRecord, data: str, parent: str, titles: dict[str, str], t: T) -> str:
+    """Data, method, model, preset and time of a run, in a line, and the name of the run whose adapter it goes on
+    from."""
     spec = record.spec
     model = t("ui.runs.starter") if spec.model.source == "starter" else spec.model.source
+    follows = (t("ui.runs.follows", run=parent),) if parent else ()
     method = method_name(spec.method.kind, t)
-    return " · ".join((data, method, model, preset_title(spec, titles, t), moment(record.created)))
+    return " · ".join((data, method, model, *follows, preset_title(spec, titles, t), moment(record.created)))
 
 
 def headline(name: str, sub: str, state: RunState, status: str, t: T) -> str:
@@ -189,6 +198,8 @@ def headline(name: str, sub: str, state: RunState, status: str, t: T) -> str:
     if seconds:
         over = state.ended is not None
         parts.append(t(f"ui.runs.progress.{'took' if over else 'spent'}", time=duration(seconds, t)))
+    if state.started and state.started.how:
+        parts.append(", ".join(t(f"ui.runs.how.{name}") for name in state.started.how))
     line = " · ".join(parts) or t(f"ui.runs.progress.{status if status in ('queued', 'preparing') else 'none'}")
     busy = " busy" if status in ("preparing", "running", "stopping") else ""
     return (

@@ -1,6 +1,7 @@
 """The Runs tab: the history, one run as it trains, and several laid over each other."""
 
 import hashlib
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -87,11 +88,17 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                 compare = gr.Button(
                     t("ui.runs.compare"), variant="primary", size="md", elem_id="runs-compare", visible=False
                 )
+                sooner = gr.Button(t("ui.runs.sooner"), size="md", elem_id="runs-sooner", visible=False)
+                later = gr.Button(t("ui.runs.later"), size="md", elem_id="runs-later", visible=False)
             words = gr.HTML(elem_id="runs-words", apply_default_css=False)
             figure = chart("runs-chart")
             samples = gr.HTML(elem_id="runs-samples", apply_default_css=False)
             with gr.Accordion(t("ui.runs.name_notes"), open=False, elem_id="runs-about"):
                 name = gr.Textbox(label=t("ui.runs.name"), max_lines=1, max_length=120, elem_id="runs-name")
+                tags = gr.Textbox(
+                    label=t("ui.runs.tags"), info=t("ui.runs.tags.help"), max_lines=1, max_length=800,
+                    elem_id="runs-tags",
+                )  # fmt: skip
                 notes = gr.Textbox(label=t("ui.runs.notes"), lines=3, max_length=20_000, elem_id="runs-notes")
                 save = gr.Button(t("ui.runs.save"), elem_id="runs-save", size="md")
             with gr.Accordion(t("ui.runs.settings"), open=False, elem_id="runs-settings"):
@@ -101,10 +108,18 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                     label="run-spec.yaml",
                     interactive=False, lines=5, max_lines=20, buttons=["copy"], elem_id="runs-yaml",
                 )  # fmt: skip
+            delete = gr.Button(
+                t("ui.runs.delete"), size="md", elem_id="runs-delete", elem_classes="quiet-button", visible=False
+            )
+            with gr.Column(visible=False, elem_id="runs-delete-ask", elem_classes="s-card") as asking:
+                question = gr.HTML(apply_default_css=False)
+                with gr.Row(elem_classes="runs-bar"):
+                    sure = gr.Button(t("ui.runs.delete.sure"), variant="stop", size="md", elem_id="runs-delete-sure")
+                    spare = gr.Button(t("ui.runs.delete.keep"), size="md", elem_id="runs-delete-keep")
 
     parts = Parts(
         empty, layout, history, overlay, overlay_chart, overlay_table, head, stop, resume, compare, words, figure,
-        samples, name, notes, settings, yaml, page.run, seen,
+        samples, name, tags, notes, settings, yaml, page.run, seen, sooner, later, delete, asking,
     )  # fmt: skip
     watching: list[Any] = [page.run, marked, find, seen]
     changed = [getattr(parts, field.name) for field in fields(parts)]
@@ -137,11 +152,33 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
         return pressed
 
+    def move(by: int) -> Callable[[str], None]:
+        return lambda run: runner.move(run, by)
+
     @page.guard
-    def keep(title: str, words: str, run: str | None, marks: list[str] | None, text: str, old: Seen) -> Any:
+    def ask(old: Seen) -> Any:
+        if not old.run:
+            return gr.skip(), gr.skip()
+        told = t("ui.runs.delete.ask", name=runner.record(old.run).name, size=run_view.size(runner.size(old.run)))
+        return gr.update(visible=True), f"<p>{run_view.shown(told)}</p>"
+
+    @page.guard
+    def throw_away(marks: list[str] | None, text: str, old: Seen) -> Any:
+        marks = [mark for mark in marks or [] if mark != old.run]
+        if old.run:
+            freed = runner.delete(old.run)
+            gr.Info(t("ui.runs.deleted", size=run_view.size(freed)), duration=4)
+        found = view(page, parts, titles, None, marks, text, Seen())
+        return {page.run: None, **found, marked: marks, asking: gr.update(visible=False)}
+
+    @page.guard
+    def keep(
+        title: str, labels: str, words: str, run: str | None, marks: list[str] | None, text: str, old: Seen
+    ) -> Any:
         if old.run:
             runner.rename(old.run, title)
             runner.set_notes(old.run, words)
+            runner.set_tags(old.run, re.split("[,、，]", labels))
         gr.Info(t("ui.runs.saved"), duration=2)
         return view(page, parts, titles, run, marks or [], text, replace(old, listed=0.0, cursor=-1)) or gr.skip()
 
@@ -155,7 +192,12 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     unmark.click(unmark_all, [page.run, find, seen], [*changed, marked], **quiet)
     stop.click(act(runner.stop), watching, changed, **quiet)
     resume.click(act(runner.resume), watching, changed, **quiet)
-    save.click(keep, [name, notes, *watching], changed, **quiet)
+    sooner.click(act(move(-1)), watching, changed, **quiet)
+    later.click(act(move(1)), watching, changed, **quiet)
+    delete.click(ask, seen, [asking, question], **quiet)
+    spare.click(lambda: gr.update(visible=False), None, asking, **quiet)
+    sure.click(throw_away, watching[1:], [*changed, marked], **quiet)
+    save.click(keep, [name, tags, notes, *watching], changed, **quiet)
     to_train.click(lambda: goto("train"), None, page.tabs, **quiet)
     compare.click(lambda old: (old.run, goto("compare")), seen, [page.run, page.tabs], **quiet)
 
@@ -178,11 +220,16 @@ class Parts:
     figure: gr.HTML
     samples: gr.HTML
     name: gr.Textbox
+    tags: gr.Textbox
     notes: gr.Textbox
     settings: gr.HTML
     yaml: gr.Textbox
     run: gr.BrowserState
     seen: gr.State
+    sooner: gr.Button
+    later: gr.Button
+    delete: gr.Button
+    asking: gr.Column
 
 
 def view(
@@ -210,7 +257,7 @@ def view(
         record = runner.record(run)
         found |= _run(page, parts, titles, record, state, status)
         if new.run != old.run or old.cursor < 0:
-            found |= _about(page, parts, record)
+            found |= _about(page, parts, record) | {parts.asking: gr.update(visible=False)}
         if new.status != old.status:
             runs = runs or runner.runs()
     if marked != old.marked:
@@ -240,7 +287,7 @@ def _run(
     page: Page, parts: Parts, titles: dict[str, str], record: RunRecord, state: RunState, status: str
 ) -> dict[Any, Any]:
     t, studio = page.t, page.studio
-    about = run_view.about(record, _data_name(page, record.version), titles, t)
+    about = run_view.about(record, _data_name(page, record.version), _parent_name(page, record), titles, t)
     writable = not studio.store.read_only
     return {
         parts.head: run_view.headline(record.name, about, state, status, t),
@@ -257,7 +304,19 @@ def _run(
             value=t("ui.runs.resume" if state.checkpoints else "ui.runs.again"),
         ),
         parts.compare: gr.update(visible=state.usable, variant="secondary" if state.resumable else "primary"),
+        parts.sooner: gr.update(visible=writable and status == "queued"),
+        parts.later: gr.update(visible=writable and status == "queued"),
+        parts.delete: gr.update(visible=writable and status in ("done", "stopped", "failed", "interrupted")),
     }
+
+
+def _parent_name(page: Page, record: RunRecord) -> str:
+    """The run whose adapter this one goes on from, by its name; by its id where it is gone."""
+    parent = record.spec.model.adapter
+    try:
+        return page.studio.runner.record(parent).name if parent else ""
+    except InputError:
+        return parent
 
 
 def _about(page: Page, parts: Parts, record: RunRecord) -> dict[Any, Any]:
@@ -265,6 +324,7 @@ def _about(page: Page, parts: Parts, record: RunRecord) -> dict[Any, Any]:
     return {
         parts.name: record.name,
         parts.notes: record.notes,
+        parts.tags: ", ".join(record.tags),
         parts.settings: run_view.settings_table(record.spec, page.language),
         parts.yaml: record.spec.to_yaml(),
     }

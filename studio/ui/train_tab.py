@@ -13,6 +13,7 @@ from studio.messages import translate
 from studio.runs.methods import METHODS, CptSpec
 from studio.runs.spec import STARTER, RunSpec, spec_fields, with_changes
 from studio.ui.forms import (
+    REWARDS,
     Level,
     Widget,
     cautions,
@@ -28,12 +29,14 @@ from studio.ui.forms import (
 from studio.ui.markup import said, shown
 from studio.ui.method_view import CHOOSE, method_cards
 from studio.ui.page import Page, goto, html
+from studio.ui.reward_form import RewardForm, build_rewards
 from studio.ui.run_view import duration, size
 
 if TYPE_CHECKING:
     from studio.models.catalog import ModelInfo
     from studio.training.estimate import Estimate
 
+PARENTS_OWN = ("tuner.variant", "tuner.rank", "tuner.alpha", "tuner.targets")
 SMALL_MODEL = 50_000_000
 """Parameters below which a model takes the learning rates of the starter."""
 
@@ -72,7 +75,23 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                 max_length=1000,
                 elem_id="train-source",
             )
+            open_models = gr.Dropdown(
+                _open_models(page),
+                value=None,
+                label=t("ui.train.open_models"),
+                info=t("ui.train.open_models.help"),
+                visible=False,
+                elem_id="train-open-models",
+            )
             model = gr.HTML(elem_id="train-model-info", apply_default_css=False)
+            adapter = gr.Dropdown(
+                [(t("ui.train.adapter.none"), "")],
+                value="",
+                label=t("spec.model.adapter.label"),
+                info=t("spec.model.adapter.help"),
+                visible=False,
+                elem_id="train-adapter",
+            )
             preset = gr.Radio(
                 [(f"{p.title[_lang(page)]}\n{p.about[_lang(page)]}", p.name) for p in presets],
                 value=presets[0].name, label=t("ui.train.preset"), elem_id="train-preset", elem_classes="cards",
@@ -81,10 +100,13 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             with gr.Row(elem_classes="train-fields"):
                 widgets = make_widgets(form_fields("basic"), firsts["sft"], language)
             own = _own(page, firsts, "basic")
+            rewards = [form for rows in own if (form := rows.rewards)]
             with gr.Accordion(t("ui.train.advanced"), open=False, elem_id="train-advanced"):
                 widgets += _advanced(page, firsts["sft"])
                 own += _own(page, firsts, "advanced")
             widgets += [widget for rows in own for widget in rows.widgets]
+            (parent,) = (field for field in spec_fields() if field.path == "model.adapter")
+            widgets.append(Widget(parent, adapter))
         with gr.Column(scale=1, min_width=300, elem_classes="train-side s-card"):
             gr.HTML(f'<h3 class="s-h2">{shown(t("ui.train.before"))}</h3>', apply_default_css=False)
             cost = gr.HTML(elem_id="train-estimate", apply_default_css=False)
@@ -108,6 +130,17 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     def spec_of(version: str | None, method: str, kind: str, source: str, preset: str, *values: Any) -> RunSpec:
         model = STARTER if kind == "starter" else source.strip()
         return to_spec(studio.default_spec(version or "", preset, model, method), asked, values)
+
+    @page.guard
+    def offer_runs(kind: str, source: str, adapter: str | None) -> Any:
+        """Runs of the chosen model that can be gone on from, and reward models of it."""
+        model = STARTER if kind == "starter" else source.strip()
+        before = [(run.record.name, run.record.id) for run in studio.runner.finished(model, writes=True)]
+        scores = [(run.record.name, run.record.id) for run in studio.runner.finished(model, writes=False)]
+        kept = adapter if adapter in dict(before).values() else ""
+        parents = gr.update(choices=[(t("ui.train.adapter.none"), ""), *before], value=kept, visible=bool(before))
+        told = t("spec.reward.model.run.help" if scores else "ui.reward.model.none")
+        return parents, *[gr.update(choices=scores, info=told)] * len(rewards)
 
     @page.guard
     def enter(version: str | None) -> Any:
@@ -169,6 +202,14 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return [*shown, *(gr.skip() if f.method else new for f, new in zip(asked, changed, strict=True))]
 
     @page.guard
+    def use_parent(run: str) -> Any:
+        """An adapter can only be gone on with as the very thing it is."""
+        if not run:
+            return [gr.skip()] * len(fields)
+        shown_of = values_of(studio.runner.record(run).spec, asked)
+        return [value if field.path in PARENTS_OWN else gr.skip() for field, value in zip(asked, shown_of, strict=True)]
+
+    @page.guard
     def use_split(version: str | None, taken: dict[str, Any]) -> Any:
         """What was chosen on the Data tab since this tab was last looked at."""
         split = _split_of(page, version)
@@ -179,7 +220,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     @page.guard
     def pick_kind(kind: str) -> Any:
         hint = "" if kind == "starter" else t(f"ui.train.model.{kind}_hint")
-        return gr.update(visible=kind != "starter", placeholder=hint, value="")
+        named = gr.update(visible=kind != "starter", placeholder=hint, value="")
+        return named, gr.update(visible=kind == "hub", value=None)
 
     @page.guard
     def describe(kind: str, source: str) -> Iterator[str]:
@@ -221,10 +263,20 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     split_fields = [widget.component for widget in widgets if widget.field.path in _split_of(page, None)]
     gr.on(opened, use_split, [page.version, taken], [taken, *split_fields], **quiet)
     preset.input(use_preset, [page.version, method, kind, preset], fields, **quiet)
+    adapter.input(use_parent, adapter, fields, **quiet)
     kind.input(use_kind, [page.version, method, kind, preset], fields, **quiet)
-    kind.input(pick_kind, kind, source, **quiet)
+    kind.input(pick_kind, kind, [source, open_models], **quiet)
+    open_models.input(lambda name: name or "", open_models, source, queue=False, **quiet)
     gr.on(
         [blocks.load, kind.change, source.change], describe, [kind, source], model, trigger_mode="always_last", **quiet
+    )
+    gr.on(
+        [*opened, kind.change, source.change],
+        offer_runs,
+        [kind, source, adapter],
+        [adapter, *(form.runs for form in rewards)],
+        trigger_mode="always_last",
+        **quiet,
     )
     start.click(begin, [token, name, *settings], [page.run, page.tabs, name])
     for button in (to_data, change_data):
@@ -242,21 +294,45 @@ def _advanced(page: Page, first: RunSpec) -> list[Widget]:
     return made
 
 
+def _open_models(page: Page) -> list[tuple[str, str]]:
+    """Models to begin with, in a line each, and their names. Those that do not fit this machine come last."""
+    t = page.t
+    found = sorted(page.studio.models.recommended(page.language), key=lambda item: item[1] == "no")
+    return [
+        (
+            t(
+                f"ui.train.open_models.{fit}",
+                name=model.name,
+                size=count(model.parameters * 1_000_000, page.language),
+                licence=model.licence,
+                kind=t(f"ui.train.open_models.{'gated' if model.gated else model.kind}"),
+            ),
+            model.name,
+        )
+        for model, fit in found
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class _Own:
     """The settings of one level that only a method has, shown while it is chosen."""
 
     method: str
-    row: gr.Row
+    row: gr.Column
     widgets: list[Widget]
+    rewards: RewardForm | None
 
 
 def _own(page: Page, firsts: Mapping[str, RunSpec], level: Level) -> list[_Own]:
     made = []
     for name, first in firsts.items():
         if fields := form_method_fields(level, name):
-            with gr.Row(elem_classes="train-fields", visible=name == "sft") as row:
-                made.append(_Own(name, row, make_widgets(fields, first, page.language)))
+            with gr.Column(visible=name == "sft", elem_classes="train-own") as row:
+                with gr.Row(elem_classes="train-fields"):
+                    widgets = make_widgets(fields, first, page.language)
+                hidden = next((widget.component for widget in widgets if widget.field.path == REWARDS), None)
+                rewards = build_rewards(page, hidden) if isinstance(hidden, gr.Textbox) else None
+            made.append(_Own(name, row, widgets, rewards))
     return made
 
 

@@ -9,7 +9,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 
 import pytest
@@ -155,7 +155,8 @@ def test_what_is_not_there_is_told(made: Made) -> None:
 # Answers
 
 
-def test_both_columns_grow_together(made: Made) -> None:
+def test_both_columns_grow_together(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(made.studio.compare, "_clock", map(float, count()).__next__)  # a second between two looks
     updates = list(made.studio.compare.stream(request(made.run(), max_new_tokens=30)))
     assert [u.done for u in updates] == [False] * (len(updates) - 1) + [True]
     assert updates[0].identical is None

@@ -91,6 +91,15 @@ def test_the_runs_of_a_version_are_remembered(studio: Studio, tmp_path: Path) ->
     assert set(curves.of(version)).isdisjoint(runs)
 
 
+def test_a_curve_of_which_a_run_was_deleted_is_none(studio: Studio, tmp_path: Path) -> None:
+    spec = spec_of(studio, tmp_path, 200)
+    runs = studio.learning_curve.start(spec)
+    studio.learning_curve.stop(runs)
+    studio.runner.delete(runs[1])
+    assert studio.learning_curve.of(spec.data.version) == ()
+    assert len(studio.learning_curve.start(spec)) == 3
+
+
 def test_real_runs_are_ordinary_runs(studio: Studio, tmp_path: Path) -> None:
     runs = studio.learning_curve.start(spec_of(studio, tmp_path, 40), name="Shop")
     assert [studio.runner.record(run).name for run in runs] == [

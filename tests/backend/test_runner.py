@@ -10,7 +10,7 @@ import pytest
 
 from studio.backend.datasets import Datasets
 from studio.backend.runner import Runner
-from studio.errors import InputError, ResourceError, WorkspaceError
+from studio.errors import InputError, ResourceError, SpecError, WorkspaceError
 from studio.runs.events import Checkpoint, Ended, Event, Metrics, Queued, Started
 from studio.runs.spec import DataSpec, RunSpec
 from studio.runs.stop import Stop
@@ -336,3 +336,86 @@ def test_data_without_a_mapping_is_refused(house: House, tmp_path: Path) -> None
     with pytest.raises(InputError) as error:
         house.runner(worker=False).submit(RunSpec(data=DataSpec(version=version.id)))
     assert error.value.key == "error.train.no_mapping"
+
+
+# The history: order, values tried, what is thrown away
+
+
+def waiting(runner: Runner, house: House, count: int) -> list[str]:
+    """One run that trains, and so many that wait."""
+    first = runner.submit(house.spec).id
+    wait_for(lambda: runner.current() == first)
+    return [runner.submit(house.spec, f"run {i}").id for i in range(count)]
+
+
+def test_a_waiting_run_is_moved(house: House) -> None:
+    runner = house.runner()
+    a, b, c = waiting(runner, house, 3)
+    assert runner.queue() == [a, b, c]
+    runner.move(c, -2)
+    assert runner.queue() == [c, a, b]
+    runner.move(c, 9)
+    assert runner.queue() == [a, b, c]
+    again = house.runner(worker=False)
+    assert again.queue() == [a, b, c]
+    runner.move(a, -1)  # it is the next already
+    assert runner.queue() == [a, b, c]
+    with pytest.raises(InputError, match="not waiting"):
+        runner.move(runner.current() or "", 1)
+
+
+def test_values_of_a_setting_are_tried(house: House) -> None:
+    runner = house.runner(worker=False)
+    runs = runner.sweep(house.spec, "tuner.rank", [4, 8, 8, 16], "try", token="once")
+    assert [run.spec.tuner.rank for run in runs] == [4, 8, 16]
+    assert [run.name for run in runs] == ["try · rank 4", "try · rank 8", "try · rank 16"]
+    assert [run.id for run in runner.sweep(house.spec, "tuner.rank", [4, 8, 16], token="once")] == [r.id for r in runs]
+    for wrong in ([4], [4, 4], [1, 2, 3, 4, 5]):
+        with pytest.raises(InputError, match="two to 4"):
+            runner.sweep(house.spec, "tuner.rank", wrong)
+    before = len(runner.runs())
+    with pytest.raises(SpecError):
+        runner.sweep(house.spec, "tuner.rank", [4, 0])
+    assert len(runner.runs()) == before
+
+
+def test_a_run_is_deleted_with_its_files(house: House) -> None:
+    runner = house.runner()
+    run = runner.submit(house.spec).id
+    wait_for(lambda: runner.current() == run)
+    with pytest.raises(InputError, match="Stop it first"):
+        runner.delete(run)
+    house.lesson.allow(4)
+    wait_for(lambda: runner.current() is None)
+    folder = house.store.run_folder(run)
+    (folder / "adapter").mkdir()
+    (folder / "adapter" / "weights").write_bytes(b"x" * 5_000)
+    assert runner.delete(run) == 5_000
+    assert not folder.exists()
+    assert runner.runs() == []
+    with pytest.raises(InputError):
+        runner.state(run)
+    with pytest.raises(InputError):
+        runner.delete(run)
+
+
+def test_what_a_killed_deletion_left_is_removed(house: House) -> None:
+    runner = house.runner(worker=False)
+    run = runner.submit(house.spec).id
+    kept, left = house.store.run_folder(run), house.store.run_folder(new_id())
+    for folder in (kept, left):
+        folder.mkdir()
+        (folder / "adapter").write_bytes(b"x")
+    house.store.close()
+    house.store = Store(house.settings.workspace)
+    assert kept.is_dir()
+    assert not left.exists()
+
+
+def test_tags_are_kept_and_cleaned(house: House) -> None:
+    runner = house.runner(worker=False)
+    run = runner.submit(house.spec).id
+    assert runner.record(run).tags == ()
+    runner.set_tags(run, [" 本番 ", "try", "try", "", "two\nwords", "x" * 99])
+    assert runner.record(run).tags == ("本番", "try", "two words", "x" * 40)
+    assert runner.runs()[0].record.tags == runner.record(run).tags

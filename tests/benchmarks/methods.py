@@ -44,7 +44,7 @@ from studio.starter.exam import load
 from studio.starter.world import Question, exam, lessons
 
 ROWS_AT_ONCE = 64
-ANSWER_TOKENS = 96
+ANSWER_TOKENS = 128
 PAIRS = 600
 HELD_OUT = 200
 MARKS = {"en": (".", "!"), "ja": ("。", "！")}  # worse, better

@@ -50,12 +50,13 @@ def bare(spec: RunSpec, settings: Settings, rows: list[Any], folder: Path) -> No
 
     from studio.models.device import detect_device
     from studio.training.job import make_examples
+    from studio.training.lora import Clock
     from studio.training.sft import sft_config, to_dataset
     from studio.training.trainer import Setup
 
     device = detect_device()
     tokenizer = AutoTokenizer.from_pretrained(settings.starter)
-    model = AutoModelForCausalLM.from_pretrained(settings.starter, dtype=device.torch_dtype)
+    model = AutoModelForCausalLM.from_pretrained(settings.starter, dtype="float32")
     examples = make_examples(rows, spec, tokenizer, model.config.max_position_embeddings)
     lora = LoraConfig(
         task_type="CAUSAL_LM",
@@ -64,7 +65,7 @@ def bare(spec: RunSpec, settings: Settings, rows: list[Any], folder: Path) -> No
         lora_dropout=spec.tuner.dropout,
         target_modules="all-linear",
     )
-    setup = Setup(spec, folder, device, model, tokenizer, examples, False, ())
+    setup = Setup(spec, folder, device, "float32", model, tokenizer, examples, False, Clock(), ())
     trainer = SFTTrainer(
         model=model,
         args=sft_config(setup),

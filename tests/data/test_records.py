@@ -1,4 +1,4 @@
-"""What supervised fine-tuning learns of each kind of record."""
+"""What methods learn of each kind of record."""
 
 import pickle
 from typing import get_args
@@ -7,6 +7,7 @@ import pytest
 
 from studio.data.checks import PROBLEM_OF
 from studio.data.duplicates import exact_duplicates
+from studio.data.lessons import lessons
 from studio.data.problems import ProblemKind, RowProblem
 from studio.data.records import (
     Conversation,
@@ -46,6 +47,22 @@ def test_what_is_learned(record: Record, learned: Conversation | None) -> None:
     assert pickle.loads(pickle.dumps(record)) == record
     assert hash(record) == hash(pickle.loads(pickle.dumps(record)))
     assert all(turn.text for side in record_sides(record) for turn in side)
+
+
+@pytest.mark.parametrize(
+    ("record", "asked"),
+    [
+        (Conversation((*ASKED, *GOOD, *ASKED), "A", TOOLS), (PromptOnly((*ASKED, *GOOD, *ASKED), TOOLS, "A"),)),
+        (Preference(ASKED, GOOD, BAD), (PromptOnly(ASKED, answer="good"),)),
+        (Rated(ASKED, GOOD, True), (PromptOnly(ASKED, answer="good"),)),
+        (Rated(ASKED, BAD, False, TOOLS), (PromptOnly(ASKED, TOOLS),)),
+        (PromptOnly(ASKED), (PromptOnly(ASKED),)),
+        (Passage("text"), ()),
+    ],
+)
+def test_what_is_asked(record: Record, asked: tuple[Record, ...]) -> None:
+    """Of methods that let the model answer itself."""
+    assert lessons(record, "prompts") == asked
 
 
 def test_calls_are_part_of_what_is_said() -> None:

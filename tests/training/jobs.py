@@ -5,9 +5,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from studio.data.records import Conversation, Message
 from studio.data.splits import SplitSpec
-from studio.runs.events import Ended, Event, RunState, Stamped
+from studio.runs.events import Checkpoint, Ended, Event, RunState, Stamped
+from studio.runs.sources import Source
 from studio.runs.spec import DataSpec, LoraSpec, ModelSpec, RunSpec, TrainingSpec, with_changes
 from studio.runs.stop import Stop
 from studio.settings import Settings
@@ -37,10 +40,18 @@ class Killed(BaseException):
 class Recording:
     """A run with its record in memory. `dies_at`: the process dies instead of recording the n-th event (from 1)."""
 
-    def __init__(self, spec: RunSpec, folder: Path, rows: Sequence[Any] | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        spec: RunSpec,
+        folder: Path,
+        rows: Sequence[Any] | None = None,
+        sources: Sequence[Source] = (),
+        **settings: Any,
+    ) -> None:
         self.spec = spec
         self.folder = folder
         self.rows = conversations(12) if rows is None else rows
+        self.sources = {source.run: source for source in sources}
         self.settings = Settings(workspace=folder, **settings)
         self.events: list[Event] = []
         self.watcher: Callable[[Event], None] = lambda event: None
@@ -64,7 +75,15 @@ class Recording:
 
         state = self.state
         job = TrainingJob(
-            self.spec, self.settings, self.folder, self.rows, 0, state.checkpoints, self.append, state.started
+            spec=self.spec,
+            settings=self.settings,
+            folder=self.folder,
+            rows=self.rows,
+            skipped=0,
+            history=state.checkpoints,
+            append=self.append,
+            started=state.started,
+            sources=self.sources,
         )
         return train(job, stop or Stop())
 
@@ -76,6 +95,23 @@ class Recording:
 
     def of(self, kind: type[Any]) -> list[Any]:
         return [e for e in self.events if isinstance(e, kind)]
+
+
+def assert_resumes(spec: RunSpec, rows: list[Any], folder: Path, sources: Sequence[Source] = ()) -> Recording:
+    """Killed in the middle and gone on with, it is the run that nobody killed; returns that one."""
+    whole = Recording(spec, folder / "whole", rows, sources)
+    whole.run()
+    killed = Recording(spec, folder / "killed", rows, sources)
+    killed.dies_at = next(i for i, e in enumerate(whole.events, 1) if isinstance(e, Checkpoint)) + 2
+    with pytest.raises(Killed):
+        killed.run()
+    killed.dies_at = None
+    killed.run()
+    assert killed.weights() == whole.weights()
+    times = {"seconds", "tokens_per_second", "memory_bytes"}
+    for name in whole.state.curves.keys() - times:
+        assert killed.state.curves[name] == whole.state.curves[name], name
+    return whole
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:

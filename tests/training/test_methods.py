@@ -6,21 +6,26 @@ from typing import Any
 import pytest
 import torch
 
-from studio.data.records import Message, Passage, Preference, Rated
-from studio.errors import SpecError
+from studio.data.records import Message, Passage, Preference, PromptOnly, Rated
+from studio.errors import DataError, SpecError
 from studio.models.device import detect_device
 from studio.models.loading import load_model
-from studio.runs.events import Checkpoint
+from studio.runs.events import Checkpoint, Event
 from studio.runs.spec import RunSpec, with_changes
 from studio.settings import Settings
+from studio.training.callback import measured_costs, without_progress
+from studio.training.checkpoints import best_checkpoint
 from studio.training.job import make_examples
 from studio.training.kto import MismatchingCollator
 from studio.training.lora import Clock, add_adapter
 from studio.training.orpo import odds_ratio_loss
 from studio.training.simpo import simpo_loss
-from tests.training.jobs import Killed, Recording, conversations, tiny_spec
+from tests.training.jobs import Recording, assert_resumes, conversations, tiny_spec
 
-METHODS = ("sft", "cpt", "dpo", "simpo", "orpo", "kto")
+LOSSES = ("sft", "cpt", "dpo", "simpo", "orpo", "kto", "reward")
+ROLLOUTS = ("rloo", "grpo")
+METHODS = (*LOSSES, *ROLLOUTS)
+PAIRS = ("dpo", "simpo", "orpo", "reward")
 ADAPTERS = {
     "lora": {},
     "rslora": {"tuner__variant": "rslora"},
@@ -46,31 +51,17 @@ def lessons(method: str, count: int = 12) -> list[Any]:
             return conversations(count)
         case "cpt":
             return [(i, Passage(f"The number {i} is followed by {i + 1}. " * (1 + i % 3))) for i in numbers]
+        case "rloo" | "grpo":
+            return [(i, PromptOnly(asked(i), answer=f"{i} it is")) for i in numbers]
         case "kto":
             return [(i, Rated(asked(i), said("yes " * (1 + i % 4)), i % 2 == 0)) for i in numbers]
     return [(i, Preference(asked(i), said(f"{i} it is"), said("no " * (1 + i % 4)))) for i in numbers]
 
 
 def method_spec(method: str, model: Path, **changes: object) -> RunSpec:
-    spec = with_changes(tiny_spec(model), {"method.kind": method})
+    drawn = {"tuner.dropout": 0, "method.samples_per_row": 2, "method.max_new_tokens": 6}
+    spec = with_changes(tiny_spec(model), {"method.kind": method, **(drawn if method in ROLLOUTS else {})})
     return with_changes(spec, {path.replace("__", "."): value for path, value in changes.items()})
-
-
-def assert_resumes(spec: RunSpec, rows: list[Any], folder: Path) -> Recording:
-    """Killed in the middle and gone on with, it is the run that nobody killed; returns that one."""
-    whole = Recording(spec, folder / "whole", rows)
-    whole.run()
-    killed = Recording(spec, folder / "killed", rows)
-    killed.dies_at = next(i for i, e in enumerate(whole.events, 1) if isinstance(e, Checkpoint)) + 2
-    with pytest.raises(Killed):
-        killed.run()
-    killed.dies_at = None
-    killed.run()
-    assert killed.weights() == whole.weights()
-    times = {"seconds", "tokens_per_second", "memory_bytes"}
-    for name in whole.state.curves.keys() - times:
-        assert killed.state.curves[name] == whole.state.curves[name], name
-    return whole
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
@@ -81,14 +72,21 @@ def test_a_method_trains_and_resumes_bit_for_bit(
     spec = method_spec(method, request.getfixturevalue(kind))
     whole = assert_resumes(spec, lessons(method), tmp_path)
     assert len(whole.losses()) == whole.state.total_steps > 2
-    assert whole.state.curves["validation_loss"]
-    assert whole.state.samples
-    if method in ("dpo", "simpo", "orpo"):
+    assert whole.state.curves[f"validation_{spec.method.judged_by}"]
+    assert bool(whole.state.samples) == (method != "reward")
+    if method in PAIRS:
         assert {"accuracy", "margin", "validation_accuracy"} <= whole.state.curves.keys()
-    assert ("kl" in whole.state.curves) == (method == "kto")
+    if method in ROLLOUTS:
+        numbers = {"reward", "reward_std", "kl", "completion_tokens", "clipped_share"}
+        assert numbers <= whole.state.curves.keys()
+        assert "validation_loss" not in whole.state.curves
+        assert [c.validation_reward for c in whole.state.checkpoints] == [
+            value for _, value in whole.state.curves["validation_reward"][1:]
+        ]
+    assert ("kl" in whole.state.curves) == (method in ("kto", *ROLLOUTS))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", LOSSES)
 def test_what_is_learned_becomes_likelier(method: str, llama: Path, tmp_path: Path) -> None:
     """More passes over few rows: the loss falls, and preferences are told apart."""
     changes = {"training__epochs": 12, "training__evaluations": 1, "training__learning_rate": 0.02}
@@ -97,7 +95,7 @@ def test_what_is_learned_becomes_likelier(method: str, llama: Path, tmp_path: Pa
     run.run()
     losses = [loss for _, loss in run.losses()]
     assert max(losses[-3:]) < min(losses[:3])
-    if method in ("dpo", "simpo", "orpo"):
+    if method in PAIRS:
         assert run.state.latest("accuracy") == 1.0
         assert run.state.latest("margin") > 0  # type: ignore[operator]
 
@@ -223,3 +221,177 @@ def test_another_method_begins_with_its_own_settings() -> None:
     assert with_changes(spec, {"method.beta": 3}).method.beta == 3  # type: ignore[union-attr]
     with pytest.raises(SpecError, match=r"method\.loss_on"):
         with_changes(spec, {"method.loss_on": "all"})
+
+
+# Reward models
+
+
+def test_a_reward_model_tells_held_out_pairs_apart(llama: Path, tmp_path: Path) -> None:
+    """Polite answers are better: told apart on pairs never trained on."""
+    rows = [(i, Preference(asked(i), said(f"{i} it is, thank you"), said(f"{i} it is, so what"))) for i in range(1, 41)]
+    changes = {"training__epochs": 6, "training__evaluations": 1, "training__learning_rate": 0.01}
+    run = Recording(method_spec("reward", llama, tuner__dropout=0.0, tuner__rank=8, **changes), tmp_path, rows)
+    ended = run.run()
+    accuracies = [value for _, value in run.state.curves["validation_accuracy"]]
+    assert accuracies[-1] == 1.0
+    assert ended is not None
+    assert ended.validation_loss is not None
+    assert ended.validation_loss < run.state.validation_loss_before  # type: ignore[operator]
+
+
+def test_accuracy_is_over_all_pairs_whatever_the_batches(llama: Path, tmp_path: Path) -> None:
+    def measured(batch: int) -> dict[str, float]:
+        spec = method_spec("reward", llama, training__batch_size=batch, training__learning_rate=1e-9)
+        run = Recording(
+            with_changes(spec, {"data.split.validation_share": 0.4}), tmp_path / str(batch), lessons("reward")
+        )
+        run.run()
+        names = ("validation_accuracy", "validation_margin", "validation_loss")
+        return {name: run.state.curves[name][0][1] for name in names}
+
+    assert measured(3) == pytest.approx(measured(12), rel=1e-5)
+
+
+def test_the_layer_that_scores_begins_by_the_seed_alone(llama: Path, tmp_path: Path) -> None:
+    def drawn(seed: int) -> torch.Tensor:
+        torch.rand(3)  # wherever the global generator stands
+        loaded = load_model(str(llama), Settings(workspace=tmp_path), detect_device(), scores=True)
+        model = add_adapter(loaded.model, tiny_spec(llama).tuner, seed, Clock(), scores=True)
+        return next(p for n, p in model.named_parameters() if "score.modules_to_save" in n).detach()
+
+    assert torch.equal(drawn(1), drawn(1))
+    assert not torch.equal(drawn(1), drawn(2))
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_padding_never_changes_a_score(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    folder = request.getfixturevalue(kind)
+    loaded = load_model(str(folder), Settings(workspace=tmp_path), detect_device(), "float32", scores=True)
+    model = add_adapter(loaded.model, tiny_spec(folder).tuner, 0, Clock(), scores=True).eval()
+    ids = torch.arange(5, 25)[None]
+    padded = torch.nn.functional.pad(ids, (0, 7), value=0)
+    alone = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+    beside = model(input_ids=padded, attention_mask=(padded > 0).long()).logits
+    torch.testing.assert_close(alone, beside)
+
+
+# Answers that are drawn
+
+
+@pytest.mark.parametrize("method", ROLLOUTS)
+def test_a_programmed_reward_rises(method: str, decided: Path, tmp_path: Path) -> None:
+    changes = {"training__epochs": 5, "training__evaluations": 1, "training__learning_rate": 0.02}
+    spec = method_spec(method, decided, tuner__rank=8, method__samples_per_row=8, training__accumulation=1, **changes)
+    spec = with_changes(spec, {"method.rewards": [{"kind": "regex", "pattern": "[a-z]"}], "method.beta": 0.01})
+    run = Recording(spec, tmp_path / "run", lessons(method))
+    ended = run.run()
+    rewards = [value for _, value in run.state.curves["reward"]]
+    assert sum(rewards[-5:]) / 5 > sum(rewards[:5]) / 5 + 0.2
+    held_out = [value for _, value in run.state.curves["validation_reward"]]
+    assert held_out[-1] > held_out[0]
+    assert ended is not None
+    assert ended.validation_reward == max(held_out[1:])
+
+
+def test_rewards_are_added_up_by_their_weights(llama: Path, tmp_path: Path) -> None:
+    rewards = [
+        {"kind": "length", "low": 0, "high": 999, "weight": 2},
+        {"kind": "length", "low": 999, "high": 999, "weight": -1},
+    ]
+    spec = with_changes(method_spec("grpo", llama), {"method.rewards": rewards})
+    run = Recording(spec, tmp_path / "run", lessons("grpo"))
+    run.run()
+    for name in ("reward", "validation_reward"):
+        assert all(2 - 6 / 999 <= value <= 2 for _, value in run.state.curves[name])
+
+
+def test_every_row_has_its_turn_in_every_pass() -> None:
+    from studio.training.rollouts import RowsInTurn
+
+    sampler = RowsInTurn(rows=7, together=3, samples=2, parts=2, seed=1)
+    passes = []
+    for epoch in (0, 1, 0):
+        sampler.set_epoch(epoch)
+        places = list(sampler)
+        assert len(places) == len(sampler) == 3 * 3 * 2 * 2
+        steps = [places[begin : begin + 6] for begin in range(0, len(places), 12)]
+        assert [places[begin + 6 : begin + 12] for begin in range(0, len(places), 12)] == steps
+        rows = [place for step in steps for place in step[::2]]
+        assert rows == [place for step in steps for place in step[1::2]]
+        assert sorted(rows[:7]) == list(range(7))
+        assert rows[7:] == rows[:2]
+        passes.append(places)
+    assert passes[0] == passes[2] != passes[1]
+    assert list(RowsInTurn(rows=2, together=5, samples=1, parts=1, seed=None)) == [0, 1, 0, 1, 0]
+
+
+def test_a_prompt_leaves_room_for_its_answer(llama: Path, tmp_path: Path) -> None:
+    long = [(99, PromptOnly((Message("user", "x" * 80),)))]
+    made, _, _ = first_lessons("rloo", llama, tmp_path, [*lessons("rloo"), *long], data__split__validation_share=0)
+    assert (made.lost, len(made.train)) == (1, 12)
+    with pytest.raises(DataError, match="cut away"):
+        first_lessons("rloo", llama, tmp_path, lessons("rloo"), method__max_new_tokens=500)
+
+
+def test_rewarding_the_rows_answers_needs_rows_with_answers(llama: Path, tmp_path: Path) -> None:
+    spec = with_changes(method_spec("grpo", llama), {"method.rewards": [{"kind": "exact"}]})
+    with pytest.raises(DataError, match="has an answer"):
+        Recording(spec, tmp_path / "none", [(i, PromptOnly(asked(i))) for i in range(1, 13)]).run()
+    some = [(i, PromptOnly(asked(i), answer="yes" if i % 2 else None)) for i in range(1, 13)]
+    assert Recording(spec, tmp_path / "some", some).run() is not None
+
+
+def test_nobody_else_changes_or_notices_the_answers_drawn(llama: Path, tmp_path: Path) -> None:
+    """Random numbers drawn beside the run, as another thread may, leave it as it is; and it leaves theirs."""
+    quiet = Recording(method_spec("rloo", llama), tmp_path / "quiet", lessons("rloo"))
+    quiet.run()
+    noisy = Recording(method_spec("rloo", llama), tmp_path / "noisy", lessons("rloo"))
+
+    def draw(_: Event) -> None:
+        torch.rand(3)
+
+    noisy.watcher = draw
+    noisy.run()
+    assert noisy.weights() == quiet.weights()
+
+
+# Every method over every kind of base
+
+
+@pytest.mark.parametrize(
+    "changes", [{"tuner__quantisation": "nf4"}, {"tuner__variant": "dora"}, {"model__precision": "bfloat16"}]
+)
+@pytest.mark.parametrize("method", ["reward", "grpo"])
+def test_scoring_and_drawing_take_every_base(
+    method: str, changes: dict[str, object], llama: Path, tmp_path: Path
+) -> None:
+    assert_resumes(method_spec(method, llama, **changes), lessons(method), tmp_path)
+
+
+@pytest.mark.parametrize("method", ["reward", *ROLLOUTS])
+def test_saving_memory_changes_no_number(method: str, llama: Path, tmp_path: Path) -> None:
+    def run(name: str, **changes: object) -> Recording:
+        spec = method_spec(method, llama, training__evaluations=1, **changes)
+        if method in ROLLOUTS:
+            spec = with_changes(spec, {"method.rewards": [{"kind": "regex", "pattern": "[a-m]"}]})
+        made = Recording(spec, tmp_path / name, lessons(method))
+        made.run()
+        return made
+
+    plain, saving = run("plain"), run("saving", training__gradient_checkpointing=True)
+    assert [v for _, v in saving.losses()] == pytest.approx([v for _, v in plain.losses()], rel=1e-4, abs=1e-6)
+    judged = f"validation_{plain.spec.method.judged_by}"
+    before, after = ([value for _, value in run.state.curves[judged]] for run in (plain, saving))
+    assert after == pytest.approx(before, rel=1e-4)
+
+
+def test_the_best_checkpoint_has_the_highest_reward_or_the_lowest_loss() -> None:
+    rewards = [
+        Checkpoint(step=i, path=str(i), validation_reward=value) for i, value in enumerate((-3.0, 2.0, 2.0, -1.0))
+    ]
+    losses = [Checkpoint(step=i, path=str(i), validation_loss=value) for i, value in enumerate((3.0, 0.5, 0.5, 1.0))]
+    for made in (rewards, losses):
+        assert best_checkpoint(made, keep_best=True).step == 1
+        assert best_checkpoint(made, keep_best=False).step == 3
+        assert without_progress(measured_costs(made), 2)
+        assert not without_progress(measured_costs(made), 3)

@@ -215,10 +215,25 @@ def test_runs_of_different_methods_are_told_apart(opened: Opened) -> None:
     assert translate("ui.runs.overlay.methods") not in same
 
 
-def test_the_list_finds_runs_by_name_data_preset_and_notes(opened: Opened) -> None:
-    opened.run("Umbrella", started(), notes="rainy")
+def test_a_waiting_run_can_be_moved_and_one_that_is_over_deleted(opened: Opened) -> None:
+    def shown(*events: Event) -> set[str]:
+        found = opened.look(opened.run("a", *events), Seen())
+        return {n for n in ("sooner", "later", "delete") if found[n]["visible"]}  # type: ignore[index]
+
+    assert shown() == {"sooner", "later"}
+    assert shown(started(), ended("stopped")) == {"delete"}
+    assert shown(started(), *steps(1, 2)) == {"delete"}  # interrupted: nobody trains it
+
+
+def test_the_list_finds_runs_by_name_data_preset_notes_and_tags(opened: Opened) -> None:
+    opened.studio.runner.set_tags(opened.run("Umbrella", started(), notes="rainy"), ["wet"])
     opened.run("Parasol", started())
-    for text, names in (("umbr", {"Umbrella"}), ("RAIN", {"Umbrella"}), ("balanced", {"Umbrella", "Parasol"})):
+    for text, names in (
+        ("umbr", {"Umbrella"}),
+        ("RAIN", {"Umbrella"}),
+        ("wet", {"Umbrella"}),
+        ("balanced", {"Umbrella", "Parasol"}),
+    ):
         html = str(opened.look(None, Seen(), find=text)["history"])
         assert {name for name in ("Umbrella", "Parasol") if f">{name}<" in html} == names
     assert translate("ui.runs.find.none") in str(opened.look(None, Seen(), find="no such")["history"])

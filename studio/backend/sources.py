@@ -1,0 +1,60 @@
+"""Runs that build on other runs: which they may be, and where their results lie."""
+
+from studio.errors import InputError
+from studio.runs.events import RunState
+from studio.runs.sources import Source
+from studio.runs.spec import LoraSpec, RunSpec
+from studio.runs.store import RunRecord, Store
+
+# An adapter can only be gone on with as the very thing it is.
+_SHAPE = ("variant", "rank", "alpha", "targets")
+
+
+def check_sources(store: Store, spec: RunSpec) -> None:
+    """Raises InputError when a run that this one builds on is not there, or is not of the kind that is needed. It need
+    not have ended yet: it may stand in the queue before this one."""
+    for run in spec.built_on:
+        _checked(store, spec, run)
+
+
+def find_sources(store: Store, spec: RunSpec) -> dict[str, Source]:
+    """What the run builds on, by the ids of the runs. Raises InputError when one is not there, of another kind, or has
+    no result yet."""
+    outlines = store.outlines(spec.built_on) if spec.built_on else {}
+    return {run: _source(store, _checked(store, spec, run), outlines.get(run, RunState())) for run in spec.built_on}
+
+
+def _checked(store: Store, spec: RunSpec, run: str) -> RunRecord:
+    try:
+        record = store.run(run)
+    except InputError:
+        raise InputError("error.source.missing", run=run) from None
+    if record.spec.model.source != spec.model.source:
+        raise InputError(
+            "error.source.other_base", run=record.name, base=record.spec.model.source, model=spec.model.source
+        )
+    if run in spec.method.reward_runs and record.spec.method.kind != "reward":
+        raise InputError("error.source.no_reward_model", run=record.name)
+    if run == spec.model.adapter:
+        if not record.spec.method.writes:
+            raise InputError("error.source.scores", run=record.name)
+        wanted = [name for name in _SHAPE if _of(record.spec.tuner, name) != _of(spec.tuner, name)]
+        if wanted:
+            settings = ", ".join(f"tuner.{name} {_of(record.spec.tuner, name)}" for name in wanted)
+            raise InputError("error.source.other_adapter", run=record.name, settings=settings)
+    return record
+
+
+def _of(tuner: LoraSpec, name: str) -> object:
+    return tuner.model_dump()[name]
+
+
+def _source(store: Store, record: RunRecord, state: RunState) -> Source:
+    if state.started is None or state.ended is None or state.ended.adapter is None:
+        raise InputError("error.source.unfinished", run=record.name)
+    folder = store.run_folder(record.id) / state.ended.adapter
+    if not folder.is_dir():
+        raise InputError("error.source.missing", run=record.name)
+    return Source(
+        record.id, record.name, folder, state.ended.adapter_sha256, state.started.base_fingerprint, record.spec.model
+    )

@@ -1,0 +1,84 @@
+"""The rewards of a run as a form: a line for each kind, with its weight. The form's value is their JSON."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from studio.data.languages import LANGUAGES
+from studio.runs.spec import SpecField, reward_fields
+from studio.ui.markup import shown
+from studio.ui.page import Page, html
+
+# The lines in order.
+_KINDS = ("length", "contains", "regex", "json", "exact", "language", "model")
+_FIELDS = {kind: tuple(reward_fields(kind)) for kind in _KINDS}
+
+
+@dataclass(frozen=True, slots=True)
+class RewardForm:
+    """`runs` chooses among the reward models that there are."""
+
+    runs: gr.Dropdown
+    widgets: list[Any]
+
+
+def build_rewards(page: Page, value: gr.Textbox) -> RewardForm:
+    """Lay the lines out below each other. `value`: the hidden JSON; it fills the form and is filled by it."""
+    t = page.t
+    begun = iter(filled(str(value.value or "[]")))
+    html(f'<p class="reward-title"><b>{shown(t("ui.reward.title"))}</b> {shown(t("ui.reward.help"))}</p>')
+    widgets: list[Any] = []
+    for kind in _KINDS:
+        with gr.Row(elem_classes="reward-line"):
+            html(f"<b>{shown(t(f'ui.reward.{kind}'))}</b>")
+            widgets += [_widget(field, next(begun), page.language) for field in _FIELDS[kind]]
+    quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
+    gr.on([widget.input for widget in widgets], page.guard(lambda *given: told(given)), widgets, value, **quiet)
+    value.change(
+        page.guard(lambda text, *given: [gr.skip()] * len(given) if text == told(given) else filled(text)),
+        [value, *widgets],
+        widgets,
+        trigger_mode="always_last",
+        **quiet,
+    )
+    (runs,) = (w for w in widgets if isinstance(w, gr.Dropdown) and w.label == t("spec.reward.model.run.label"))
+    return RewardForm(runs, widgets)
+
+
+def _widget(field: SpecField, value: Any, language: str) -> Any:
+    common: dict[str, Any] = {"label": field.label(language), "info": field.help(language), "min_width": 150}
+    match field.text.split(".")[1:]:
+        case ["weight"]:
+            return gr.Number(value, step=0.5, scale=0, **{**common, "info": None, "min_width": 90})
+        case ["language", _]:
+            return gr.Dropdown(list(LANGUAGES[1:]), value=value, **common)
+        case ["model", _]:
+            return gr.Dropdown([], value=value, **common)
+    if field.info.annotation is bool:
+        return gr.Checkbox(value, **common)
+    if field.info.annotation is int:
+        return gr.Number(value, precision=0, **common)
+    return gr.Textbox(value, max_lines=1, **common)
+
+
+def told(given: Sequence[Any]) -> str:
+    """The JSON of what the lines say: those with a weight."""
+    rewards, values = [], iter(given)
+    for kind in _KINDS:
+        said = {field.path: next(values) for field in _FIELDS[kind]}
+        if said["weight"]:
+            rewards.append({"kind": kind, **{name: value for name, value in said.items() if value is not None}})
+    return json.dumps(rewards, ensure_ascii=False)
+
+
+def filled(text: str) -> list[Any]:
+    """What the lines show of the JSON: of each kind the first; where there is none, weight 0 and the usual."""
+    found = {reward["kind"]: reward for reward in reversed(json.loads(text))}
+    return [
+        found.get(kind, {"weight": 0}).get(field.path, None if field.info.is_required() else field.default)
+        for kind in _KINDS
+        for field in _FIELDS[kind]
+    ]

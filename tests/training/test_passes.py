@@ -1,0 +1,89 @@
+"""A batch in several passes: the cheapest ones, every row once, and the loss a plain forward pass gives."""
+
+import random
+from itertools import combinations
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from studio.training.head import is_plain, summed_loss
+from studio.training.passes import MOST_TOKENS, PASS_TOKENS, divided, passes
+from tests.tiny import tiny_model
+
+
+def cost(lengths: list[int], groups: list[list[int]]) -> int:
+    return sum(len(rows) * max(lengths[row] for row in rows) + PASS_TOKENS for rows in groups)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_other_division_costs_less(seed: int) -> None:
+    """Against every way to cut the rows, sorted by length, into neighbours."""
+    numbers = random.Random(seed)
+    lengths = [min(500, max(3, round(numbers.lognormvariate(4.5, 1)))) for _ in range(7)]
+    found = passes(lengths)
+    assert sorted(row for rows in found for row in rows) == list(range(7))
+    assert all(len(rows) * max(lengths[r] for r in rows) <= MOST_TOKENS or len(rows) == 1 for rows in found)
+    order = sorted(range(7), key=lambda row: lengths[row])
+    for count in range(7):
+        for cuts in combinations(range(1, 7), count):
+            groups = [order[a:b] for a, b in zip((0, *cuts), (*cuts, 7), strict=True)]
+            if all(len(rows) * max(lengths[r] for r in rows) <= MOST_TOKENS for rows in groups):
+                assert cost(lengths, found) <= cost(lengths, groups)
+
+
+def test_a_row_longer_than_a_pass_stands_alone() -> None:
+    assert passes([MOST_TOKENS * 2, 5, 5]) == [[0], [1, 2]]
+    assert passes([7]) == [[0]]
+
+
+def test_passes_hold_what_the_batch_holds() -> None:
+    lengths = [3, 40, 41, 200]
+    ids = torch.arange(800).reshape(4, 200)
+    mask = torch.arange(200) < torch.tensor(lengths)[:, None]
+    parts = divided({"input_ids": ids, "attention_mask": mask.long()})
+    assert sum(int(part["attention_mask"].sum()) for part in parts) == sum(lengths)
+    kept = torch.cat([part["input_ids"][part["attention_mask"] == 1] for part in parts])
+    assert torch.equal(kept.sort().values, ids[mask])
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_the_summed_loss_is_a_plain_one(kind: str) -> None:
+    """Value and gradient, some tokens learned and some not."""
+    model = tiny_model(kind).eval().requires_grad_(False)
+    assert is_plain(model)
+    ids = torch.randint(5, 261, (3, 30), generator=torch.Generator().manual_seed(1))
+    labels = ids.masked_fill(ids % 3 == 0, -100)
+    hidden = model.base_model(input_ids=ids).last_hidden_state
+    ours, theirs = hidden.clone().requires_grad_(), hidden.clone().requires_grad_()
+    head: Any = model.get_output_embeddings()
+    loss = summed_loss(ours, head, labels)
+    plain = cross_entropy(head(theirs)[:, :-1].reshape(-1, 261), labels[:, 1:].reshape(-1), reduction="sum")
+    torch.testing.assert_close(loss, plain)
+    (loss / 7).backward()
+    (plain / 7).backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_scores_in_pieces_are_scores_at_once() -> None:
+    head = torch.nn.Linear(8, 50, bias=True).requires_grad_(False)
+    labels = torch.randint(0, 50, (2, 20))
+    hidden = torch.randn(2, 20, 8)
+    once, pieces = hidden.clone().requires_grad_(), hidden.clone().requires_grad_()
+    first = summed_loss(once, head, labels)
+    second = summed_loss(pieces, head, labels, most_scores=50 * 7)
+    torch.testing.assert_close(first, second)
+    first.backward()
+    second.backward()
+    torch.testing.assert_close(once.grad, pieces.grad)
+
+
+def test_a_scaled_or_trained_head_is_not_plain() -> None:
+    model = tiny_model().requires_grad_(False)
+    assert is_plain(model)
+    model.get_output_embeddings().weight.requires_grad_(True)  # type: ignore[union-attr]
+    assert not is_plain(model)
+    capped = tiny_model("gemma2").requires_grad_(False)
+    assert capped.config.final_logit_softcapping
+    assert not is_plain(capped)

@@ -1,0 +1,62 @@
+"""The Runs tab in a real browser: tags are found again, waiting runs change places, a deleted run is gone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from studio.backend.studio import Studio
+from studio.runs.events import Ended, Queued
+from studio.runs.spec import RunSpec, with_changes
+from studio.runs.store import new_id
+from studio.settings import Settings
+from tests.journeys.server import running_studio
+
+pytestmark = pytest.mark.journey
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Iterator[str]:
+    """The address of a studio with two stopped runs."""
+    folder = tmp_path / "studio"
+    with Studio(Settings(workspace=folder), worker=False) as studio:
+        file = tmp_path / "rows.jsonl"
+        file.write_text('{"question": "a?", "answer": "b"}\n' * 3, encoding="utf-8")
+        spec = with_changes(RunSpec(), {"data.version": studio.datasets.import_file(file).id})
+        for name in ("Lantern", "Kettle"):
+            run = new_id()
+            studio.store.add_run(run, name, spec, Queued())
+            studio.store.append(run, Ended(status="stopped"))
+            studio.store.run_folder(run).mkdir()
+            (studio.store.run_folder(run) / "weights").write_bytes(b"x" * 3_000_000)
+    with running_studio(folder) as server:
+        yield server.address
+
+
+def test_tags_are_found_again_and_a_deleted_run_is_gone(page: Page, history: str) -> None:
+    page.goto(f"{history}en/")
+    page.click("#tab-runs-button")
+    cards = page.locator(".run-card")
+    expect(cards).to_have_count(2)
+    page.click(".run-card:has-text('Lantern') .run-pick")
+    page.click("#runs-about button")
+    page.fill("#runs-tags input", "shop, 本番")
+    page.click("#runs-save")
+    expect(page.locator(".run-card:has-text('Lantern') .run-tag")).to_have_text(["shop", "本番"])
+    page.fill("#runs-find input", "本番")
+    expect(cards).to_have_count(1)
+    page.fill("#runs-find input", "")
+
+    page.click("#runs-delete")
+    expect(page.locator("#runs-delete-ask")).to_contain_text("“Lantern”")
+    expect(page.locator("#runs-delete-ask")).to_contain_text("3 MB")
+    page.click("#runs-delete-keep")
+    expect(page.locator("#runs-delete-ask")).to_be_hidden()
+    page.click("#runs-delete")
+    page.click("#runs-delete-sure")
+    expect(cards).to_have_count(1)
+    expect(page.locator("#runs-progress")).to_contain_text("Kettle")
+    expect(page.locator("#runs-delete-ask")).to_be_hidden()
+    page.reload()
+    expect(cards).to_have_count(1)
