@@ -279,7 +279,10 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     @page.guard
     def measure(*values: Any) -> Iterator[str]:
-        if _known(page, values[0]):
+        """Nothing for a method that the data cannot teach while others can: one of these is about to be chosen."""
+        version, method = _known(page, values[0]), values[1]
+        able = studio.datasets.methods(version) if version else []
+        if version and (method in able or not able):
             yield from cost_panel(page, lambda: spec_of(*values))
 
     @page.guard

@@ -347,6 +347,14 @@ def test_a_chosen_method_stays_until_another_data_set_is_opened(studio: Studio) 
     assert offered(found, answers, "simpo", first["now"])["value"] == "sft"
 
 
+def test_no_cost_is_told_of_a_method_that_is_about_to_change(studio: Studio) -> None:
+    found, _ = handlers(studio)
+    text = opened(studio, "language_modeling")
+    settings = ["starter", "", "balanced", *found["use_preset"](text, "cpt", "starter", "balanced")]
+    assert list(found["measure"](text, "sft", *settings)) == []
+    assert "fact-rows" in next(found["measure"](text, "cpt", *settings))  # what is known before it is measured
+
+
 def test_a_method_brings_the_settings_that_suit_it(studio: Studio) -> None:
     found, _ = handlers(studio)
     pairs = opened(studio, "preference")
