@@ -1,5 +1,6 @@
 """Named starting points: `presets/*.yaml`, each a title, a sentence about it, and the settings it changes."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -61,14 +62,18 @@ def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 def list_presets(folder: Path) -> list[Preset]:
     """All presets in order. Raises SpecError naming the file that is at fault."""
-    presets = []
-    for path in sorted(folder.glob("*.yaml")):
-        values = load_yaml_mapping(path.read_text(encoding="utf-8"), path.name)
-        try:
-            presets.append(Preset.model_validate({**values, "name": path.stem}))
-        except ValidationError:
-            raise SpecError("error.preset.exists", file=path.name, known=", ".join(METHODS)) from None
+    presets = [_read(path, path.stat().st_mtime_ns) for path in sorted(folder.glob("*.yaml"))]
     return sorted(presets, key=lambda preset: (preset.order, preset.name))
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, _changed: int) -> Preset:
+    """A file, read again only when it was changed: the page asks for its presets at every choice."""
+    values = load_yaml_mapping(path.read_text(encoding="utf-8"), path.name)
+    try:
+        return Preset.model_validate({**values, "name": path.stem})
+    except ValidationError:
+        raise SpecError("error.preset.exists", file=path.name, known=", ".join(METHODS)) from None
 
 
 def find_preset(folder: Path, name: str) -> Preset:

@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -50,7 +50,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     t, studio, language = page.t, page.studio, page.language
     presets = studio.presets()
     firsts = {name: presets[0].apply(with_changes(RunSpec(), {"method.kind": name})) for name in METHODS}
-    token, wrong, taken, taught, kept = gr.State(""), gr.State({}), gr.State({}), gr.State(""), gr.State("")
+    token, wrong, taken, kept = gr.State(""), gr.State({}), gr.State({}), gr.State("")
+    offered = gr.State(("", []))
 
     with gr.Column(visible=False, elem_classes="train-empty") as empty:
         gr.HTML(
@@ -175,30 +176,34 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         )
 
     @page.guard
-    def offer_methods(version: str | None, chosen: str, taught: str) -> Any:
-        """Those that the data can teach, to choose from; another data set is begun with what suits it best."""
+    def offer_methods(version: str | None, chosen: str, offered: tuple[str, list[str]]) -> Any:
+        """Those that the data can teach, to choose from; another data set is begun with what suits it best. Nothing
+        where the same were offered before: what is chosen meanwhile stays."""
         known = _known(page, version)
         able = studio.datasets.methods(known) if known else []
         dataset = studio.datasets.version(known).dataset if known else ""
-        if able and (chosen not in able or dataset != taught):
+        if (dataset, able) == offered:
+            return gr.skip()
+        if able and (chosen not in able or dataset != offered[0]):
             chosen = able[0]
-        return method_cards(able, chosen, t), chosen, dataset
+        return method_cards(able, chosen, t), chosen, (dataset, able)
 
     @page.guard
     def choose_method(event: gr.EventData) -> str:
         return event.method
 
-    @page.guard
-    def show_method(method: str) -> Any:
-        return [gr.update(visible=rows.method == method) for rows in own]
-
-    @page.guard
-    def use_preset(version: str | None, method: str, kind: str, preset: str) -> Any:
+    def preset_values(version: str | None, method: str, kind: str, preset: str) -> list[Any]:
         # Which folder or Hub name it will be does not matter to a preset, only that it is not the starter.
         spec = studio.default_spec(version or "", preset, STARTER if kind == "starter" else kind, method)
         return values_of(with_changes(spec, _split_of(page, version)), asked)
 
-    def differing(chosen: list[Any], others: list[list[Any]]) -> list[Any]:
+    @page.guard
+    def use_preset(version: str | None, method: str, kind: str, preset: str) -> Any:
+        """The settings of the other methods too, which are not seen: they wait there until they are."""
+        own_values = {name: preset_values(version, name, kind, preset) for name in METHODS}
+        return [own_values[field.method or method][place] for place, field in enumerate(asked)]
+
+    def differing(chosen: list[Any], others: Iterable[list[Any]]) -> list[Any]:
         """The values chosen where a preset sets them otherwise for others; what was typed elsewhere stays."""
         return [
             new if any(one != new for one in rest) else gr.skip() for new, *rest in zip(chosen, *others, strict=True)
@@ -212,12 +217,14 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     @page.guard
     def use_method(version: str | None, method: str, kind: str, preset: str, kept: str) -> Any:
-        """Only what a preset sets otherwise for this method than for others; the rest stays as it was typed. `kept`:
-        the method came with the settings of a run, which stay."""
+        """Its own settings are shown. Of those that all methods have, what a preset sets otherwise for this one is set;
+        the rest stays as it was typed. `kept`: the method came with the settings of a run, which stay."""
+        shown = [gr.update(visible=rows.method == method) for rows in own]
         if method == kept:
-            return [gr.skip()] * len(asked)
-        others = [use_preset(version, other, kind, preset) for other in METHODS]
-        return differing(use_preset(version, method, kind, preset), others)
+            return [*shown, *[gr.skip()] * len(asked)]
+        chosen, *others = (preset_values(version, name, kind, preset) for name in (method, *METHODS))
+        changed = differing(chosen, others)
+        return [*shown, *(gr.skip() if f.method else new for f, new in zip(asked, changed, strict=True))]
 
     @page.guard
     def use_run(again: str, method: str) -> Any:
@@ -228,12 +235,12 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         spec, version = record.spec, studio.datasets.version(record.version)
         named = spec.model.source
         kind = STARTER if named == STARTER else "folder" if Path(named).expanduser().is_dir() else "hub"
-        cards = method_cards(studio.datasets.methods(version.id), spec.method.kind, t)
+        able = studio.datasets.methods(version.id)
         known = spec.preset if spec.preset in {one.name for one in presets} else gr.skip()
         return [
             version.id,
-            version.dataset,
-            cards,
+            (version.dataset, able),
+            method_cards(able, spec.method.kind, t),
             spec.method.kind,
             spec.method.kind if spec.method.kind != method else "",
             kind,
@@ -295,14 +302,14 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     opened = [blocks.load, tab.select, page.version.change]
     gr.on(opened, enter, page.version, [empty, layout, data, token], **quiet)
-    gr.on(opened, offer_methods, [page.version, method, taught], [methods, method, taught], **quiet)
-    methods.choose(choose_method, None, method, **quiet)  # type: ignore[attr-defined]
-    method.change(show_method, method, [rows.row for rows in own], **quiet)
-    method.change(use_method, [page.version, method, kind, preset, kept], fields, **quiet).then(
-        lambda: "", None, kept, **quiet
+    gr.on(opened, offer_methods, [page.version, method, offered], [methods, method, offered], queue=False, **quiet)
+    methods.choose(choose_method, None, method, trigger_mode="multiple", queue=False, **quiet)  # type: ignore[attr-defined]
+    following = [*(rows.row for rows in own), *fields]
+    method.change(use_method, [page.version, method, kind, preset, kept], following, queue=False, **quiet).then(
+        lambda: "", None, kept, queue=False, **quiet
     )
-    used = [page.version, taught, methods, method, kept, kind, source, preset, name, *fields]
-    page.again.change(use_run, [page.again, method], used, **quiet)
+    used = [page.version, offered, methods, method, kept, kind, source, preset, name, *fields]
+    page.again.change(use_run, [page.again, method], used, queue=False, **quiet)
     # Entering the tab and every change of a setting ask for the cost; while one is measured only the last waits.
     gr.on(
         [

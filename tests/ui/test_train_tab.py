@@ -292,12 +292,17 @@ def opened(studio: Studio, kind: str) -> str:
     return version.id
 
 
-def offered(found: dict[str, Callable[..., Any]], version: str, method: str, taught: str = "") -> dict[str, Any]:
-    cards, chosen, dataset = found["offer_methods"](version, method, taught)
+Offer = tuple[str, list[str]]
+
+
+def offered(
+    found: dict[str, Callable[..., Any]], version: str, method: str, before: Offer = ("", [])
+) -> dict[str, Any]:
+    cards, chosen, now = found["offer_methods"](version, method, before)
     choices, _, others = cards.partition("</fieldset>")
     able, checked = re.findall(r'value="(\w+)"', choices), re.findall(r'value="(\w+)" checked', choices)
     assert checked == [name for name in able if name == chosen]
-    return {"able": able, "value": chosen, "others": others, "dataset": dataset}
+    return {"able": able, "value": chosen, "others": others, "now": now}
 
 
 @pytest.mark.parametrize(
@@ -336,8 +341,10 @@ def test_a_chosen_method_stays_until_another_data_set_is_opened(studio: Studio) 
     pairs = opened(studio, "preference")
     first = offered(found, pairs, "sft")
     assert first["value"] == "dpo"
-    assert offered(found, pairs, "simpo", first["dataset"])["value"] == "simpo"
-    assert offered(found, answers, "simpo", first["dataset"])["value"] == "sft"
+    assert found["offer_methods"](pairs, "simpo", first["now"]) == gr.skip()
+    another = first["now"][0], ["dpo"]  # the same data set, its columns mapped otherwise
+    assert offered(found, pairs, "simpo", another)["value"] == "simpo"
+    assert offered(found, answers, "simpo", first["now"])["value"] == "sft"
 
 
 def test_a_method_brings_the_settings_that_suit_it(studio: Studio) -> None:
@@ -348,6 +355,8 @@ def test_a_method_brings_the_settings_that_suit_it(studio: Studio) -> None:
     assert spec.training.learning_rate < studio.default_spec(pairs, "balanced", method="sft").training.learning_rate
     begin = found["use_preset"](pairs, "sft", "starter", "balanced")
     changed = found["use_method"](pairs, "dpo", "starter", "balanced", "")
+    rows, changed = changed[: -len(begin)], changed[-len(begin) :]
+    assert {row["visible"] for row in rows} == {True, False}
     values = [old if isinstance(new, dict) else new for new, old in zip(changed, begin, strict=True)]
     run = found["begin"]("1", "", pairs, "dpo", "starter", "", "balanced", *values)[0]
     assert studio.runner.record(run).spec.model_dump(exclude={"data"}) == spec.model_dump(exclude={"data"})
