@@ -5,7 +5,7 @@ import hashlib
 import inspect
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -23,13 +23,15 @@ log = logging.getLogger("studio")
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One language's page. `version` and `run` are ids (or None) and survive a refresh of the browser."""
+    """One language's page. `version` and `run` are ids (or None) and survive a refresh of the browser. `again` is told
+    the run whose settings are to be used once more: its id, and a word behind a space that is another each time."""
 
     studio: "Studio"
     language: str
     tabs: gr.Tabs
     version: gr.BrowserState
     run: gr.BrowserState
+    again: gr.Textbox = field(default_factory=lambda: gr.Textbox("", visible=False))
 
     def t(self, key: str, **values: object) -> str:
         """The sentence of `key` in this page's language."""

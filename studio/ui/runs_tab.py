@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -88,6 +89,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                 compare = gr.Button(
                     t("ui.runs.compare"), variant="primary", size="md", elem_id="runs-compare", visible=False
                 )
+                again = gr.Button(t("ui.runs.use_again"), size="md", elem_id="runs-again")
                 sooner = gr.Button(t("ui.runs.sooner"), size="md", elem_id="runs-sooner", visible=False)
                 later = gr.Button(t("ui.runs.later"), size="md", elem_id="runs-later", visible=False)
             words = gr.HTML(elem_id="runs-words", apply_default_css=False)
@@ -192,6 +194,12 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     unmark.click(unmark_all, [page.run, find, seen], [*changed, marked], **quiet)
     stop.click(act(runner.stop), watching, changed, **quiet)
     resume.click(act(runner.resume), watching, changed, **quiet)
+    again.click(
+        lambda old: (f"{old.run} {secrets.token_hex(4)}" if old.run else "", goto("train")),
+        seen,
+        [page.again, page.tabs],
+        **quiet,
+    )
     sooner.click(act(move(-1)), watching, changed, **quiet)
     later.click(act(move(1)), watching, changed, **quiet)
     delete.click(ask, seen, [asking, question], **quiet)

@@ -1,12 +1,15 @@
 """The Train tab: which data, which model, which settings; what it will cost; start."""
 
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import gradio as gr
 
+from studio.backend.runner import SWEEP
 from studio.data.splits import SplitSpec
 from studio.errors import InputError, SpecError, StudioError
 from studio.messages import translate
@@ -16,6 +19,7 @@ from studio.ui.forms import (
     REWARDS,
     Level,
     Widget,
+    belongs,
     cautions,
     form_fields,
     form_method_fields,
@@ -46,7 +50,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     t, studio, language = page.t, page.studio, page.language
     presets = studio.presets()
     firsts = {name: presets[0].apply(with_changes(RunSpec(), {"method.kind": name})) for name in METHODS}
-    token, wrong, taken, taught = gr.State(""), gr.State({}), gr.State({}), gr.State("")
+    token, wrong, taken, taught, kept = gr.State(""), gr.State({}), gr.State({}), gr.State(""), gr.State("")
 
     with gr.Column(visible=False, elem_classes="train-empty") as empty:
         gr.HTML(
@@ -119,6 +123,24 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                 t("ui.train.start"), variant="primary", size="lg", elem_id="train-start",
                 interactive=not studio.store.read_only,
             )  # fmt: skip
+            with gr.Accordion(t("ui.train.sweep"), open=False, elem_id="train-sweep"):
+                setting = gr.Dropdown(
+                    _numbers(widgets, language),
+                    value="training.learning_rate",
+                    label=t("ui.train.sweep.setting"),
+                    elem_id="train-sweep-setting",
+                )
+                tried = gr.Textbox(
+                    "",
+                    label=t("ui.train.sweep.values"),
+                    info=t("ui.train.sweep.help", most=SWEEP),
+                    max_lines=1,
+                    max_length=200,
+                    elem_id="train-sweep-values",
+                )
+                several = gr.Button(
+                    t("ui.train.sweep.start"), elem_id="train-sweep-start", interactive=not studio.store.read_only
+                )
             if studio.store.read_only:
                 gr.HTML(f'<div class="say">{shown(t("ui.runs.say.read_only"))}</div>', apply_default_css=False)
 
@@ -189,10 +211,37 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return differing(use_preset(version, method, kind, preset), others)
 
     @page.guard
-    def use_method(version: str | None, method: str, kind: str, preset: str) -> Any:
-        """Only what a preset sets otherwise for this method than for others; the rest stays as it was typed."""
+    def use_method(version: str | None, method: str, kind: str, preset: str, kept: str) -> Any:
+        """Only what a preset sets otherwise for this method than for others; the rest stays as it was typed. `kept`:
+        the method came with the settings of a run, which stay."""
+        if method == kept:
+            return [gr.skip()] * len(asked)
         others = [use_preset(version, other, kind, preset) for other in METHODS]
         return differing(use_preset(version, method, kind, preset), others)
+
+    @page.guard
+    def use_run(again: str, method: str) -> Any:
+        """The data, the method, the model and all settings of a run."""
+        if not again:
+            return [gr.skip()] * (9 + len(asked))
+        record = studio.runner.record(again.split()[0])
+        spec, version = record.spec, studio.datasets.version(record.version)
+        named = spec.model.source
+        kind = STARTER if named == STARTER else "folder" if Path(named).expanduser().is_dir() else "hub"
+        cards = method_cards(studio.datasets.methods(version.id), spec.method.kind, t)
+        known = spec.preset if spec.preset in {one.name for one in presets} else gr.skip()
+        return [
+            version.id,
+            version.dataset,
+            cards,
+            spec.method.kind,
+            spec.method.kind if spec.method.kind != method else "",
+            kind,
+            gr.update(visible=kind != STARTER, value="" if kind == STARTER else named),
+            known,
+            record.name,
+            *values_of(spec, asked),
+        ]
 
     @page.guard
     def use_parent(run: str) -> Any:
@@ -235,12 +284,25 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     def begin(token: str, name: str, *values: Any) -> Any:
         return studio.runner.submit(spec_of(*values), name, token=token).id, goto("runs"), ""
 
+    @page.guard
+    def begin_several(token: str, name: str, text: str, tried: str, *values: Any) -> Any:
+        spec = spec_of(*values)
+        field = next(field for field in asked if field.text == text)
+        if not belongs(field, spec.method.kind):
+            raise InputError("error.run.sweep_method", setting=field.label(language))
+        runs = studio.runner.sweep(spec, field.path, sweep_values(tried), name, token=token)
+        return runs[0].id, goto("runs"), "", ""
+
     opened = [blocks.load, tab.select, page.version.change]
     gr.on(opened, enter, page.version, [empty, layout, data, token], **quiet)
     gr.on(opened, offer_methods, [page.version, method, taught], [methods, method, taught], **quiet)
     methods.choose(choose_method, None, method, **quiet)  # type: ignore[attr-defined]
     method.change(show_method, method, [rows.row for rows in own], **quiet)
-    method.change(use_method, [page.version, method, kind, preset], fields, **quiet)
+    method.change(use_method, [page.version, method, kind, preset, kept], fields, **quiet).then(
+        lambda: "", None, kept, **quiet
+    )
+    used = [page.version, taught, methods, method, kept, kind, source, preset, name, *fields]
+    page.again.change(use_run, [page.again, method], used, **quiet)
     # Entering the tab and every change of a setting ask for the cost; while one is measured only the last waits.
     gr.on(
         [
@@ -272,6 +334,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         **quiet,
     )
     start.click(begin, [token, name, *settings], [page.run, page.tabs, name])
+    several.click(begin_several, [token, name, setting, tried, *settings], [page.run, page.tabs, name, tried])
     for button in (to_data, change_data):
         button.click(lambda: goto("data"), None, page.tabs, **quiet)
 
@@ -285,6 +348,22 @@ def _advanced(page: Page, first: RunSpec) -> list[Widget]:
         with gr.Row(elem_classes="train-fields"):
             made += make_widgets([field for field in fields if group(field.path) in parts], first, page.language)
     return made
+
+
+def _numbers(widgets: list[Widget], language: str) -> list[tuple[str, str]]:
+    """The settings that are numbers, by the names of their sentences."""
+    numbers = [widget.field for widget in widgets if widget.field.info.annotation in (int, float)]
+    return [(field.label(language), field.text) for field in numbers]
+
+
+def sweep_values(text: str) -> list[float | int]:
+    """The numbers that were typed, with commas or spaces between them. Raises InputError."""
+    words = re.split(r"[,、，\s]+", text.strip())
+    try:
+        return [int(word) if re.fullmatch(r"[+-]?\d+", word) else float(word) for word in words if word]
+    except ValueError:
+        wrong = next(word for word in words if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", word, re.I))
+        raise InputError("error.run.sweep_number", value=wrong[:40]) from None
 
 
 def _open_models(page: Page) -> list[tuple[str, str]]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from studio.data.conversations import read_conversations
 
+from studio.data.lessons import read_records
 from studio.data.measures import measure
 from studio.data.scan import Scan, scan
 from studio.data.scan_workers import on_this_machine
@@ -63,7 +63,7 @@ def checked(table: Table, made: Planted, workers: int = 1) -> Scan:
     found = scan(table, made.mapping, made.options, measured=faulty, spread=on_this_machine(workers))
     if made.split is None:
         return found
-    parts = split([talk for talks in read_conversations(table, made.mapping) for talk in talks], made.split)
+    parts = split(list(read_records(table, made.mapping)), made.split)
     return found.having(split_leak(parts.train, np.concatenate([parts.validation, parts.test]), found.features))
 
 

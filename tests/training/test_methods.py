@@ -10,7 +10,7 @@ from studio.data.records import Message, Passage, Preference, PromptOnly, Rated
 from studio.errors import DataError, SpecError
 from studio.models.device import detect_device
 from studio.models.loading import load_model
-from studio.runs.events import Event
+from studio.runs.events import Checkpoint, Event
 from studio.runs.spec import RunSpec, with_changes
 from studio.settings import Settings
 from studio.training.callback import measured_costs, without_progress

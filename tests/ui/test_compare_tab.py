@@ -89,7 +89,8 @@ class FakeRunner:
 
 def make_page(compare: FakeComparison, language: str = "en") -> Page:
     studio = SimpleNamespace(compare=compare, runner=FakeRunner())
-    return Page(cast(Studio, studio), language, cast(gr.Tabs, None), *[cast(gr.BrowserState, None)] * 2)
+    nothing = cast(gr.BrowserState, None)
+    return Page(cast(Studio, studio), language, cast(gr.Tabs, None), nothing, nothing)
 
 
 def answers(page: Page, stops: dict[str, threading.Event], now: Talk, turn: Turn) -> Iterator[list[Any]]:

@@ -16,13 +16,13 @@ from studio.data.records import DatasetType
 from studio.errors import DataError, ModelError
 from studio.messages import LANGUAGES, translate
 from studio.models.catalog import ModelInfo
-from studio.runs.events import Notice
+from studio.runs.events import Notice, Queued
 from studio.runs.methods import METHODS
 from studio.runs.spec import RunSpec, with_changes
 from studio.settings import Settings
 from studio.ui import train_tab
 from studio.ui.page import Page, chosen
-from studio.ui.train_tab import cost_panel, count, data_summary, model_summary
+from studio.ui.train_tab import cost_panel, count, data_summary, model_summary, sweep_values
 
 PAYLOAD = "<img src=x onerror=alert(1)>"
 
@@ -347,7 +347,7 @@ def test_a_method_brings_the_settings_that_suit_it(studio: Studio) -> None:
     assert spec.method.kind == "dpo"
     assert spec.training.learning_rate < studio.default_spec(pairs, "balanced", method="sft").training.learning_rate
     begin = found["use_preset"](pairs, "sft", "starter", "balanced")
-    changed = found["use_method"](pairs, "dpo", "starter", "balanced")
+    changed = found["use_method"](pairs, "dpo", "starter", "balanced", "")
     values = [old if isinstance(new, dict) else new for new, old in zip(changed, begin, strict=True)]
     run = found["begin"]("1", "", pairs, "dpo", "starter", "", "balanced", *values)[0]
     assert studio.runner.record(run).spec.model_dump(exclude={"data"}) == spec.model_dump(exclude={"data"})
@@ -366,3 +366,32 @@ def test_a_problem_of_a_method_stands_beside_its_own_setting_alone(studio: Studi
     mended, *updates = found["mark_problems"](wrong, pairs, "dpo", "starter", "", "balanced", *dpo)
     assert mended == {}
     assert sum("info" in update for update in updates) == len(wrong)
+
+
+def test_the_settings_of_a_run_are_used_again(studio: Studio) -> None:
+    found, version = handlers(studio)
+    changes = {"method.loss_on": "all", "tuner.rank": 4, "data.version": version}
+    run = studio.store.add_run("r1", "mine", with_changes(RunSpec(), changes), Queued()).id
+    told = found["use_run"](f"{run} once", "dpo")
+    assert told[0] == version
+    assert told[3:6] == ["sft", "sft", "starter"]
+    assert told[8] == "mine"
+    fields = told[9:]
+    again = studio.store.run(found["begin"]("t", "", version, "sft", "starter", "", "balanced", *fields)[0]).spec
+    assert (again.method.loss_on, again.tuner.rank) == ("all", 4)  # type: ignore[union-attr]
+    assert all(type(value) is dict for value in found["use_method"](version, "sft", "starter", "balanced", "sft"))
+    assert found["use_run"](f"{run} twice", "sft")[4] == ""
+    assert all(type(value) is dict for value in found["use_run"]("", "sft"))
+
+
+def test_several_values_of_a_setting_become_runs(studio: Studio) -> None:
+    found, version = handlers(studio)
+    fields = found["use_preset"](version, "sft", "starter", "quick-look")
+    settings = [version, "sft", "starter", "", "quick-look", *fields]
+    found["begin_several"]("token", "try", "tuner.rank", "4, 8、16", *settings)
+    assert sorted(run.spec.tuner.rank for run in studio.store.runs()) == [4, 8, 16]
+    with pytest.raises(gr.Error, match="no number"):
+        found["begin_several"]("token", "", "tuner.rank", "4, many", *settings)
+    with pytest.raises(gr.Error, match="another method"):
+        found["begin_several"]("token", "", "method.dpo.beta", "0.1, 0.2", *settings)
+    assert sweep_values("1e-4, 0.5 3") == [1e-4, 0.5, 3]
