@@ -236,12 +236,11 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         named = spec.model.source
         kind = STARTER if named == STARTER else "folder" if Path(named).expanduser().is_dir() else "hub"
         able = studio.datasets.methods(version.id)
-        cards = method_cards(able, spec.method.kind, t)
         known = spec.preset if spec.preset in {one.name for one in presets} else gr.skip()
         return [
             version.id,
             (version.dataset, able),
-            cards,
+            method_cards(able, spec.method.kind, t),
             spec.method.kind,
             spec.method.kind if spec.method.kind != method else "",
             kind,
@@ -310,10 +309,10 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     methods.choose(choose_method, None, method, trigger_mode="multiple", queue=False, **quiet)  # type: ignore[attr-defined]
     following = [*(rows.row for rows in own), *fields]
     method.change(use_method, [page.version, method, kind, preset, kept], following, queue=False, **quiet).then(
-        lambda: "", None, kept, **quiet
+        lambda: "", None, kept, queue=False, **quiet
     )
     used = [page.version, offered, methods, method, kept, kind, source, preset, name, *fields]
-    page.again.change(use_run, [page.again, method], used, **quiet)
+    page.again.change(use_run, [page.again, method], used, queue=False, **quiet)
     # Entering the tab and every change of a setting ask for the cost; while one is measured only the last waits.
     gr.on(
         [

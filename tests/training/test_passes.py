@@ -2,15 +2,18 @@
 
 import random
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load
 from torch.nn.functional import cross_entropy
 
 from studio.training.head import is_plain, summed_loss
 from studio.training.passes import MOST_TOKENS, PASS_TOKENS, divided, passes
 from tests.tiny import tiny_model
+from tests.training.jobs import Recording, assert_resumes, conversations, tiny_spec
 
 
 def cost(lengths: list[int], groups: list[list[int]]) -> int:
@@ -87,3 +90,13 @@ def test_a_scaled_or_trained_head_is_not_plain() -> None:
     capped = tiny_model("gemma2").requires_grad_(False)
     assert capped.config.final_logit_softcapping
     assert not is_plain(capped)
+
+
+def test_bfloat16_resumes_bit_for_bit_and_learns_as_float32_does(llama: Path, tmp_path: Path) -> None:
+    whole = assert_resumes(tiny_spec(llama, model__precision="bfloat16"), conversations(12), tmp_path)
+    assert whole.state.started is not None
+    assert whole.state.started.how == ("bfloat16", "passes")
+    exact = Recording(tiny_spec(llama, model__precision="float32"), tmp_path / "exact")
+    exact.run()
+    assert [v for _, v in whole.losses()] == pytest.approx([v for _, v in exact.losses()], rel=0.01)
+    assert {tensor.dtype for tensor in load(whole.weights()).values()} == {torch.float32}

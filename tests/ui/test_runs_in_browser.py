@@ -1,4 +1,4 @@
-"""The Runs tab in a real browser: tags are found again, waiting runs change places, a deleted run is gone."""
+"""The Runs tab in a real browser: tags are found again, settings used again, a deleted run is gone."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,8 @@ def history(tmp_path: Path) -> Iterator[str]:
     with Studio(Settings(workspace=folder), worker=False) as studio:
         file = tmp_path / "rows.jsonl"
         file.write_text('{"question": "a?", "answer": "b"}\n' * 3, encoding="utf-8")
-        spec = with_changes(RunSpec(), {"data.version": studio.datasets.import_file(file).id})
+        changes = {"data.version": studio.datasets.import_file(file).id, "tuner.rank": 7, "method.loss_on": "all"}
+        spec = with_changes(RunSpec(), changes)
         for name in ("Lantern", "Kettle"):
             run = new_id()
             studio.store.add_run(run, name, spec, Queued())
@@ -60,3 +61,19 @@ def test_tags_are_found_again_and_a_deleted_run_is_gone(page: Page, history: str
     expect(page.locator("#runs-delete-ask")).to_be_hidden()
     page.reload()
     expect(cards).to_have_count(1)
+
+
+def test_the_settings_of_a_run_are_used_again_and_tried_with_other_values(page: Page, history: str) -> None:
+    page.goto(f"{history}en/")
+    page.click("#tab-runs-button")
+    expect(page.locator("#runs-progress")).to_contain_text("Kettle")
+    page.click("#runs-again")
+    expect(page.locator("#set-tuner-rank input")).to_have_value("7")
+    expect(page.locator("#train-name input")).to_have_value("Kettle")
+    page.click("#train-sweep button")
+    page.click("#train-sweep-setting input")
+    page.locator("ul[role=listbox] li", has_text="rank").click()
+    page.fill("#train-sweep-values input", "2, 3")
+    page.click("#train-sweep-start")
+    expect(page.locator(".run-card:has-text('rank 2')")).to_be_visible()
+    expect(page.locator(".run-card:has-text('rank 3')")).to_be_visible()
