@@ -198,10 +198,15 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return values_of(with_changes(spec, _split_of(page, version)), asked)
 
     @page.guard
-    def use_preset(version: str | None, method: str, kind: str, preset: str) -> Any:
-        """The settings of the other methods too, which are not seen: they wait there until they are."""
-        own_values = {name: preset_values(version, name, kind, preset) for name in METHODS}
-        return [own_values[field.method or method][place] for place, field in enumerate(asked)]
+    def use_preset(version: str | None, method: str, kind: str, preset: str, parent: str = "") -> Any:
+        """The settings of the other methods too, which are not seen: they wait there until they are. A run that is gone
+        on from stays chosen, with what is its own."""
+        values = {name: preset_values(version, name, kind, preset) for name in METHODS}
+        held = ("model.adapter", *PARENTS_OWN) if parent else ()
+        return [
+            gr.skip() if field.path in held else values[field.method or method][place]
+            for place, field in enumerate(asked)
+        ]
 
     def differing(chosen: list[Any], others: Iterable[list[Any]]) -> list[Any]:
         """The values chosen where a preset sets them otherwise for others; what was typed elsewhere stays."""
@@ -327,7 +332,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     )  # fmt: skip
     split_fields = [widget.component for widget in widgets if widget.field.path in _split_of(page, None)]
     gr.on(opened, use_split, [page.version, taken], [taken, *split_fields], **quiet)
-    preset.input(use_preset, [page.version, method, kind, preset], fields, **quiet)
+    preset.input(use_preset, [page.version, method, kind, preset, adapter], fields, **quiet)
     adapter.input(use_parent, adapter, fields, **quiet)
     kind.input(use_kind, [page.version, method, kind, preset], fields, **quiet)
     kind.input(pick_kind, kind, [source, open_models], **quiet)

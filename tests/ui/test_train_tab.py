@@ -347,6 +347,13 @@ def test_a_chosen_method_stays_until_another_data_set_is_opened(studio: Studio) 
     assert offered(found, answers, "simpo", first["now"])["value"] == "sft"
 
 
+def test_a_preset_leaves_the_run_that_is_gone_on_from(studio: Studio) -> None:
+    found, version = handlers(studio)
+    alone, after = (found["use_preset"](version, "sft", "starter", "thorough", run) for run in ("", "a-run"))
+    held = [old for old, new in zip(alone, after, strict=True) if new == gr.skip() != old]
+    assert sorted(map(str, held)) == ["", "128.0", "32", "all-linear", "lora"]  # no run; its adapter's own settings
+
+
 def test_no_cost_is_told_of_a_method_that_is_about_to_change(studio: Studio) -> None:
     found, _ = handlers(studio)
     text = opened(studio, "language_modeling")
