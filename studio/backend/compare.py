@@ -17,7 +17,7 @@ from studio.data.records import Message
 from studio.errors import InputError, ModelError, ResourceError
 from studio.runs.events import Checkpoint, RunState, Started
 from studio.runs.spec import ModelSpec
-from studio.runs.store import Store
+from studio.runs.store import RunRecord, Store
 from studio.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ _UPDATE_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """An adapter that can stand beside its base: a run's result (`step` None) or one of its checkpoints.
+    """What can stand beside its base: a run's result (`step` None) or one of its checkpoints, an adapter or, `full`, a
+    whole model.
 
     `adapter_sha256` is the recorded hash of its weights file; None for a checkpoint, whose hash is told when it runs.
     """
@@ -43,6 +44,7 @@ class Contestant:
     adapter_sha256: str | None
     base: str
     validation_loss: float | None = None
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class CompareUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """Where a contestant's adapter lies, and what the record says of it and its base."""
+    """Where a contestant's adapter lies, or its whole model, and what the record says of it and its base."""
 
     run: str
     name: str
@@ -103,16 +105,19 @@ class Adapter:
     sha256: str | None
     model: ModelSpec
     started: Started
+    full: bool
 
 
 @dataclass(slots=True)
 class _Resident:
-    """The one base model in memory. `adapters` maps hash to uses, oldest use first."""
+    """The one base model in memory. `adapters` maps hash to uses, oldest use first; those that are whole models are
+    kept in `tuned`."""
 
     key: ModelSpec
     loaded: "LoadedModel"
     model: Any
     adapters: "OrderedDict[str, int]"
+    tuned: dict[str, Any]
 
     @property
     def users(self) -> int:
@@ -154,7 +159,7 @@ class Comparison:
             contestant
             for record in self._store.runs()
             if record.spec.method.writes
-            for contestant in _contestants(record.id, record.name, outlines.get(record.id, RunState()))
+            for contestant in _contestants(record, outlines.get(record.id, RunState()))
         )
 
     def adapter(self, run: str, step: int | None = None) -> Adapter:
@@ -166,18 +171,19 @@ class Comparison:
         model = record.spec.model.model_copy(update={"adapter": ""})  # what the run went on from is part of its own
         if not record.spec.method.writes:
             raise InputError("error.run.scores", run=record.name)
+        full = record.spec.tuner.kind == "full"
         state = self._store.outlines().get(run, RunState())
         started = state.started
         kept = state.ended.adapter if state.ended else None
         if step is None and kept is not None and state.ended is not None and started is not None:
             folder = self._store.run_folder(run) / kept
-            return Adapter(run, record.name, None, folder, state.ended.adapter_sha256, model, started)
+            return Adapter(run, record.name, None, folder, state.ended.adapter_sha256, model, started, full)
         checkpoint = _checkpoint(state.checkpoints, step)
         if checkpoint is None or started is None:
             key = "error.run.no_adapter" if step is None else "error.run.no_checkpoint"
             raise InputError(key, run=record.name, step=step)
         folder = self._store.run_folder(run) / checkpoint.path
-        return Adapter(run, record.name, checkpoint.step, folder, None, model, started)
+        return Adapter(run, record.name, checkpoint.step, folder, None, model, started, full)
 
     def examples(self, run: str, limit: int = 6) -> tuple[tuple[tuple[Message, ...], str], ...]:
         """Prompts of the run's validation split, each with the expected answer."""
@@ -248,7 +254,7 @@ class Comparison:
             resident.adapters[sha256] += 1
         try:
             yield Lease(
-                resident.model,
+                self._answering(resident, sha256),
                 resident.loaded.tokenizer,
                 resident.loaded.identity,
                 _adapter_name(sha256),
@@ -270,13 +276,15 @@ class Comparison:
             return self._resident
         self._release()
         loaded = load_model(key.source, self._settings, detect_device(), key.precision)
-        self._resident = _Resident(key, loaded, loaded.model, OrderedDict())
+        self._resident = _Resident(key, loaded, loaded.model, OrderedDict(), {})
         return self._resident
 
     def _attach(self, resident: _Resident, adapter: Adapter) -> str:
         """Read the adapter, put it on the model unless it is there, and let go of the one unused longest."""
         from studio.models.loading import attach_adapter, read_adapter
 
+        if adapter.full:
+            return self._load_beside(resident, adapter)
         read = read_adapter(adapter.folder)
         if adapter.sha256 is not None and read.sha256 != adapter.sha256:
             raise ModelError("error.adapter.changed", run=adapter.name, folder=str(adapter.folder))
@@ -284,12 +292,41 @@ class Comparison:
             with self._stepping:
                 resident.model = attach_adapter(resident.model, read, _adapter_name(read.sha256))
                 resident.adapters[read.sha256] = 0
-                idle = [sha for sha, users in resident.adapters.items() if not users and sha != read.sha256]
-                for sha in idle[: max(0, len(resident.adapters) - _KEPT_ADAPTERS)]:
+                on_base = {sha: users for sha, users in resident.adapters.items() if sha not in resident.tuned}
+                idle = [sha for sha, users in on_base.items() if not users and sha != read.sha256]
+                for sha in idle[: max(0, len(on_base) - _KEPT_ADAPTERS)]:
                     resident.model.delete_adapter(_adapter_name(sha))
                     del resident.adapters[sha]
         resident.adapters.move_to_end(read.sha256)
         return read.sha256
+
+    def _load_beside(self, resident: _Resident, adapter: Adapter) -> str:
+        """The whole model of a run, in place of any other that nobody uses."""
+        from studio.models.device import detect_device
+        from studio.models.folder import file_sha256
+        from studio.models.loading import MODEL_WEIGHTS, free_memory, load_tuned
+
+        file = adapter.folder / MODEL_WEIGHTS
+        if not file.is_file():
+            raise ModelError("error.adapter.missing", folder=str(adapter.folder))
+        sha256 = file_sha256(file)
+        if adapter.sha256 is not None and sha256 != adapter.sha256:
+            raise ModelError("error.adapter.changed", run=adapter.name, folder=str(adapter.folder))
+        if sha256 not in resident.tuned:
+            for idle in [sha for sha in resident.tuned if not resident.adapters[sha]]:
+                del resident.tuned[idle], resident.adapters[idle]
+            free_memory()
+            resident.tuned[sha256] = load_tuned(adapter.folder, resident.loaded, detect_device())
+            resident.adapters[sha256] = 0
+        resident.adapters.move_to_end(sha256)
+        return sha256
+
+    @staticmethod
+    def _answering(resident: _Resident, sha256: str) -> Any:
+        """What takes the name of an adapter for each row."""
+        from studio.models.beside import Beside
+
+        return Beside(resident.model, resident.tuned[sha256]) if sha256 in resident.tuned else resident.model
 
     def _release(self) -> None:
         """Forget the base model once nobody uses it."""
@@ -323,14 +360,15 @@ def _with_system(turns: tuple[Message, ...], system: str) -> tuple[Message, ...]
     return (Message("system", system), *(turn for turn in turns if turn.role != "system"))
 
 
-def _contestants(run: str, name: str, state: RunState) -> Iterator[Contestant]:
+def _contestants(record: RunRecord, state: RunState) -> Iterator[Contestant]:
     if state.started is None:
         return
-    base = state.started.base_name
+    run, name, base = record.id, record.name, state.started.base_name
+    full = record.spec.tuner.kind == "full"
     if state.ended is not None and state.ended.adapter is not None:
-        yield Contestant(run, name, None, state.ended.adapter_sha256, base, state.ended.validation_loss)
+        yield Contestant(run, name, None, state.ended.adapter_sha256, base, state.ended.validation_loss, full)
     for checkpoint in reversed(state.checkpoints):
-        yield Contestant(run, name, checkpoint.step, None, base, checkpoint.validation_loss)
+        yield Contestant(run, name, checkpoint.step, None, base, checkpoint.validation_loss, full)
 
 
 def _checkpoint(checkpoints: Sequence[Checkpoint], step: int | None) -> Checkpoint | None:

@@ -93,7 +93,12 @@ class Exports:
 
         # 2. The files
         tell(0.35, "ui.export.progress.files")
-        if files.write_adapter(adapter.folder, staged, base) != sha256:
+        written = (
+            files.write_model(adapter.folder, staged)
+            if adapter.full
+            else files.write_adapter(adapter.folder, staged, base)
+        )
+        if written != sha256:
             raise ExportError("error.export.changed", run=adapter.name)
         state = self._state(adapter.run)
         spec = self._store.run(adapter.run).spec
@@ -107,7 +112,8 @@ class Exports:
         files.pack(staged, packed, state.ended_time)
         files.unpack(packed, unpacked)
         tell(0.55, "ui.export.progress.proof")
-        proof = prove(expected, find_files(adapter.model.source, self._settings).folder, unpacked, scratch)
+        of = None if adapter.full else find_files(adapter.model.source, self._settings).folder
+        proof = prove(expected, of, unpacked, scratch)
         if not proof.passed:
             raise ExportError(
                 "error.export.not_equal",
@@ -224,7 +230,7 @@ class Exports:
     # Room
 
     def _check_room(self, adapter: Adapter) -> None:
-        size = sum(path.stat().st_size for path in adapter.folder.glob("adapter_model.*"))
+        size = sum(path.stat().st_size for path in adapter.folder.glob("*.safetensors"))
         needed = 3 * size + 30_000_000 + self._settings.min_free_bytes
         if shutil.disk_usage(self.folder).free < needed:
             raise disk_full(self.folder, needed)

@@ -3,7 +3,7 @@
 from studio.errors import InputError
 from studio.runs.events import RunState
 from studio.runs.sources import Source
-from studio.runs.spec import LoraSpec, RunSpec
+from studio.runs.spec import FullSpec, RunSpec, TunerSpec
 from studio.runs.store import RunRecord, Store
 
 # An adapter can only be gone on with as the very thing it is.
@@ -38,6 +38,8 @@ def _checked(store: Store, spec: RunSpec, run: str) -> RunRecord:
     if run == spec.model.adapter:
         if not record.spec.method.writes:
             raise InputError("error.source.scores", run=record.name)
+        if isinstance(record.spec.tuner, FullSpec):
+            raise InputError("error.source.full", run=record.name)
         wanted = [name for name in _SHAPE if _of(record.spec.tuner, name) != _of(spec.tuner, name)]
         if wanted:
             settings = ", ".join(f"tuner.{name} {_of(record.spec.tuner, name)}" for name in wanted)
@@ -45,7 +47,7 @@ def _checked(store: Store, spec: RunSpec, run: str) -> RunRecord:
     return record
 
 
-def _of(tuner: LoraSpec, name: str) -> object:
+def _of(tuner: TunerSpec, name: str) -> object:
     return tuner.model_dump()[name]
 
 

@@ -42,7 +42,7 @@ def _path(places: tuple[int | str, ...], tags: Collection[str] = ()) -> str:
     kept = [
         place
         for before, place in zip((None, *places), places, strict=False)
-        if not (place in tags and (isinstance(before, int) or before in ("where", "mixing", "method")))
+        if not (place in tags and (isinstance(before, int) or before in ("where", "mixing", "method", "tuner")))
     ]
     return ".".join(str(part) for part in kept)
 

@@ -1,4 +1,4 @@
-"""An adapter as files that plain PEFT loads, packed into one zip.
+"""An adapter as files that plain PEFT loads, or a model that plain transformers loads, packed into one zip.
 
 The files carry no path of this machine: the base is named as others know it. Equal adapters give equal zips.
 """
@@ -15,7 +15,8 @@ from transformers import PreTrainedTokenizerBase
 
 from studio.errors import ExportError
 from studio.models.catalog import ModelIdentity
-from studio.models.loading import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from studio.models.folder import CONFIG as MODEL_CONFIG
+from studio.models.loading import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MODEL_WEIGHTS
 
 CARD = "README.md"
 SPEC = "run-spec.yaml"
@@ -32,6 +33,14 @@ def write_adapter(source: Path, target: Path, base: ModelIdentity) -> str:
     _write_json(target / ADAPTER_CONFIG, config)
     shutil.copyfile(source / ADAPTER_WEIGHTS, target / ADAPTER_WEIGHTS)
     return sha256_of(target / ADAPTER_WEIGHTS)
+
+
+def write_model(source: Path, target: Path) -> str:
+    """Copy a model's two files; returns the SHA-256 of the weights as written."""
+    config = json.loads((source / MODEL_CONFIG).read_text(encoding="utf-8"))
+    _write_json(target / MODEL_CONFIG, {key: value for key, value in config.items() if key != "_name_or_path"})
+    shutil.copyfile(source / MODEL_WEIGHTS, target / MODEL_WEIGHTS)
+    return sha256_of(target / MODEL_WEIGHTS)
 
 
 def write_tokenizer(tokenizer: PreTrainedTokenizerBase, target: Path) -> None:

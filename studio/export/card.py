@@ -11,9 +11,9 @@ import yaml
 
 from studio.messages import LANGUAGES, translate
 from studio.models.catalog import STARTER, ModelIdentity
-from studio.runs.spec import RunSpec, spec_fields
+from studio.runs.spec import LoraSpec, RunSpec, spec_fields
 
-_TUNERS = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}
+_VARIANTS = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}
 # Control characters, and those that turn the direction of the text around them.
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -48,8 +48,10 @@ class CardFacts:
 
 def model_card(facts: CardFacts) -> str:
     """The whole README.md."""
-    front: dict[str, object] = {"library_name": "peft", "pipeline_tag": "text-generation"}
-    front["tags"] = [facts.spec.tuner.variant, facts.spec.method.kind]
+    tuner = facts.spec.tuner
+    library, tag = ("peft", tuner.variant) if isinstance(tuner, LoraSpec) else ("transformers", "full")
+    front: dict[str, object] = {"library_name": library, "pipeline_tag": "text-generation"}
+    front["tags"] = [tag, facts.spec.method.kind]
     if _is_hub(facts.base):
         front["base_model"] = facts.base.name
     if facts.base.licence:
@@ -60,22 +62,26 @@ def model_card(facts: CardFacts) -> str:
 
 
 def loading_code(facts: CardFacts) -> str:
-    """Python that loads the adapter and asks it something; nothing of the studio is needed but the starter's files."""
-    starter = facts.base.source == STARTER
+    """Python that loads the export and asks it something; nothing of the studio is needed but the starter's files."""
+    adapter = isinstance(facts.spec.tuner, LoraSpec)
+    starter = adapter and facts.base.source == STARTER
     if starter:
         base = "str(read_settings().starter)"
     else:
         base = repr(facts.base.name if _is_hub(facts.base) else f"PATH/TO/{facts.base.name}")
     revision = f", revision={facts.base.commit!r}" if facts.base.commit else ""
+    load = [
+        f"base = {base}",
+        f'model = AutoModelForCausalLM.from_pretrained(base, dtype="{facts.dtype}"{revision})',
+        "model = PeftModel.from_pretrained(model, folder)",
+    ]
     lines = [
-        "from peft import PeftModel",
+        *(["from peft import PeftModel"] if adapter else []),
         "from transformers import AutoModelForCausalLM, AutoTokenizer",
         *(["from studio.settings import read_settings  # pip install finetuning-studio"] if starter else []),
         "",
         'folder = "."  # where this file lies',
-        f"base = {base}",
-        f'model = AutoModelForCausalLM.from_pretrained(base, dtype="{facts.dtype}"{revision})',
-        "model = PeftModel.from_pretrained(model, folder)",
+        *(load if adapter else [f'model = AutoModelForCausalLM.from_pretrained(folder, dtype="{facts.dtype}")']),
         "tokenizer = AutoTokenizer.from_pretrained(folder)",
         'messages = [{"role": "user", "content": "Hello!"}]',
         "inputs = tokenizer.apply_chat_template(",
@@ -95,6 +101,9 @@ def _body(facts: CardFacts, language: str) -> str:
     def say(key: str, **values: object) -> str:
         return translate(f"ui.export.card.{key}", language, **values)
 
+    tuner = facts.spec.tuner
+    what = "adapter" if isinstance(tuner, LoraSpec) else "model"
+    variant = _VARIANTS[tuner.variant] if isinstance(tuner, LoraSpec) else ""
     unknown = say("unknown")
     base = [
         say("base.name", name=_text(facts.base.name)),
@@ -113,17 +122,17 @@ def _body(facts: CardFacts, language: str) -> str:
     ]
     adapter = [
         say("method", method=_method(facts.spec, language)),
-        say("adapter.sha256", sha256=facts.adapter_sha256),
+        say(f"{what}.sha256", sha256=facts.adapter_sha256),
         say("adapter.parameters", parameters=f"{facts.trainable_parameters:,}"),
         say("adapter.step", step=facts.step),
         say("adapter.made", version=facts.studio_version, run=facts.run),
-        say("adapter.proof", prompts=facts.samples),
+        say(f"{what}.proof", prompts=facts.samples),
     ]
     return "\n".join(
         [
-            f"# {say('title', name=_text(facts.name), tuner=_TUNERS[facts.spec.tuner.variant])}",
+            f"# {say(f'{what}.title', name=_text(facts.name), tuner=variant)}",
             "",
-            say("intro", base=_text(facts.base.name)),
+            say(f"{what}.intro", base=_text(facts.base.name)),
             "",
             f"## {say('base')}",
             *_list(base),
@@ -131,10 +140,10 @@ def _body(facts: CardFacts, language: str) -> str:
             *_list(data),
             f"## {say('scores')}",
             *_scores(facts, language),
-            f"## {say('adapter')}",
+            f"## {say(what)}",
             *_list(adapter),
             f"## {say('load')}",
-            say("load.files"),
+            say(f"{what}.files"),
             "",
             "```python",
             loading_code(facts),
@@ -181,7 +190,7 @@ def _method(spec: RunSpec, language: str) -> str:
 def _settings(spec: RunSpec, language: str) -> list[str]:
     values = spec.model_dump(mode="json")
     rows = ["| | | |", "|---|---|---|"]
-    for field in spec_fields(spec.method.kind):
+    for field in spec_fields(spec.method.kind, spec.tuner.kind):
         value: object = values
         for part in field.path.split("."):
             value = value[part] if isinstance(value, dict) else None

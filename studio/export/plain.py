@@ -1,4 +1,4 @@
-"""Answers of an exported adapter as anybody gets them: transformers and PEFT alone, in a process of its own.
+"""Answers of an exported adapter, or model, as anybody gets them: transformers and PEFT alone, in a process of its own.
 
 Run as a script: reads a JSON request from standard input, writes `answers.json` and `scores.safetensors` into the
 folder the request names. It imports nothing of the studio, so that what it shows holds without the studio.
@@ -18,8 +18,11 @@ def main() -> None:
 
     request: dict[str, Any] = json.load(sys.stdin)
     dtype = getattr(torch, request["dtype"])
-    base = AutoModelForCausalLM.from_pretrained(request["base"], dtype=dtype, use_safetensors=True)
-    model = PeftModel.from_pretrained(base.to(request["device"]), request["adapter"]).eval()
+    source = request["base"] or request["adapter"]
+    model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True)
+    model = model.to(request["device"]).eval()
+    if request["base"]:
+        model = PeftModel.from_pretrained(model, request["adapter"]).eval()
     tokenizer = AutoTokenizer.from_pretrained(request["adapter"])
     answers, scores = [], {}
     for i, messages in enumerate(request["prompts"]):

@@ -87,15 +87,16 @@ def expect(
     return Expected(shown, tuple(answers), tuple(scores), stops, str(model.device), model.dtype)
 
 
-def prove(expected: Expected, base: Path, adapter: Path, scratch: Path) -> Proof:
-    """Load the exported files in `adapter` in another process and compare. `scratch` is an empty folder.
+def prove(expected: Expected, base: Path | None, adapter: Path, scratch: Path) -> Proof:
+    """Load the exported files in `adapter` in another process and compare: an adapter of the model at `base`, or a
+    whole model. `scratch` is an empty folder.
 
     Raises ExportError when they cannot be loaded there.
     """
     from safetensors.torch import load_file
 
     request = {
-        "base": str(base),
+        "base": str(base) if base else None,
         "adapter": str(adapter),
         "folder": str(scratch),
         "device": expected.device,

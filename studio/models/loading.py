@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 Quantisation = Literal["none", "nf4"]
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+MODEL_WEIGHTS = "model.safetensors"
 SCORE = "score"
 """The layer that scores, in every architecture that transformers can put it on."""
 
@@ -229,6 +230,24 @@ def first_line(error: BaseException) -> str:
     """What a library's error says, in a line."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def load_tuned(folder: Path, base: LoadedModel, device: Device) -> PreTrainedModel:
+    """A model whose weights were all trained, in the numbers of its base and beside it.
+
+    Raises ModelError when the files are missing or damaged, ResourceError when memory is too small.
+    """
+    if not (folder / MODEL_WEIGHTS).is_file():
+        raise ModelError("error.adapter.missing", folder=str(folder))
+    try:
+        with _loading:
+            model = _read_model(folder, base.model.dtype, "none", device, scores=False)
+    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+            raise
+        parameters = base.identity.parameters
+        raise ResourceError("error.model.memory", model=base.identity.name, parameters=parameters) from error
+    return model.eval()
 
 
 # Adapters

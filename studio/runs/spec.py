@@ -8,10 +8,10 @@ is told in `ui/locales` under `spec.<path>.label` and `spec.<path>.help`, one pa
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
@@ -20,7 +20,7 @@ from studio.data.spec_files import load_yaml_mapping, spec_error
 from studio.data.splits import SplitSpec
 from studio.errors import SpecError
 from studio.messages import translate
-from studio.runs.methods import BASIC, METHODS, Method, MethodSpec, Part, RolloutSpec, SftSpec
+from studio.runs.methods import BASIC, METHODS, MethodSpec, Part, RolloutSpec, SftSpec
 from studio.runs.rewards import REWARDS
 
 STARTER = "starter"
@@ -62,6 +62,27 @@ class LoraSpec(Part):
     targets: Literal["all-linear", "attention"] = "all-linear"
 
 
+class FullSpec(Part):
+    """All weights are trained. They are kept in float32, as are their gradients and the two moments of AdamW: 16 bytes
+    for each, where LoRA keeps the weights alone. The usual learning rates are a tenth of those of LoRA (Schulman et al.
+    2025, "LoRA Without Regret")."""
+
+    kind: Literal["full"] = "full"
+    quantisation: ClassVar[Literal["none"]] = "none"
+
+
+def _tuner_kind(value: object) -> object:
+    """`lora` where nothing else is said."""
+    if isinstance(value, LoraSpec | FullSpec):
+        return value.kind
+    return value.get("kind", "lora") if isinstance(value, Mapping) else None
+
+
+TunerSpec = Annotated[Annotated[LoraSpec, Tag("lora")] | Annotated[FullSpec, Tag("full")], Discriminator(_tuner_kind)]
+TUNERS: dict[str, type[Part]] = {"lora": LoraSpec, "full": FullSpec}
+_TUNER_KIND: Any = Literal["lora", "full"]
+
+
 class TrainingSpec(Part):
     """How long and how fast the model learns."""
 
@@ -87,7 +108,7 @@ class RunSpec(Part):
     data: DataSpec = DataSpec()
     model: ModelSpec = ModelSpec()
     method: MethodSpec = SftSpec()
-    tuner: LoraSpec = LoraSpec()
+    tuner: TunerSpec = LoraSpec()
     training: TrainingSpec = TrainingSpec()
 
     @model_validator(mode="after")
@@ -98,7 +119,11 @@ class RunSpec(Part):
             raise PydanticCustomError("patience_without_validation", "patience without validation rows")
         if self.training.batch_size < self.method.least_rows:
             raise PydanticCustomError("batch_too_small", "batch too small", {"limit": self.method.least_rows})
-        if isinstance(self.method, RolloutSpec) and self.tuner.dropout:
+        if isinstance(self.tuner, FullSpec) and (not self.method.writes or isinstance(self.method, RolloutSpec)):
+            raise PydanticCustomError("full_tuning_not_here", "this method needs an adapter")
+        if isinstance(self.tuner, FullSpec) and self.model.adapter:
+            raise PydanticCustomError("adapter_with_full_tuning", "an adapter cannot be gone on with")
+        if isinstance(self.method, RolloutSpec) and isinstance(self.tuner, LoraSpec) and self.tuner.dropout:
             # What answers, what is judged and what is compared with must be one and the same model.
             raise PydanticCustomError("dropout_in_rollouts", "dropout with drawn answers")
         return self
@@ -158,15 +183,15 @@ class SpecField:
 _CHOSEN_ELSEWHERE = {"preset", "data.version", "data.mapping", "method.kind", "tuner.kind"}
 
 
-def spec_fields(method: str = "sft") -> Iterator[SpecField]:
-    """Every setting of a run of this method that a user may change in a form, in order; not the data version, mapping
-    and preset."""
-    return _fields(RunSpec, "", METHODS[method])
+def spec_fields(method: str = "sft", tuner: str = "lora") -> Iterator[SpecField]:
+    """Every setting of a run of this method and tuner that a user may change in a form, in order; not the data version,
+    mapping and preset."""
+    return _fields(RunSpec, "", {"method": METHODS[method], "tuner": TUNERS[tuner]})
 
 
 def method_fields(method: str) -> Iterator[SpecField]:
     """The settings of this method alone."""
-    return _fields(METHODS[method], "method.", METHODS[method])
+    return _fields(METHODS[method], "method.", {"method": METHODS[method]})
 
 
 def reward_fields(kind: str) -> Iterator[SpecField]:
@@ -177,24 +202,29 @@ def reward_fields(kind: str) -> Iterator[SpecField]:
 
 
 def every_field() -> Iterator[SpecField]:
-    """Every setting there is: of all methods and rewards."""
-    yield from (field for field in spec_fields() if not field.path.startswith("method."))
+    """Every setting there is: of all tuners, methods and rewards."""
+    yield from (field for field in spec_fields() if not field.path.startswith(("method.", "tuner.")))
+    of_tuners = (field for tuner in TUNERS for field in spec_fields(tuner=tuner) if field.path.startswith("tuner."))
+    yield from {field.path: field for field in of_tuners}.values()
     for method in METHODS:
         yield from method_fields(method)
     for reward in REWARDS:
         yield from reward_fields(reward)
 
 
-def _fields(model: type[BaseModel], prefix: str, method: type[Method]) -> Iterator[SpecField]:
+def _fields(model: type[BaseModel], prefix: str, chosen: Mapping[str, type[Part]]) -> Iterator[SpecField]:
+    """`chosen`: the member of each union that is meant."""
     for name, info in model.model_fields.items():
         path = f"{prefix}{name}"
         if path in _CHOSEN_ELSEWHERE:
             continue
-        part = method if path == "method" else info.annotation
+        if path == "tuner":
+            yield _field("tuner.kind", "tuner.kind", FieldInfo(annotation=_TUNER_KIND, default="lora"))
+        part = chosen.get(path, info.annotation)
         if isinstance(part, type) and issubclass(part, BaseModel):
-            yield from _fields(part, f"{path}.", method)
+            yield from _fields(part, f"{path}.", chosen)
             continue
-        text = f"method.{method.model_fields['kind'].default}.{name}" if prefix == "method." else path
+        text = f"method.{model.model_fields['kind'].default}.{name}" if prefix == "method." else path
         yield _field(path, text, info)
 
 
@@ -210,7 +240,7 @@ def parse_spec(values: Mapping[str, Any]) -> RunSpec:
     try:
         return RunSpec.model_validate(values)
     except ValidationError as error:
-        raise spec_error(error, tags={*METHODS, *REWARDS}) from None
+        raise spec_error(error, tags={*METHODS, *TUNERS, *REWARDS}) from None
 
 
 def load_spec(text: str, name: str) -> RunSpec:
@@ -221,19 +251,20 @@ def load_spec(text: str, name: str) -> RunSpec:
 def with_changes(spec: RunSpec, changes: Mapping[str, Any]) -> RunSpec:
     """`spec` with dotted paths set, such as {"training.epochs": 1}; validated whole.
 
-    Another `method.kind` begins with that method's own defaults.
+    Another `method.kind` or `tuner.kind` begins with its own defaults.
     """
     values = spec.model_dump(mode="json")
-    kind = changes.get("method.kind", values["method"]["kind"])
-    if kind in METHODS and kind != values["method"]["kind"]:
-        values["method"] = METHODS[kind]().model_dump(mode="json")
+    for part, kinds in (("method", METHODS), ("tuner", TUNERS)):
+        kind = changes.get(f"{part}.kind", values[part]["kind"])
+        if kind in kinds and kind != values[part]["kind"]:
+            values[part] = kinds[kind]().model_dump(mode="json")
     for path, value in changes.items():
         *parents, leaf = path.split(".")
         place: Any = values
         for part in parents:
             place = place.get(part) if isinstance(place, dict) else None
         if not isinstance(place, dict) or leaf not in place:
-            known = ", ".join(field.path for field in spec_fields(values["method"]["kind"]))
+            known = ", ".join(field.path for field in spec_fields(values["method"]["kind"], values["tuner"]["kind"]))
             raise SpecError("error.spec.unknown", path=path, known=known)
         place[leaf] = value
     return parse_spec(values)

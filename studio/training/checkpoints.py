@@ -16,12 +16,15 @@ from studio.models.folder import read_header
 from studio.runs.events import Checkpoint
 from studio.runs.store import sync_folder
 
-ADAPTER_FILE = "adapter_model.safetensors"
-ADAPTER_FILES = ("adapter_config.json", ADAPTER_FILE)
+# What a run leaves, by the name of the folder it is kept in: weights, and what says how they are read.
+RESULTS = {
+    "adapter": ("adapter_model.safetensors", "adapter_config.json"),
+    "model": ("model.safetensors", "config.json"),
+}
 # torch.save writes zip files, whose directory stands at the end: a cut one is seen at once.
 TRAINING_STATE = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
 TRAINER_STATE = "trainer_state.json"
-# Only the newest checkpoints can be resumed from; the older ones keep their adapter, to be compared.
+# Only the newest checkpoints can be resumed from; the older ones keep their weights, to be compared.
 _RESUMABLE = 2
 
 
@@ -32,24 +35,41 @@ def resume_point(folder: Path, history: Sequence[Checkpoint]) -> Checkpoint | No
 
 def is_whole(checkpoint: Path) -> bool:
     """Whether every file that resuming reads is there and complete."""
-    if not all((checkpoint / name).is_file() for name in (*ADAPTER_FILES, *TRAINING_STATE, TRAINER_STATE)):
+    kept = _result(checkpoint)
+    if kept is None or not all((checkpoint / name).is_file() for name in (*TRAINING_STATE, TRAINER_STATE)):
         return False
+    weights, config = RESULTS[kept]
     try:
-        read_header(checkpoint / ADAPTER_FILE)
-        for name in (TRAINER_STATE, ADAPTER_FILES[0]):
+        read_header(checkpoint / weights)
+        for name in (TRAINER_STATE, config):
             json.loads((checkpoint / name).read_text(encoding="utf-8"))
     except (ModelError, ValueError):
         return False
     return all(zipfile.is_zipfile(checkpoint / name) for name in TRAINING_STATE)
 
 
-def has_adapter(folder: Path, checkpoint: Checkpoint) -> bool:
-    """Whether the checkpoint's adapter is there and complete."""
+def has_result(folder: Path, checkpoint: Checkpoint) -> bool:
+    """Whether what the checkpoint holds of the tuned model is there and complete."""
+    kept = _result(folder / checkpoint.path)
+    if kept is None:
+        return False
     try:
-        read_header(folder / checkpoint.path / ADAPTER_FILE)
+        read_header(folder / checkpoint.path / RESULTS[kept][0])
     except (ModelError, OSError):
         return False
-    return (folder / checkpoint.path / ADAPTER_FILES[0]).is_file()
+    return True
+
+
+def weights_of(result: Path) -> Path:
+    """The weights in a result's folder or a checkpoint, which must be whole."""
+    kept = _result(result)
+    assert kept is not None
+    return result / RESULTS[kept][0]
+
+
+def _result(folder: Path) -> str | None:
+    """The name of what is in a checkpoint, one of RESULTS."""
+    return next((name for name, files in RESULTS.items() if all((folder / f).is_file() for f in files)), None)
 
 
 def forget_training_state(folder: Path, checkpoints: Sequence[Checkpoint]) -> None:
@@ -77,13 +97,15 @@ def best_checkpoint(checkpoints: Sequence[Checkpoint], keep_best: bool) -> Check
     return checkpoints[-1]
 
 
-def keep_adapter(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Copy the checkpoint's adapter to `adapter/`, whole or not at all."""
-    target, partial = folder / "adapter", folder / "adapter.partial"
+def keep_result(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Copy what the checkpoint holds of the tuned model to `adapter/` or `model/`, whole or not at all."""
+    name = _result(folder / checkpoint.path)
+    assert name is not None
+    target, partial = folder / name, folder / f"{name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    for name in ADAPTER_FILES:
-        shutil.copyfile(folder / checkpoint.path / name, partial / name)
+    for file in RESULTS[name]:
+        shutil.copyfile(folder / checkpoint.path / file, partial / file)
     sync_folder(partial)
     shutil.rmtree(target, ignore_errors=True)
     os.replace(partial, target)

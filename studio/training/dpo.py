@@ -11,10 +11,14 @@ from studio.runs.methods import DpoSpec
 from studio.runs.spec import RunSpec
 from studio.training.job import ExampleSet, Lesson
 from studio.training.trainer import Setup, StudioTrainer, on_one_device, quiet, trainer_options
+from studio.training.tuned import reference_of
 
 
 class PairTrainer(StudioTrainer, DPOTrainer):
     """TRL's trainer, with the model as it began as what the tuned one is compared with."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(ref_model=reference_of(options["model"]), **options)
 
 
 def arranged(examples: ExampleSet, spec: RunSpec, loaded: LoadedModel) -> ExampleSet:

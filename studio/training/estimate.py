@@ -30,7 +30,7 @@ from studio.models.generation import sample_answers
 from studio.models.loading import load_model, load_tokenizer, read_adapter
 from studio.runs.methods import CptSpec
 from studio.runs.sources import Source
-from studio.runs.spec import ModelSpec, RunSpec, TrainingSpec
+from studio.runs.spec import FullSpec, RunSpec, TrainingSpec
 from studio.settings import Settings
 from studio.training.callback import sample_tokens
 from studio.training.job import (
@@ -48,13 +48,14 @@ from studio.training.job import (
     show,
     shown_first,
 )
-from studio.training.lora import Clock, add_adapter
+from studio.training.lora import Clock
 from studio.training.memory import MEMORY_SHARE, available_bytes, needed_bytes
 from studio.training.methods import method_file
 from studio.training.passes import cost_of, in_passes, rows_at_once
 from studio.training.scorer import Scorer
 from studio.training.train import checkpoint_bytes
 from studio.training.trainer import Setup
+from studio.training.tuned import counted_weights, held_in, tuned_model
 
 _PROBE_SECONDS = 1.2
 _PROBE_STEPS = 6
@@ -107,7 +108,7 @@ def estimate(
     device = detect_device()
     files = find_files(spec.model.source, settings)
     identity = files.identity()
-    _check_room(identity.name, identity.parameters, device, spec.model)
+    _check_room(identity.name, identity.parameters, device, spec)
     tokenizer = load_tokenizer(spec.model.source, settings).tokenizer
     longest = min(spec.data.max_length, identity.context_length)
     counted = _count(rows, spec, tokenizer, longest, parts)
@@ -303,9 +304,11 @@ class _Plan:
 # Memory
 
 
-def _check_room(name: str, parameters: int, device: Device, model: ModelSpec) -> None:
-    """Refuse a model whose weights alone do not fit: loading it to find out could take the machine down."""
-    needed = parameters * (2 if device.numbers(model.precision, parameters) == "bfloat16" else 4)
+def _check_room(name: str, parameters: int, device: Device, spec: RunSpec) -> None:
+    """Refuse a model whose weights alone do not fit, or what training all of them needs: loading it to find out could
+    take the machine down."""
+    numbers = device.numbers(held_in(spec), parameters)
+    needed = parameters * (16 if isinstance(spec.tuner, FullSpec) else 2 if numbers == "bfloat16" else 4)
     available = available_bytes(device)
     if needed > available * MEMORY_SHARE:
         raise ResourceError(
@@ -404,20 +407,21 @@ def _measured(
 ) -> Probe:
     began = time.perf_counter()
     device = detect_device()
-    scores = not spec.method.writes
     loaded = load_model(
-        spec.model.source, settings, device, spec.model.precision, spec.tuner.quantisation, scores=scores
+        spec.model.source,
+        settings,
+        device,
+        held_in(spec),
+        spec.tuner.quantisation,
+        scores=not spec.method.writes,
     )
-    adapted = add_adapter(loaded.model, spec.tuner, 0, Clock(), scores=scores)
+    adapted = tuned_model(loaded.model, spec, Clock())
     numbers = device.numbers(spec.model.precision, loaded.identity.parameters)
     scorers = {one.run: Scorer(one, read_adapter(one.folder), settings, device) for one in reward_models}
-    trainable, parameters = adapted.get_nb_trainable_parameters()
-    checkpointing = spec.training.gradient_checkpointing
+    trainable, parameters = counted_weights(adapted)
     divided = in_passes(spec.method, device)
     at_once = rows_at_once(longest.tokens, batch_size) if divided else batch_size
-    guessed = needed_bytes(
-        adapted, numbers, at_most(longest, spec.method), at_once, device, gradient_checkpointing=checkpointing
-    )
+    guessed = needed_bytes(adapted, spec, numbers, at_most(longest, spec.method), at_once, device)
     fits = guessed <= available_bytes(device) * MEMORY_SHARE
     rows = batch_size if fits else spec.method.least_rows
     with tempfile.TemporaryDirectory() as folder, _Peak(device) as peak:
@@ -434,7 +438,7 @@ def _measured(
         start_seconds=start,
         memory_bytes=measured if fits else guessed,
         trainable_parameters=trainable,
-        parameters=parameters - trainable,
+        parameters=parameters,
     )
 
 

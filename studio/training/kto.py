@@ -11,6 +11,7 @@ from studio.runs.methods import KtoSpec
 from studio.runs.spec import RunSpec
 from studio.training.job import ExampleSet, Lesson
 from studio.training.trainer import Setup, StudioTrainer, on_one_device, quiet, trainer_options
+from studio.training.tuned import reference_of
 
 
 class RatingTrainer(StudioTrainer, KTOTrainer):
@@ -22,7 +23,7 @@ class RatingTrainer(StudioTrainer, KTOTrainer):
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(ref_model=reference_of(options["model"]), **options)
         self.args.train_sampling_strategy = "random"
 
 

@@ -112,11 +112,7 @@ def add_adapter(
     Raises ModelError when `parent` is an adapter of another shape.
     """
     config = lora_config(spec, model, scores=scores)
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-        elif "attention_dropout" in vars(module):
-            module.attention_dropout = 0.0  # type: ignore[assignment]  # a number that attention reads at each call
+    without_dropout(model)
     adapted = cast("PeftModel", get_peft_model(model, config))
     layers: list[Any] = [module for module in adapted.modules() if isinstance(module, LoraLayer)]
     for place, layer in enumerate(layers):
@@ -157,6 +153,15 @@ def _draw_score(model: Any, seed: int) -> None:
     drawn.normal_(std=(layer.in_features + 1) ** -0.5, generator=torch.Generator().manual_seed(seed))
     with torch.no_grad():
         layer.weight.copy_(drawn)
+
+
+def without_dropout(model: "PreTrainedModel") -> None:
+    """Take out the dropout that the model was made with."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        elif "attention_dropout" in vars(module):
+            module.attention_dropout = 0.0  # type: ignore[assignment]  # a number that attention reads at each call
 
 
 def mixed(*numbers: int) -> int:

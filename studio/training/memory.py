@@ -7,12 +7,12 @@ import torch
 from peft.helpers import disable_input_dtype_casting
 
 from studio.models.device import Device, Numbers
+from studio.runs.spec import RunSpec
 from studio.training.job import Lesson
+from studio.training.tuned import base_of, new_bytes
 
 # A plan fits up to this part of the memory that is free: other programs need some too.
 MEMORY_SHARE = 0.9
-# Of one trained number in float32: itself, its gradient, AdamW's two moments.
-_BYTES_PER_TRAINED = 16
 
 
 def available_bytes(device: Device) -> int:
@@ -27,24 +27,21 @@ def held_bytes(device: Device) -> int:
     return torch.cuda.memory_reserved() if device.kind == "cuda" else psutil.Process().memory_info().rss
 
 
-def needed_bytes(
-    model: Any, numbers: Numbers, row: Lesson, batch_size: int, device: Device, *, gradient_checkpointing: bool
-) -> int:
+def needed_bytes(model: Any, spec: RunSpec, numbers: Numbers, row: Lesson, batch_size: int, device: Device) -> int:
     """The process at its peak, the model already in memory, with batches of rows like `row`.
 
     One forward pass of each sequence of the row is run and what it keeps for the backward pass is counted; the rows of
     a batch keep as much each. Without the scores over the vocabulary, which TRL computes in pieces. With gradient
     checkpointing each layer keeps its input, and one layer at a time the rest.
     """
-    trainable, _ = model.get_nb_trainable_parameters()
     row_bytes = sum(_activation_bytes(model, numbers, side.ids) for side in row.sides)
-    if gradient_checkpointing:
-        row_bytes = 2 * row_bytes // model.get_base_model().config.get_text_config().num_hidden_layers
-    return held_bytes(device) + trainable * _BYTES_PER_TRAINED + row_bytes * batch_size
+    if spec.training.gradient_checkpointing:
+        row_bytes = 2 * row_bytes // base_of(model).config.get_text_config().num_hidden_layers
+    return held_bytes(device) + new_bytes(model, spec) + row_bytes * batch_size
 
 
 def _activation_bytes(model: Any, numbers: Numbers, row: tuple[int, ...]) -> int:
-    backbone = model.get_base_model().base_model
+    backbone = base_of(model).base_model
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, int] = {}
 

@@ -15,6 +15,7 @@ class MeanPairTrainer(PairTrainer):
 
     def __init__(self, method: Any, **options: Any) -> None:
         super().__init__(**{**options, "fresh": True})  # there is nothing to compare with
+        self.ref_model = None
         self.method = method
 
     def pair_loss(self, chosen: torch.Tensor, rejected: torch.Tensor) -> torch.Tensor:

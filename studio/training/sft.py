@@ -17,6 +17,7 @@ from studio.training.job import ExampleSet, Lesson
 from studio.training.lora import Clock
 from studio.training.passes import divided, in_passes
 from studio.training.trainer import Setup, StudioTrainer, on_one_device, quiet, trainer_options
+from studio.training.tuned import base_of
 
 
 class LikelihoodTrainer(StudioTrainer, SFTTrainer):
@@ -35,7 +36,7 @@ class LikelihoodTrainer(StudioTrainer, SFTTrainer):
         super().__init__(**options)
         self._clock = clock
         self._in_passes = in_passes
-        base = self.model.get_base_model()
+        base = base_of(self.model)
         self._plain_head = in_passes and is_plain(base)
         if not self._plain_head:
             add_fused_lm_head(base)
@@ -60,7 +61,7 @@ class LikelihoodTrainer(StudioTrainer, SFTTrainer):
         if not self._plain_head:
             return model(**inputs, use_cache=False, fused_lm_head=True, num_items_in_batch=num_items_in_batch).loss
         labels = inputs["labels"]
-        base = self.model.get_base_model()
+        base = base_of(self.model)
         with self.accelerator.autocast():
             # Rows are padded on the right, where no earlier token looks: a mask would change nothing.
             hidden = base.base_model(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state

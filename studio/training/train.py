@@ -21,14 +21,15 @@ from studio.runs.spec import RunSpec
 from studio.runs.stop import Stop
 from studio.runs.store import disk_full, is_disk_full
 from studio.training.callback import Reporter, measured_costs, without_progress
-from studio.training.checkpoints import ADAPTER_FILE, best_checkpoint, has_adapter, keep_adapter, resume_point, sweep
+from studio.training.checkpoints import best_checkpoint, has_result, keep_result, resume_point, sweep, weights_of
 from studio.training.job import ExampleSet, TrainingJob, at_most, make_examples
-from studio.training.lora import Clock, add_adapter
+from studio.training.lora import Clock
 from studio.training.memory import MEMORY_SHARE, available_bytes, needed_bytes
 from studio.training.methods import method_file
 from studio.training.passes import in_passes, rows_at_once
 from studio.training.scorer import Scorer
 from studio.training.trainer import Setup
+from studio.training.tuned import counted_weights, held_in, tuned_model
 
 # PEFT 0.21 reads an attribute that transformers 5.23 renamed; nothing a user could act on.
 warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
@@ -50,14 +51,13 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
     with _told_errors(job, checkpoints):
         # 1. Model and examples
         device = detect_device()
-        scores = not spec.method.writes
         loaded = load_model(
             spec.model.source,
             job.settings,
             device,
-            spec.model.precision,
+            held_in(spec),
             spec.tuner.quantisation,
-            scores=scores,
+            scores=not spec.method.writes,
         )
         _check_base(job, loaded, resumed)
         numbers = device.numbers(spec.model.precision, loaded.identity.parameters)
@@ -68,11 +68,10 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
         examples = method.arranged(examples, spec, loaded)
         total_steps = spec.total_steps(len(examples.train))
 
-        # 2. Adapter and trainer
+        # 2. What is trained, and the trainer
         clock = Clock()
-        parent = sources.get(spec.model.adapter)
-        model = add_adapter(loaded.model, spec.tuner, spec.training.seed, clock, scores=scores, parent=parent)
-        trainable, parameters = model.get_nb_trainable_parameters()
+        model = tuned_model(loaded.model, spec, clock, sources.get(spec.model.adapter))
+        trainable, parameters = counted_weights(model)
         _check_memory(job, model, numbers, examples, device)
         reporter = Reporter(
             job,
@@ -109,7 +108,7 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
                 train_rows=len(examples.train),
                 validation_rows=len(examples.validation),
                 trainable_parameters=trainable,
-                parameters=parameters - trainable,
+                parameters=parameters,
                 device=device.name,
                 base_fingerprint=loaded.identity.fingerprint,
                 base_name=loaded.identity.name,
@@ -126,14 +125,14 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
         if reporter.ended_by == "leave":
             return None
 
-        # 4. Result: the best checkpoint's adapter, or the last one's
-        best = best_checkpoint([c for c in checkpoints if has_adapter(job.folder, c)], spec.training.keep_best)
-        adapter = keep_adapter(job.folder, best)
+        # 4. Result: the best checkpoint's weights, or the last one's
+        best = best_checkpoint([c for c in checkpoints if has_result(job.folder, c)], spec.training.keep_best)
+        result = keep_result(job.folder, best)
         ended = Ended(
             status="stopped" if reporter.ended_by == "stop" else "done",
             step=step,
-            adapter=adapter.name,
-            adapter_sha256=file_sha256(adapter / ADAPTER_FILE),
+            adapter=result.name,
+            adapter_sha256=file_sha256(weights_of(result)),
             best_step=best.step,
             validation_loss=best.validation_loss,
             validation_reward=best.validation_reward,
@@ -183,8 +182,7 @@ def _check_memory(job: TrainingJob, model: Any, numbers: Numbers, examples: Exam
     batch = min(training.batch_size, len(examples.train))
     if in_passes(job.spec.method, device):
         batch = rows_at_once(longest.tokens, batch)
-    checkpointing = training.gradient_checkpointing
-    needed = needed_bytes(model, numbers, longest, batch, device, gradient_checkpointing=checkpointing)
+    needed = needed_bytes(model, job.spec, numbers, longest, batch, device)
     available = available_bytes(device)
     if needed > available * MEMORY_SHARE:
         raise ResourceError(

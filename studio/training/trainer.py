@@ -1,4 +1,4 @@
-"""What all trainers have in common: checkpoints of the adapter alone, evaluations that can be given up, no word to
+"""What all trainers have in common: checkpoints of what is trained alone, evaluations that can be given up, no word to
 anybody."""
 
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
+from peft import PeftModel
 from transformers import PrinterCallback, TrainerCallback
 
 from studio.models.device import Device, Numbers
@@ -21,9 +22,9 @@ _REFERENCE = "ref"  # TRL's name for it
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a trainer is made of. `numbers`: what it computes in; `model` has its adapter, whose dropout follows
-    `clock`; `resumed`: it goes on from a checkpoint. `scorers`: the reward models that are asked, by the ids of their
-    runs."""
+    """What a trainer is made of. `numbers`: what it computes in; `model` has its adapter, if any, whose dropout
+    follows `clock`; `resumed`: it goes on from a checkpoint. `scorers`: the reward models that are asked, by the ids of
+    their runs."""
 
     spec: RunSpec
     folder: Path
@@ -61,7 +62,7 @@ class StudioTrainer:
             parameter.data = data  # over a model in 4 bits TRL makes them bfloat16, which loses small steps
         # Some trainers keep a copy of the adapter as it begins, to compare with. Of one that does nothing the base
         # model alone is the same.
-        if fresh and _REFERENCE in self.model.peft_config:
+        if fresh and isinstance(self.model, PeftModel) and _REFERENCE in self.model.peft_config:
             self.model.delete_adapter(_REFERENCE)
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:
@@ -74,11 +75,15 @@ class StudioTrainer:
             self.control.should_evaluate = False
             return {}
 
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        """The adapter alone. The tokenizer never changes, and the arguments would be a pickle."""
-        self.model.save_pretrained(
-            output_dir, state_dict=state_dict, save_embedding_layers=False, selected_adapters=["default"]
-        )
+    def _save(self, output_dir: Any = None, state_dict: Any = None) -> None:
+        """The adapter alone, or all weights in one file. The tokenizer never changes, and the arguments would be a
+        pickle."""
+        if isinstance(self.model, PeftModel):
+            self.model.save_pretrained(
+                output_dir, state_dict=state_dict, save_embedding_layers=False, selected_adapters=["default"]
+            )
+        else:
+            self.model.save_pretrained(output_dir, state_dict=state_dict, max_shard_size="10TB")
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """The studio writes its own card at export."""

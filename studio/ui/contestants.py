@@ -37,6 +37,8 @@ def choices(page: Page, found: Sequence[Contestant], chosen: Contestant) -> list
 def _label(page: Page, contestant: Contestant) -> str:
     kept = contestant.step is None
     label = page.t("ui.compare.kept") if kept else page.t("ui.compare.checkpoint_step", step=contestant.step)
+    if contestant.full:
+        label = page.t("ui.compare.whole_model", label=label)
     if contestant.validation_loss is None:
         return label
     return page.t("ui.compare.with_loss", label=label, loss=f"{contestant.validation_loss:.4f}")

@@ -69,17 +69,17 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         if now in found and wanted in (now.run, None):
             return [*shown, *choices(page, found, now), now, *[gr.skip()] * (len(results) - 2)]
         first = first_of(found, wanted)
-        return [*shown, *choices(page, found, first), first, *_fresh(page)]
+        return [*shown, *choices(page, found, first), first, *_fresh(page, first)]
 
     def choose_run(wanted: str) -> list[Any]:
         found = page.studio.compare.contestants()
         first = first_of(found, wanted)
-        return [wanted, *choices(page, found, first), first, *_fresh(page)]
+        return [wanted, *choices(page, found, first), first, *_fresh(page, first)]
 
     def choose_step(wanted: str, now: Contestant) -> list[Any]:
         found = page.studio.compare.contestants()
         first = find(found, now.run, wanted)
-        return [*choices(page, found, first), first, *_fresh(page)]
+        return [*choices(page, found, first), first, *_fresh(page, first)]
 
     def export(now: Contestant) -> Iterator[list[Any]]:
         busy = gr.update(interactive=False)
@@ -99,7 +99,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     run.input(page.guard(choose_run), run, [page.run, *lists, *results[:-2]], **quiet)
     step.input(page.guard(choose_step), [step, chosen], [*lists, *results[:-2]], **quiet)
     made = make.click(page.guard(export), chosen, results, concurrency_limit=4, **quiet)
-    made.failure(lambda: [*_fresh(page), *[gr.update(interactive=True)] * 2], None, results, **quiet)
+    made.failure(lambda now: [*_fresh(page, now), *[gr.update(interactive=True)] * 2], chosen, results, **quiet)
     to_train.click(lambda: goto("train"), None, page.tabs, queue=False, **quiet)
     to_runs.click(lambda: goto("runs"), None, page.tabs, queue=False, **quiet)
 
@@ -113,11 +113,11 @@ def _start(page: Page, now: Contestant) -> tuple[Future[Export], "queue.SimpleQu
     return making, news
 
 
-def _fresh(page: Page) -> list[Any]:
+def _fresh(page: Page, now: Contestant) -> list[Any]:
     """No export yet: button, state, download, files, code, card."""
     hidden = gr.update(visible=False)
     ready = gr.update(interactive=True, variant="primary")
-    return [ready, "", hidden, files_html(None, page.t), hidden, "", hidden, ""]
+    return [ready, "", hidden, files_html(None, page.t, full=now.full), hidden, "", hidden, ""]
 
 
 def _finished(page: Page, made: Export) -> list[Any]:

@@ -18,12 +18,18 @@ _CODE = re.compile(r"^```python\n(.*?)\n```$", re.DOTALL | re.MULTILINE)
 _FILES = {
     "adapter_model.safetensors": "weights",
     "adapter_config.json": "config",
+    "model.safetensors": "model",
+    "config.json": "model_config",
     CARD: "card",
     "run-spec.yaml": "spec",
     "tokenizer.json": "tokenizer",
     "tokenizer_config.json": "tokenizer_config",
     "chat_template.jinja": "template",
 }
+
+
+_OF_ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
+_OF_MODEL = ("model.safetensors", "config.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +51,11 @@ def read_package(path: Path) -> Package:
     return Package(files, card, code.group(1) if code else "")
 
 
-def files_html(package: Package | None, t: Sentence) -> str:
-    """The files with what they are for; their sizes once the zip is there."""
-    files: Mapping[str, int | None] = package.files if package else dict.fromkeys(_FILES)
+def files_html(package: Package | None, t: Sentence, *, full: bool = False) -> str:
+    """The files with what they are for; their sizes once the zip is there. `full`: it will hold a whole model."""
+    others_than = _OF_ADAPTER if full else _OF_MODEL
+    expected = dict.fromkeys(name for name in _FILES if name not in others_than)
+    files: Mapping[str, int | None] = package.files if package else expected
     known = [name for name in _FILES if name in files]
     others = sorted(name for name in files if name not in _FILES)
     rows = "".join(_file(name, files[name], t) for name in (*known, *others))

@@ -10,7 +10,7 @@ import gradio as gr
 from studio.errors import SpecError
 from studio.messages import translate
 from studio.runs.methods import CptSpec, DpoSpec, KtoSpec, OrpoSpec, SimpoSpec
-from studio.runs.spec import RunSpec, SpecField, method_fields, spec_fields, with_changes
+from studio.runs.spec import TUNERS, FullSpec, RunSpec, SpecField, method_fields, spec_fields, with_changes
 
 CHOSEN_ABOVE = {"model.source", "model.adapter"}
 """Fields with a place of their own on the page."""
@@ -96,11 +96,11 @@ def _step(field: SpecField) -> float:
 
 
 def values_of(spec: RunSpec, fields: Sequence[SpecField]) -> list[Any]:
-    """What the widgets of these settings show of the spec. Those of other methods are left as they are."""
+    """What the widgets of these settings show of the spec. Those of other methods and tuners are left as they are."""
     nested = spec.model_dump(mode="json")
     found = []
     for field in fields:
-        if not belongs(field, spec.method.kind):
+        if not belongs(field, spec.method.kind, spec.tuner.kind):
             found.append(gr.skip())
             continue
         value: Any = nested
@@ -110,9 +110,9 @@ def values_of(spec: RunSpec, fields: Sequence[SpecField]) -> list[Any]:
     return found
 
 
-def belongs(field: SpecField, method: str) -> bool:
-    """Whether a run of this method has the setting."""
-    return field.method in (None, method)
+def belongs(field: SpecField, method: str, tuner: str) -> bool:
+    """Whether a run of this method and tuner has the setting."""
+    return field.text in {own.text for own in spec_fields(method, tuner)}
 
 
 def to_spec(base: RunSpec, fields: Sequence[SpecField], values: Sequence[Any]) -> RunSpec:
@@ -120,11 +120,14 @@ def to_spec(base: RunSpec, fields: Sequence[SpecField], values: Sequence[Any]) -
 
     Raises SpecError that tells every problem, each with its path.
     """
-    kind = base.method.kind
-    given = [(field, value) for field, value in zip(fields, values, strict=True) if belongs(field, kind)]
+    asked = list(zip(fields, values, strict=True))
+    chosen = next((value for field, value in asked if field.path == "tuner.kind"), None)
+    tuner = chosen if chosen in TUNERS else base.tuner.kind
+    given = [(field, value) for field, value in asked if belongs(field, base.method.kind, tuner)]
     spec = with_changes(base, {f.path: json.loads(value) if f.path == REWARDS else value for f, value in given})
     own = [field for field, _ in given]
-    return spec.model_copy(update={"preset": ""}) if values_of(spec, own) != values_of(base, own) else spec
+    changed = tuner != base.tuner.kind or values_of(spec, own) != values_of(base, own)
+    return spec.model_copy(update={"preset": ""}) if changed else spec
 
 
 def problems(error: SpecError, language: str) -> list[tuple[str, str]]:
@@ -188,9 +191,15 @@ def cautions(spec: RunSpec, rows: int, small_model: bool, tokens: int | None = N
     return found
 
 
+# All weights learn at a tenth of the rates of LoRA (Schulman et al. 2025).
+_FULL = 10
+
+
 def _rate_cautions(spec: RunSpec, small_model: bool) -> Iterator[Caution]:
     rate, known = spec.training.learning_rate, SMALL_RATES if small_model else RATES
     usual = known.get(spec.method.kind, known["sft"])
+    if isinstance(spec.tuner, FullSpec):
+        usual = Rates(usual.low / _FULL, usual.high / _FULL, usual.limit / _FULL)
     values = {"rate": f"{rate:g}", "low": f"{usual.low:g}", "high": f"{usual.high:g}"}
     if rate > usual.limit:
         yield "ui.train.caution.rate_high", values

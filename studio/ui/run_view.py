@@ -1,7 +1,7 @@
 """Records of runs -> what the Runs tab shows of them, as HTML. Pure; every text goes through `shown`."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from studio.messages import translate
@@ -361,7 +361,7 @@ def settings_table(spec: RunSpec, language: str) -> str:
         f'<tr><th scope="row">{shown(label)}</th><td>{shown(value)}</td><td><code>{shown(path)}</code></td></tr>'
         for label, value, path in (
             _method_row(spec, language),
-            *((field.label(language), _setting_of(spec, field), field.path) for field in spec_fields(spec.method.kind)),
+            *((field.label(language), _setting_of(spec, field), field.path) for field in _fields_of(spec)),
         )
     )
     return f'<div class="table-scroll"><table class="settings">{rows}</table></div>'
@@ -374,9 +374,13 @@ def _method_row(spec: RunSpec, language: str) -> tuple[str, str, str]:
     return t("ui.runs.method"), method_name(spec.method.kind, t), "method.kind"
 
 
+def _fields_of(spec: RunSpec) -> Iterator[SpecField]:
+    return spec_fields(spec.method.kind, spec.tuner.kind)
+
+
 def _setting_of(spec: RunSpec, field: SpecField) -> str:
-    """The setting as text; a dash where the run's method has no such setting."""
-    if field.method not in (None, spec.method.kind):
+    """The setting as text; a dash where the run's method or tuner has no such setting."""
+    if field.text not in {own.text for own in _fields_of(spec)}:
         return "–"
     return _setting(flat(spec)[field.path])
 
@@ -398,7 +402,7 @@ def differences(runs: Sequence[tuple[str, RunSpec, RunState]], language: str) ->
     kinds = list(dict.fromkeys(spec.method.kind for _, spec, _ in runs))
     if len(kinds) > 1:
         lines.append((t("ui.runs.method"), [method_name(spec.method.kind, t) for _, spec, _ in runs]))
-    fields = {field.text: field for kind in kinds for field in spec_fields(kind)}
+    fields = {field.text: field for _, spec, _ in runs for field in _fields_of(spec)}
     for field in fields.values():
         found = [_setting_of(spec, field) for _, spec, _ in runs]
         if len(set(found)) > 1:

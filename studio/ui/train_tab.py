@@ -303,7 +303,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     def begin_several(token: str, name: str, text: str, tried: str, *values: Any) -> Any:
         spec = spec_of(*values)
         field = next(field for field in asked if field.text == text)
-        if not belongs(field, spec.method.kind):
+        if not belongs(field, spec.method.kind, spec.tuner.kind):
             raise InputError("error.run.sweep_method", setting=field.label(language))
         runs = studio.runner.sweep(spec, field.path, sweep_values(tried), name, token=token)
         return runs[0].id, goto("runs"), "", ""
@@ -569,7 +569,7 @@ def _estimated(page: Page, estimate: "Estimate", test: int) -> list[tuple[str, s
             t(
                 "ui.train.cost.parameters_value",
                 trained=count(estimate.trainable_parameters, page.language),
-                share=f"{100 * estimate.trainable_share:.2g}",
+                share=_percent(estimate.trainable_share),
             ),
         ),
         ("adapter", size(estimate.adapter_bytes)),
@@ -611,3 +611,8 @@ def _cautions(page: Page, spec: RunSpec, rows: int, small_model: bool, estimate:
     tokens = estimate.tokens if estimate else None
     lines += [("warn", t(key, **values)) for key, values in cautions(spec, rows, small_model, tokens)]
     return "".join(f'<div class="say say-{kind}">{said(text)}</div>' for kind, text in lines)
+
+
+def _percent(share: float) -> str:
+    """Two digits that say something, and never a power of ten."""
+    return f"{100 * share:.0f}" if share > 0.1 else f"{100 * share:.2g}"

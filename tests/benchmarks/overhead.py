@@ -23,7 +23,7 @@ from typing import Any
 from studio.backend.datasets import Datasets
 from studio.backend.runner import Runner
 from studio.runs.presets import find_preset
-from studio.runs.spec import RunSpec, with_changes
+from studio.runs.spec import LoraSpec, RunSpec, with_changes
 from studio.runs.store import Store
 from studio.settings import Settings
 
@@ -55,6 +55,7 @@ def bare(spec: RunSpec, settings: Settings, rows: list[Any], folder: Path) -> No
     from studio.training.trainer import Setup
 
     device = detect_device()
+    assert isinstance(spec.tuner, LoraSpec)
     tokenizer = AutoTokenizer.from_pretrained(settings.starter)
     model = AutoModelForCausalLM.from_pretrained(settings.starter, dtype="float32")
     examples = make_examples(rows, spec, tokenizer, model.config.max_position_embeddings)

@@ -20,7 +20,7 @@ from studio.training.kto import MismatchingCollator
 from studio.training.lora import Clock, add_adapter
 from studio.training.orpo import odds_ratio_loss
 from studio.training.simpo import simpo_loss
-from tests.training.jobs import Recording, assert_resumes, conversations, tiny_spec
+from tests.training.jobs import Recording, assert_resumes, conversations, tiny_lora, tiny_spec
 
 LOSSES = ("sft", "cpt", "dpo", "simpo", "orpo", "kto", "reward")
 ROLLOUTS = ("rloo", "grpo")
@@ -108,7 +108,7 @@ def test_an_adapter_trains_and_resumes_bit_for_bit(name: str, llama: Path, tmp_p
 
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_a_fresh_adapter_changes_nothing(name: str, llama: Path, tmp_path: Path) -> None:
-    tuner = tiny_spec(llama, **ADAPTERS[name]).tuner
+    tuner = tiny_lora(**ADAPTERS[name])
     settings, device = Settings(workspace=tmp_path), detect_device()
     ids = torch.arange(5, 25)[None]
     base = load_model(str(llama), settings, device, "float32", tuner.quantisation).model(input_ids=ids).logits
@@ -256,7 +256,7 @@ def test_the_layer_that_scores_begins_by_the_seed_alone(llama: Path, tmp_path: P
     def drawn(seed: int) -> torch.Tensor:
         torch.rand(3)  # wherever the global generator stands
         loaded = load_model(str(llama), Settings(workspace=tmp_path), detect_device(), scores=True)
-        model = add_adapter(loaded.model, tiny_spec(llama).tuner, seed, Clock(), scores=True)
+        model = add_adapter(loaded.model, tiny_lora(), seed, Clock(), scores=True)
         return next(p for n, p in model.named_parameters() if "score.modules_to_save" in n).detach()
 
     assert torch.equal(drawn(1), drawn(1))
@@ -267,7 +267,7 @@ def test_the_layer_that_scores_begins_by_the_seed_alone(llama: Path, tmp_path: P
 def test_padding_never_changes_a_score(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     folder = request.getfixturevalue(kind)
     loaded = load_model(str(folder), Settings(workspace=tmp_path), detect_device(), "float32", scores=True)
-    model = add_adapter(loaded.model, tiny_spec(folder).tuner, 0, Clock(), scores=True).eval()
+    model = add_adapter(loaded.model, tiny_lora(), 0, Clock(), scores=True).eval()
     ids = torch.arange(5, 25)[None]
     padded = torch.nn.functional.pad(ids, (0, 7), value=0)
     alone = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits

@@ -105,7 +105,7 @@ def test_a_failed_export_is_told_and_offers_nothing(made: Export, tmp_path: Path
     running = opened.handler("export")(KEPT)
     with pytest.raises(gr.Error, match="&lt;b&gt;no"):
         list(running)
-    download, make = export_tab._fresh(opened.page)[2], export_tab._fresh(opened.page)[0]
+    download, make = export_tab._fresh(opened.page, KEPT)[2], export_tab._fresh(opened.page, KEPT)[0]
     assert download["visible"] is False
     assert make["interactive"] is True
 

@@ -10,7 +10,7 @@ from studio.errors import SpecError
 from studio.messages import LANGUAGES
 from studio.runs.methods import METHODS
 from studio.runs.presets import list_presets
-from studio.runs.spec import RunSpec, every_field, with_changes
+from studio.runs.spec import RunSpec, every_field, spec_fields, with_changes
 from studio.settings import Settings
 from studio.ui.forms import (
     CHOSEN_ABOVE,
@@ -172,3 +172,23 @@ def test_every_preset_keeps_to_the_usual_rates() -> None:
                 spec = preset.apply(with_changes(RunSpec(), {"method.kind": kind, "model.source": source}))
                 keys = {key.rsplit(".", 1)[1] for key, _ in cautions(spec, 300, source == "starter")}
                 assert keys <= {"forgets_answers"}, (preset.name, kind, source, rates.get(kind))
+
+
+def test_all_weights_instead_of_an_adapter() -> None:
+    """The settings of the adapter are left out, and come back untouched with it."""
+    fields = list(spec_fields())
+    lora = RunSpec()
+    shown = dict(zip((field.path for field in fields), values_of(lora, fields), strict=True))
+    full = to_spec(lora, fields, list({**shown, "tuner.kind": "full"}.values()))
+    assert full == with_changes(lora, {"tuner.kind": "full"})
+    again = dict(zip(shown, values_of(full, fields), strict=True))
+    assert again["tuner.kind"] == "full"
+    assert again["tuner.rank"] == gr.skip()
+    assert to_spec(full, fields, list(shown.values())) == lora
+
+
+def test_all_weights_are_warned_of_at_a_tenth_of_the_rates() -> None:
+    spec = with_changes(RunSpec(), {"model.source": "owner/name", "training.learning_rate": 3e-4})
+    assert "ui.train.caution.rate_high" not in dict(cautions(spec, 300, False))
+    high = dict(cautions(with_changes(spec, {"tuner.kind": "full"}), 300, False))["ui.train.caution.rate_high"]
+    assert (high["low"], high["high"]) == ("1e-05", "5e-05")

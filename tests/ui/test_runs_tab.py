@@ -183,6 +183,26 @@ def test_marked_runs_are_laid_over_each_other_with_what_differs(opened: Opened) 
     assert opened.look(one, seen, marks=(one,))["overlay"] == gr.update(visible=False)
 
 
+def test_a_run_that_trained_all_weights_says_so(opened: Opened) -> None:
+    events = (started(), *steps(1, 3), ended("done", adapter="model"))
+    whole = opened.run("whole", *events, changes={"tuner.kind": "full"})
+    small = opened.run("small", *events)
+    found = opened.look(whole, Seen(), marks=(whole, small))
+    for name in ("settings", "overlay_table"):
+        assert translate("spec.tuner.kind.label") in str(found[name])
+        assert "<td>full</td>" in str(found[name])
+    assert "<td>lora</td>" in str(found["overlay_table"])
+    assert translate("spec.tuner.rank.label") not in str(found["settings"])
+    assert "–" in str(found["overlay_table"])
+
+
+def test_how_a_run_computes_is_told(opened: Opened) -> None:
+    events = (started().model_copy(update={"how": ("bfloat16", "passes")}), *steps(1, 3), ended("done", adapter="a"))
+    head = str(opened.look(opened.run("quick", *events), Seen())["head"])
+    assert "bfloat16" in head
+    assert translate("ui.runs.how.passes") in head
+
+
 def test_a_run_of_pairs_tells_its_method_its_settings_and_how_often_the_better_answer_is_ahead(opened: Opened) -> None:
     numbers = [Metrics(step=4, values={"validation_loss": 0.5, "validation_accuracy": 0.875})]
     events = (started(), *evaluated(0, 0.69), *steps(1, 3), *numbers, ended("done", adapter="adapter"))

@@ -419,3 +419,13 @@ def test_several_values_of_a_setting_become_runs(studio: Studio) -> None:
     with pytest.raises(gr.Error, match="another method"):
         found["begin_several"]("token", "", "method.dpo.beta", "0.1, 0.2", *settings)
     assert sweep_values("1e-4, 0.5 3") == [1e-4, 0.5, 3]
+
+
+def test_shares_are_told_in_plain_numbers() -> None:
+    assert [train_tab._percent(share) for share in (1.0, 0.995, 0.0972, 0.0123, 0.0004)] == [
+        "100",
+        "100",
+        "9.7",
+        "1.2",
+        "0.04",
+    ]
