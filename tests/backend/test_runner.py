@@ -367,7 +367,7 @@ def test_a_waiting_run_is_moved(house: House) -> None:
 def test_values_of_a_setting_are_tried(house: House) -> None:
     runner = house.runner(worker=False)
     runs = runner.sweep(house.spec, "tuner.rank", [4, 8, 8, 16], "try", token="once")
-    assert [run.spec.tuner.rank for run in runs] == [4, 8, 16]
+    assert [run.spec.tuner.rank for run in runs] == [4, 8, 16]  # type: ignore[union-attr]
     assert [run.name for run in runs] == ["try · rank 4", "try · rank 8", "try · rank 16"]
     assert [run.id for run in runner.sweep(house.spec, "tuner.rank", [4, 8, 16], token="once")] == [r.id for r in runs]
     for wrong in ([4], [4, 4], [1, 2, 3, 4, 5]):

@@ -31,7 +31,7 @@ def test_the_shipped_presets() -> None:
 def test_a_preset_keeps_what_it_does_not_name() -> None:
     spec = with_changes(RunSpec(), {"training.seed": 7, "tuner.dropout": 0.2})
     applied = find_preset(SHIPPED, "quick-look").apply(spec)
-    assert (applied.training.seed, applied.tuner.dropout) == (7, 0.2)
+    assert (applied.training.seed, applied.tuner.dropout) == (7, 0.2)  # type: ignore[union-attr]
 
 
 def test_a_bad_preset_is_named(tmp_path: Path) -> None:

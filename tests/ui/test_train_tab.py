@@ -413,7 +413,7 @@ def test_several_values_of_a_setting_become_runs(studio: Studio) -> None:
     fields = found["use_preset"](version, "sft", "starter", "quick-look")
     settings = [version, "sft", "starter", "", "quick-look", *fields]
     found["begin_several"]("token", "try", "tuner.rank", "4, 8、16", *settings)
-    assert sorted(run.spec.tuner.rank for run in studio.store.runs()) == [4, 8, 16]
+    assert sorted(run.spec.tuner.rank for run in studio.store.runs()) == [4, 8, 16]  # type: ignore[union-attr]
     with pytest.raises(gr.Error, match="no number"):
         found["begin_several"]("token", "", "tuner.rank", "4, many", *settings)
     with pytest.raises(gr.Error, match="another method"):
