@@ -29,7 +29,7 @@ def address(workspace: Path) -> Iterator[str]:
     folder = workspace.parent
     assets = folder / "assets"
     assets.mkdir()
-    for name in ("css", "js", "samples"):
+    for name in ("css", "js", "samples", "models.yaml"):
         (assets / name).symlink_to(Settings(workspace=folder).assets / name)
     save_tiny(assets / "starter")
     with Studio(Settings(workspace=workspace, assets=assets), worker=False) as studio:
