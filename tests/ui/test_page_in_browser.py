@@ -65,7 +65,7 @@ def test_a_file_that_cannot_be_opened_is_told_as_text(page: Page, address: str, 
     assert page.evaluate("window.executed") is None
 
 
-def test_a_document_does_not_lead_on_to_training_and_another_file_can_be_opened(
+def test_a_document_leads_on_to_training_too_and_another_file_can_be_opened(
     page: Page, address: str, tmp_path: Path
 ) -> None:
     (tmp_path / "story.txt").write_text("Once upon a time there was a ship. It sailed far away.\n" * 40)
@@ -73,7 +73,7 @@ def test_a_document_does_not_lead_on_to_training_and_another_file_can_be_opened(
     _open(page, address)
     page.locator("#data-file input[type=file]").set_input_files(tmp_path / "story.txt")
     expect(page.locator("#data-heading")).to_contain_text("story.txt")
-    expect(page.locator("#data-next")).to_be_disabled()
+    expect(page.locator("#data-next")).to_be_enabled()
     page.click("#data-other")
     page.locator("#data-file input[type=file]").set_input_files(tmp_path / "pairs.csv")
     expect(page.locator("#data-heading")).to_contain_text("pairs.csv")
