@@ -58,6 +58,7 @@ _MIGRATIONS = (
     "ALTER TABLE runs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';",
 )
 SCHEMA_VERSION = len(_MIGRATIONS)
+_DELETED = ".deleted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ class Store:
         try:
             self._connection = self._open_database()
             if not read_only:
-                self._sweep_runs()
+                self._finish_deletions()
         except BaseException:
             self._release_lock()
             raise
@@ -328,25 +329,30 @@ class Store:
     def delete_run(self, run: str) -> int:
         """Remove a run, its record and its folder; the bytes that are free again.
 
-        The record goes first: what a killed process leaves of the folder is removed when the workspace is opened.
+        The folder is put aside first: whether a killed process meant it to go shows in the record.
         """
-        freed = self.run_size(run)
+        freed, folder, aside = self.run_size(run), self.run_folder(run), self.runs_folder / f"{run}{_DELETED}"
+        if folder.is_dir():
+            os.replace(folder, aside)
         with self._write() as db:
             db.execute("DELETE FROM events WHERE run = ?", (run,))
             db.execute("DELETE FROM runs WHERE id = ?", (run,))
-        shutil.rmtree(self.run_folder(run), ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
         return freed
 
     def run_size(self, run: str) -> int:
         """Bytes that the run's files take."""
         return sum(path.stat().st_size for path in self.run_folder(run).rglob("*") if path.is_file())
 
-    def _sweep_runs(self) -> None:
-        """Remove the folders of runs that are in no record."""
-        known = {run for (run,) in self._rows("SELECT id FROM runs")}
-        for folder in self.runs_folder.iterdir():
-            if folder.is_dir() and folder.name not in known:
-                shutil.rmtree(folder, ignore_errors=True)
+    def _finish_deletions(self) -> None:
+        """Remove what a killed process had begun to delete, or put it back where the record still has it. Other folders
+        are left alone, known or not."""
+        for aside in self.runs_folder.glob(f"*{_DELETED}"):
+            run = aside.name.removesuffix(_DELETED)
+            if self._rows("SELECT 1 FROM runs WHERE id = ?", (run,)):
+                os.replace(aside, self.run_folder(run))
+            else:
+                shutil.rmtree(aside, ignore_errors=True)
 
     # Events
 

@@ -399,17 +399,19 @@ def test_a_run_is_deleted_with_its_files(house: House) -> None:
         runner.delete(run)
 
 
-def test_what_a_killed_deletion_left_is_removed(house: House) -> None:
+def test_a_killed_deletion_is_finished_or_undone_and_other_folders_stay(house: House) -> None:
+    """The record decides; a folder that nobody asked to delete is not the studio's to throw away."""
     runner = house.runner(worker=False)
     run = runner.submit(house.spec).id
-    kept, left = house.store.run_folder(run), house.store.run_folder(new_id())
-    for folder in (kept, left):
+    runs = house.store.runs_folder
+    undone, finished, own = runs / f"{run}.deleted", runs / f"{new_id()}.deleted", runs / new_id()
+    for folder in (undone, finished, own):
         folder.mkdir()
         (folder / "adapter").write_bytes(b"x")
     house.store.close()
     house.store = Store(house.settings.workspace)
-    assert kept.is_dir()
-    assert not left.exists()
+    assert (house.store.run_folder(run) / "adapter").read_bytes() == b"x"
+    assert sorted(path.name for path in runs.iterdir()) == sorted((run, own.name))
 
 
 def test_tags_are_kept_and_cleaned(house: House) -> None:
