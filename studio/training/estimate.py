@@ -21,9 +21,9 @@ import psutil
 import torch
 from transformers import TrainerCallback
 
-from studio.data.splits import Split, split
+from studio.data.splits import Split
 from studio.data.tokens import Example
-from studio.errors import DataError, ResourceError
+from studio.errors import ResourceError
 from studio.models.catalog import find_files
 from studio.models.device import Device, detect_device
 from studio.models.generation import sample_answers
@@ -36,17 +36,18 @@ from studio.training.callback import sample_tokens
 from studio.training.job import (
     ONE_TRAINER,
     SAMPLE_PROMPTS,
+    VALIDATION,
     ExampleSet,
+    FirstRows,
     Lesson,
     Rows,
+    Shown,
     at_most,
-    check_learnable,
     cut_at,
     encode,
+    encoded,
     loss_on,
     pick,
-    show,
-    shown_first,
 )
 from studio.training.lora import Clock
 from studio.training.memory import MEMORY_SHARE, available_bytes, needed_bytes
@@ -110,13 +111,8 @@ def estimate(
     identity = files.identity()
     _check_room(identity.name, identity.parameters, device, spec)
     tokenizer = load_tokenizer(spec.model.source, settings).tokenizer
-    longest = min(spec.data.max_length, identity.context_length)
-    counted = _count(rows, spec, tokenizer, longest, parts)
-
-    picked = pick(rows, [counted.usual, counted.longest])
-    usual, most = (encode(record, tokenizer, longest, loss_on(spec)) for record in picked)
-    if counted.packed:
-        usual = most = counted.packed
+    counted = _count(rows, spec, tokenizer, identity.context_length, parts)
+    usual, most = _probed(rows, spec, tokenizer, identity.context_length, counted)
     probe = _probe(
         identity.fingerprint,
         settings,
@@ -131,8 +127,7 @@ def estimate(
     trained, whole = probe.trainable_parameters, probe.parameters
     steps = spec.total_steps(len(counted.train))
     evaluations = -(-steps // spec.evaluation_interval(len(counted.train)))
-    shown = [show(record, tokenizer) for record in pick(rows, counted.shown)]
-    samples = sample_tokens(tokenizer, shown) * probe.seconds_per_sampled_token
+    samples = sample_tokens(tokenizer, counted.shown) * probe.seconds_per_sampled_token
     seconds = probe.passes_seconds if in_passes(spec.method, device) else probe.batch_seconds
     validation = probe.batch_seconds(counted.validation, training.batch_size) * _FORWARD_SHARE
     checkpoint = checkpoint_bytes(trained)
@@ -170,63 +165,64 @@ def estimate(
 @dataclass(frozen=True, slots=True)
 class _Counted:
     """Tokens after cutting of the rows of both sides, and what was lost. `usual` and `longest`: ids of a training row
-    of the middle length and of the greatest; `packed`: a block, where rows are packed into blocks. `shown`: ids of the
-    rows answered on the way."""
+    of the middle length and of the greatest. `shown`: the rows answered on the way."""
 
     train: list[int]
     validation: list[int]
-    shown: list[int]
+    shown: tuple[Shown, ...]
     usual: int
     longest: int
-    packed: Lesson | None
     trained_tokens: int
     lost: int
     truncated: int
 
 
-def _count(rows: Rows, spec: RunSpec, tokenizer: Any, longest: int, parts: Split | None) -> _Counted:
-    if not len(rows):
-        raise DataError("error.train.no_rows")
-    parts = parts or split(list(rows), spec.data.split)
-    sides = [set(ids.tolist()) for ids in (parts.train, parts.validation)]
-    cut = cut_at(spec, longest)
+def _count(rows: Rows, spec: RunSpec, tokenizer: Any, context: int, parts: Split | None) -> _Counted:
     train: list[tuple[int, int]] = []
     validation: list[int] = []
+    firsts = FirstRows()
     trained = lost = truncated = 0
-    for row_id, record in rows:
-        side = next((number for number, ids in enumerate(sides) if row_id in ids), None)
-        if side is None:
-            continue
-        try:
-            lesson = encode(record, tokenizer, cut, loss_on(spec))
-        except DataError:
+    for row in encoded(rows, spec, tokenizer, context, parts):
+        if row.lesson is None:
             lost += 1
             continue
-        if lesson.lost:
-            lost += 1
-            continue
-        truncated += lesson.truncated
-        if side:
-            validation.append(lesson.tokens)
+        truncated += row.lesson.truncated
+        firsts.add(row)
+        if row.side == VALIDATION:
+            validation.append(row.lesson.tokens)
         else:
-            train.append((row_id, lesson.tokens))
-            trained += lesson.trained_tokens
-    if not train:
-        check_learnable(rows, spec, tokenizer, cut)
+            train.append((row.row_id, row.lesson.tokens))
+            trained += row.lesson.trained_tokens
     lengths = [tokens for _, tokens in train]
-    middle = median(lengths)
-    packs = isinstance(spec.method, CptSpec) and spec.method.packed
+    middle, block = median(lengths), _block_tokens(spec, context)
     return _Counted(
-        train=_blocks(lengths, longest) if packs else lengths,
-        validation=_blocks(validation, longest) if packs else validation,
-        shown=shown_first(parts),
+        train=_blocks(lengths, block) if block else lengths,
+        validation=_blocks(validation, block) if block else validation,
+        shown=firsts.shown(tokenizer),
         usual=min(train, key=lambda item: (abs(item[1] - middle), item[0]))[0],
         longest=max(train, key=lambda item: item[1])[0],
-        packed=_block(min(longest, sum(lengths))) if packs else None,
         trained_tokens=trained,
         lost=lost,
         truncated=truncated,
     )
+
+
+def _probed(rows: Rows, spec: RunSpec, tokenizer: Any, context: int, counted: _Counted) -> tuple[Lesson, Lesson]:
+    """What the probe trains on: rows of the usual and of the greatest length, or blocks where rows are packed."""
+    if _block_tokens(spec, context):
+        block = _block(counted.train[0])
+        return block, block
+    usual, longest = (
+        encode(record, tokenizer, cut_at(spec, context), loss_on(spec))
+        for record in pick(rows, [counted.usual, counted.longest])
+    )
+    return usual, longest
+
+
+def _block_tokens(spec: RunSpec, context: int) -> int | None:
+    """Tokens of the blocks that rows are packed into; None where they are not."""
+    packs = isinstance(spec.method, CptSpec) and spec.method.packed
+    return min(spec.data.max_length, context) if packs else None
 
 
 def _blocks(lengths: Sequence[int], longest: int) -> list[int]:

@@ -160,48 +160,80 @@ def loss_on(spec: RunSpec) -> LossOn:
     return spec.method.loss_on if isinstance(spec.method, SftSpec) else "answer"
 
 
-def make_examples(
-    rows: Rows, spec: RunSpec, tokenizer: "PreTrainedTokenizerBase", context: int, parts: Split | None = None
-) -> ExampleSet:
-    """Split and tokenise, row by row. `context` is the longest sequence the model can read, in tokens.
+TRAIN, VALIDATION = 0, 1
 
-    Rows that the chat template refuses count as lost. Raises DataError when there is no row, no row has an answer to
-    learn from, every answer was cut away, or every row is refused.
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A row of one side, TRAIN or VALIDATION. `lesson` None: nothing can be learned of it, or the template refuses
+    it."""
+
+    row_id: int
+    record: Record
+    side: int
+    lesson: Lesson | None
+
+
+def encoded(
+    rows: Rows, spec: RunSpec, tokenizer: "PreTrainedTokenizerBase", context: int, parts: Split | None
+) -> Iterator[Encoded]:
+    """The rows of both sides, tokenised one by one. `context` is the longest sequence the model can read, in tokens.
+
+    Raises DataError when there is no row; and, once all are gone through, when no training row has an answer to learn
+    from, every answer was cut away, or every row is refused.
     """
     if not len(rows):
         raise DataError("error.train.no_rows")
     parts = parts or split(list(rows), spec.data.split)
     length = cut_at(spec, context)
-    lost = truncated = 0
-    sides = [set(ids.tolist()) for ids in (parts.train, parts.validation)]
-    made: tuple[list[Lesson], list[Lesson]] = ([], [])
-    found: dict[int, Record] = {}
-    wanted = shown_first(parts)
+    side_of = dict.fromkeys(parts.train.tolist(), TRAIN) | dict.fromkeys(parts.validation.tolist(), VALIDATION)
+    learnable = False
     for row_id, record in rows:
-        if row_id in wanted:
-            found.setdefault(row_id, record)
-        side = next((number for number, ids in enumerate(sides) if row_id in ids), None)
-        if side is None:
+        if (side := side_of.get(row_id)) is None:
             continue
         try:
             lesson = encode(record, tokenizer, length, loss_on(spec))
         except DataError:
+            yield Encoded(row_id, record, side, None)
+            continue
+        learnable = learnable or (side == TRAIN and not lesson.lost)
+        yield Encoded(row_id, record, side, None if lesson.lost else lesson)
+    if not learnable:
+        _check_learnable(rows, spec, tokenizer, length)
+
+
+def make_examples(
+    rows: Rows, spec: RunSpec, tokenizer: "PreTrainedTokenizerBase", context: int, parts: Split | None = None
+) -> ExampleSet:
+    """All of them at once. Raises DataError as `encoded` does."""
+    made: tuple[list[Lesson], list[Lesson]] = ([], [])
+    firsts = FirstRows()
+    lost = truncated = 0
+    for row in encoded(rows, spec, tokenizer, context, parts):
+        if row.lesson is None:
             lost += 1
             continue
-        if lesson.lost:
-            lost += 1
-        else:
-            made[side].append(lesson)
-            truncated += lesson.truncated
-    if not made[0]:
-        check_learnable(rows, spec, tokenizer, length)
-    shown = tuple(show(found[row_id], tokenizer) for row_id in wanted if row_id in found)
-    return ExampleSet(tuple(made[0]), tuple(made[1]), shown, lost, truncated)
+        made[row.side].append(row.lesson)
+        truncated += row.lesson.truncated
+        firsts.add(row)
+    return ExampleSet(tuple(made[TRAIN]), tuple(made[VALIDATION]), firsts.shown(tokenizer), lost, truncated)
 
 
-def shown_first(parts: Split) -> list[int]:
-    """Ids of the rows whose prompts are answered now and then during training."""
-    return [*parts.validation[:SAMPLE_PROMPTS].tolist(), *parts.train[:SAMPLE_PROMPTS].tolist()][:SAMPLE_PROMPTS]
+class FirstRows:
+    """The rows that are answered now and then during training: the first that teach anything, those of the validation
+    side before others."""
+
+    def __init__(self) -> None:
+        self._records: tuple[dict[int, Record], dict[int, Record]] = ({}, {})
+
+    def add(self, row: Encoded) -> None:
+        if len(self._records[row.side]) < SAMPLE_PROMPTS:
+            self._records[row.side].setdefault(row.row_id, row.record)
+
+    def shown(self, tokenizer: "PreTrainedTokenizerBase") -> tuple[Shown, ...]:
+        """What they ask, and the answers they have."""
+        records = [*self._records[VALIDATION].values(), *self._records[TRAIN].values()]
+        return tuple(show(record, tokenizer) for record in records[:SAMPLE_PROMPTS])
 
 
 def show(record: Record, tokenizer: "PreTrainedTokenizerBase") -> Shown:
@@ -232,7 +264,7 @@ def pick(rows: Rows, ids: Sequence[int]) -> list[Record]:
     return [found[row_id] for row_id in ids if row_id in found]
 
 
-def check_learnable(rows: Rows, spec: RunSpec, tokenizer: "PreTrainedTokenizerBase", length: int) -> None:
+def _check_learnable(rows: Rows, spec: RunSpec, tokenizer: "PreTrainedTokenizerBase", length: int) -> None:
     """Raises the DataError that says why no training row teaches anything; call it only then."""
     refused: list[DataError] = []
     prompts = []

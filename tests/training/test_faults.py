@@ -14,7 +14,7 @@ import torch
 from studio.data.records import Conversation, Message
 from studio.errors import DataError, ModelError, ResourceError, StudioError, TrainingError
 from studio.messages import LANGUAGES
-from studio.runs.events import Checkpoint, Ended, Event, Metrics
+from studio.runs.events import Checkpoint, Ended, Event, Metrics, Notice, Sample
 from studio.runs.stop import Stop
 from studio.training import trainer as studio_trainer
 from studio.training.checkpoints import is_whole
@@ -322,3 +322,23 @@ def test_gpt2_shapes_train_and_resume(gpt2: Path, tmp_path: Path) -> None:
     before = run.state.validation_loss_before
     assert before is not None
     assert whole.validation_loss < before
+
+
+def test_rows_that_the_template_refuses_are_left_out_of_the_samples_too(tmp_path: Path) -> None:
+    """The first rows are those that are answered on the way; here they bring what the template takes from nobody."""
+    from tests.tiny import CHAT_TEMPLATE, save_tiny
+
+    strict = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + CHAT_TEMPLATE
+    model = save_tiny(tmp_path / "model", chat_template=strict)
+    rows = conversations(14)
+    for place in range(7):
+        row_id, talk = rows[place]
+        rows[place] = (row_id, Conversation((Message("system", "Be brief."), *talk.prompt), talk.answer))
+    run = Recording(tiny_spec(model, training__epochs=1), tmp_path / "run", rows)
+    ended = run.run()
+    assert ended is not None
+    assert ended.status == "done"
+    (lost,) = [notice for notice in run.of(Notice) if notice.key == "notice.train.lost"]
+    assert lost.values["rows"] == 7
+    assert run.of(Sample)
+    assert not any("brief" in sample.prompt for sample in run.of(Sample))
