@@ -1,15 +1,18 @@
 """What is told before a run is what the run then takes."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from studio.data.records import Message
 from studio.errors import DataError
 from studio.runs.events import Checkpoint, Metrics
 from studio.settings import Settings
 from studio.training.estimate import estimate, fit_line, padded_tokens
 from tests.training.jobs import Recording, conversations, tiny_spec
+from tests.training.test_methods import METHODS, ROLLOUTS, lessons, method_spec
 
 
 def test_counts_are_those_of_the_run(llama: Path, tmp_path: Path) -> None:
@@ -82,3 +85,24 @@ def test_noise_never_makes_a_line_that_misses_what_was_measured() -> None:
         low, high = sorted((short[1], long[1]))
         for tokens in (short[0], long[0]):
             assert low * 0.9 <= base + slope * tokens <= high * 1.1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_plan_of_any_method_counts_the_rows_of_its_run(method: str, llama: Path, tmp_path: Path) -> None:
+    """Rows of which some are cut and some are lost, at a length that a drawn answer takes a part of."""
+    changes = {"data__max_length": 40, "training__epochs": 1, "training__evaluations": 1}
+    spec = method_spec(method, llama, **changes, **({"method__max_new_tokens": 30} if method in ROLLOUTS else {}))
+    rows = lessons(method, 14)
+    if method != "cpt":
+        question = (Message("user", "what about this very long question of more than forty letters?"),)
+        rows[0] = (rows[0][0], replace(rows[0][1], prompt=question))
+    told = estimate(spec, Settings(workspace=tmp_path), rows, 0)
+    run = Recording(spec, tmp_path / "run", rows)
+    run.run()
+    started = run.state.started
+    assert started is not None
+    notices = {notice.key: notice.values["rows"] for notice in run.state.notices}
+    assert (told.rows, told.validation_rows) == (started.train_rows, started.validation_rows)
+    assert told.steps == started.total_steps
+    assert told.lost_rows == notices.get("notice.train.lost", 0) == (method != "cpt")
+    assert told.truncated_rows == notices.get("notice.train.truncated", 0)
