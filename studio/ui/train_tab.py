@@ -11,16 +11,16 @@ import gradio as gr
 
 from studio.backend.runner import SWEEP
 from studio.data.splits import SplitSpec
-from studio.errors import InputError, SpecError, StudioError
-from studio.messages import translate
-from studio.runs.methods import METHODS, CptSpec
+from studio.errors import InputError, SpecError
+from studio.runs.methods import METHODS
 from studio.runs.spec import STARTER, RunSpec, spec_fields, with_changes
+from studio.ui.choice_view import data_summary, model_summary, open_models
+from studio.ui.cost_view import cost_panel
 from studio.ui.forms import (
     REWARDS,
     Level,
     Widget,
     belongs,
-    cautions,
     form_fields,
     form_method_fields,
     group,
@@ -30,19 +30,15 @@ from studio.ui.forms import (
     to_spec,
     values_of,
 )
-from studio.ui.markup import said, shown
+from studio.ui.markup import shown
 from studio.ui.method_view import CHOOSE, method_cards
 from studio.ui.page import Page, goto, html
 from studio.ui.reward_form import RewardForm, build_rewards
-from studio.ui.run_view import duration, size
 
 if TYPE_CHECKING:
-    from studio.models.catalog import ModelInfo
-    from studio.training.estimate import Estimate
+    pass
 
 PARENTS_OWN = ("tuner.variant", "tuner.rank", "tuner.alpha", "tuner.targets")
-SMALL_MODEL = 50_000_000
-"""Parameters below which a model takes the learning rates of the starter."""
 
 
 def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
@@ -80,8 +76,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                 max_length=1000,
                 elem_id="train-source",
             )
-            open_models = gr.Dropdown(
-                _open_models(page),
+            offered_models = gr.Dropdown(
+                open_models(page),
                 value=None,
                 label=t("ui.train.open_models"),
                 info=t("ui.train.open_models.help"),
@@ -154,16 +150,19 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         model = STARTER if kind == "starter" else source.strip()
         return to_spec(studio.default_spec(version or "", preset, model, method), asked, values)
 
+    def parents(model: str, chosen: str | None) -> Any:
+        """The choice of the runs of this model to go on from; `chosen` is kept where it is one of them."""
+        found = [(run.record.name, run.record.id) for run in studio.runner.finished(model, writes=True)]
+        kept = chosen if chosen in dict(found).values() else ""
+        return gr.update(choices=[(t("ui.train.adapter.none"), ""), *found], value=kept, visible=bool(found))
+
     @page.guard
     def offer_runs(kind: str, source: str, adapter: str | None) -> Any:
         """Runs of the chosen model that can be gone on from, and reward models of it."""
         model = STARTER if kind == "starter" else source.strip()
-        before = [(run.record.name, run.record.id) for run in studio.runner.finished(model, writes=True)]
         scores = [(run.record.name, run.record.id) for run in studio.runner.finished(model, writes=False)]
-        kept = adapter if adapter in dict(before).values() else ""
-        parents = gr.update(choices=[(t("ui.train.adapter.none"), ""), *before], value=kept, visible=bool(before))
         told = t("spec.reward.model.run.help" if scores else "ui.reward.model.none")
-        return parents, *[gr.update(choices=scores, info=told)] * len(rewards)
+        return parents(model, adapter), *[gr.update(choices=scores, info=told)] * len(rewards)
 
     @page.guard
     def enter(version: str | None) -> Any:
@@ -252,7 +251,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             gr.update(visible=kind != STARTER, value="" if kind == STARTER else named),
             known,
             record.name,
-            *values_of(spec, asked),
+            *values_of(spec, asked)[:-1],
+            parents(named, spec.model.adapter),
         ]
 
     @page.guard
@@ -335,8 +335,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     preset.input(use_preset, [page.version, method, kind, preset, adapter], fields, **quiet)
     adapter.input(use_parent, adapter, fields, **quiet)
     kind.input(use_kind, [page.version, method, kind, preset], fields, **quiet)
-    kind.input(pick_kind, kind, [source, open_models], **quiet)
-    open_models.input(lambda name: name or "", open_models, source, queue=False, **quiet)
+    kind.input(pick_kind, kind, [source, offered_models], **quiet)
+    offered_models.input(lambda name: name or "", offered_models, source, queue=False, **quiet)
     gr.on(
         [blocks.load, kind.change, source.change], describe, [kind, source], model, trigger_mode="always_last", **quiet
     )
@@ -373,31 +373,16 @@ def _numbers(widgets: list[Widget], language: str) -> list[tuple[str, str]]:
 
 def sweep_values(text: str) -> list[float | int]:
     """The numbers that were typed, with commas or spaces between them. Raises InputError."""
-    words = re.split(r"[,、，\s]+", text.strip())
-    try:
-        return [int(word) if re.fullmatch(r"[+-]?\d+", word) else float(word) for word in words if word]
-    except ValueError:
-        wrong = next(word for word in words if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", word, re.I))
-        raise InputError("error.run.sweep_number", value=wrong[:40]) from None
+    return [_number(word) for word in re.split(r"[,、，\s]+", text.strip()) if word]
 
 
-def _open_models(page: Page) -> list[tuple[str, str]]:
-    """Models to begin with, in a line each, and their names. Those that do not fit this machine come last."""
-    t = page.t
-    found = sorted(page.studio.models.recommended(page.language), key=lambda item: item[1] == "no")
-    return [
-        (
-            t(
-                f"ui.train.open_models.{fit}",
-                name=model.name,
-                size=count(model.parameters * 1_000_000, page.language),
-                licence=model.licence,
-                kind=t(f"ui.train.open_models.{'gated' if model.gated else model.kind}"),
-            ),
-            model.name,
-        )
-        for model, fit in found
-    ]
+def _number(word: str) -> float | int:
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    raise InputError("error.run.sweep_number", value=word[:40])
 
 
 @dataclass(frozen=True, slots=True)
@@ -459,160 +444,3 @@ def _split_of(page: Page, version: str | None) -> dict[str, Any]:
 
 def _lang(page: Page) -> Literal["en", "ja"]:
     return "ja" if page.language == "ja" else "en"
-
-
-def data_summary(page: Page, version: str) -> str:
-    """The chosen data in two lines."""
-    found = page.studio.datasets.version(version)
-    about = page.t("ui.train.data.rows", rows=f"{found.rows:,}", number=found.number)
-    label = f'<span class="train-label">{shown(page.t("ui.train.data"))}</span>'
-    text = f'{label}<b class="train-name">{shown(found.name)}</b>'
-    if found.mapping is None:
-        return f'{text}<div class="say say-warn">{said(page.t("error.train.no_mapping", data=found.name))}</div>'
-    return f'{text}<span class="quiet">{shown(about)}</span>'
-
-
-def model_summary(page: Page, source: str) -> Iterator[str]:
-    """What is known of the model before it is loaded, or why it cannot be used."""
-    if not source:
-        yield ""
-        return
-    if source != "starter":
-        yield f'<p class="quiet">{shown(page.t("ui.train.model.looking"))}</p>'
-    try:
-        found = page.studio.models.describe(source)
-    except StudioError as error:
-        yield f'<div class="say say-bad" role="alert">{said(error.message(page.language))}</div>'
-        return
-    yield _model_facts(page, found)
-
-
-def _model_facts(page: Page, found: "ModelInfo") -> str:
-    t = page.t
-    facts = [found.name] if found.source != "starter" else []
-    if found.parameters:
-        facts.append(t("ui.train.model.parameters", count=count(found.parameters, page.language)))
-    facts.append(t("ui.train.model.context", tokens=f"{found.context_length:,}"))
-    facts.append(t("ui.train.model.licence", licence=found.licence or t("ui.train.model.licence_unknown")))
-    if not found.downloaded:
-        facts.append(t("ui.train.model.to_download"))
-    notes = "".join(f'<div class="say say-note">{said(t(n.key, **n.values))}</div>' for n in found.notices)
-    return f'<p class="quiet">{shown(" · ".join(facts))}</p>{notes}'
-
-
-def count(number: int, language: str) -> str:
-    """A large number as one says it: 5.6 million, 560万."""
-    steps = (("billion", 1e9), ("million", 1e6)) if language == "en" else (("billion", 1e8), ("million", 1e4))
-    for name, power in steps:
-        if number >= power:
-            value = f"{number / power:,.0f}" if number >= 100 * power else f"{number / power:.3g}"
-            return translate(f"ui.train.count.{name}", language, value=value)
-    return f"{number:,}"
-
-
-# What it will cost
-
-
-def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
-    """First what is known at once, then what has to be measured."""
-    t, studio = page.t, page.studio
-    try:
-        spec = make()
-        train, validation, test = studio.datasets.split_counts(spec.data.version, spec.data.split, spec.method.learns)
-    except SpecError as error:
-        lines = "".join(f"<li>{said(text)}</li>" for _, text in problems(error, page.language))
-        yield f'<div class="say say-bad" role="alert">{shown(t("ui.train.problems"))}<ul>{lines}</ul></div>'
-        return
-    except StudioError as error:
-        yield f'<div class="say say-bad" role="alert">{said(error.message(page.language))}</div>'
-        return
-    known = [
-        ("rows", _rows(page, train, validation, test)),
-    ]
-    waiting: tuple[str, ...] = ("tokens", "parameters", "adapter", "time", "memory")
-    if isinstance(spec.method, CptSpec) and spec.method.packed:
-        waiting = ("steps", *waiting)  # of blocks that are not counted yet
-    else:
-        known.append(("steps", f"{spec.total_steps(train):,}"))
-    small = spec.model.source == "starter"
-    careful = _cautions(page, spec, train, small)
-    if studio.runner.current():
-        # A probe would slow the run in training and take memory beside it.
-        yield _facts(page, known) + f'<p class="quiet">{shown(t("ui.train.cost.busy"))}</p>' + careful
-        return
-    yield _facts(page, [*known, *((key, "") for key in waiting)]) + careful
-    try:
-        estimate = studio.estimate(spec)
-    except StudioError as error:
-        yield _facts(page, known) + f'<div class="say say-bad" role="alert">{said(error.message(page.language))}</div>'
-        return
-    yield _facts(page, _estimated(page, estimate, test)) + _cautions(
-        page, spec, estimate.rows, estimate.parameters < SMALL_MODEL, estimate
-    )
-
-
-def _rows(page: Page, train: int, validation: int, test: int) -> str:
-    """Rows on each side of the split; those of the test where there are any."""
-    key = "ui.train.cost.rows_value.test" if test else "ui.train.cost.rows_value"
-    return page.t(key, train=f"{train:,}", validation=f"{validation:,}", test=f"{test:,}")
-
-
-def _estimated(page: Page, estimate: "Estimate", test: int) -> list[tuple[str, str]]:
-    t = page.t
-    tokens = {"tokens": f"{estimate.tokens:,}", "trained": f"{estimate.trained_tokens:,}"}
-    return [
-        ("rows", _rows(page, estimate.rows, estimate.validation_rows, test)),
-        ("steps", f"{estimate.steps:,}"),
-        ("tokens", t("ui.train.cost.tokens_value", **tokens)),
-        (
-            "parameters",
-            t(
-                "ui.train.cost.parameters_value",
-                trained=count(estimate.trainable_parameters, page.language),
-                share=_percent(estimate.trainable_share),
-            ),
-        ),
-        ("adapter", size(estimate.adapter_bytes)),
-        ("time", t("ui.train.cost.about", value=duration(estimate.seconds, t))),
-        (
-            "memory",
-            t(
-                "ui.train.cost.memory_value",
-                memory=size(estimate.memory_bytes),
-                free=size(estimate.available_memory_bytes),
-            ),
-        ),
-    ]
-
-
-def _facts(page: Page, facts: list[tuple[str, str]]) -> str:
-    rows = "".join(
-        f'<div class="fact fact-{key}"><dt>{shown(page.t(f"ui.train.cost.{key}"))}</dt>'
-        f"<dd>{shown(value) if value else _measuring(page)}</dd></div>"
-        for key, value in facts
-    )
-    return f'<dl class="facts">{rows}</dl>'
-
-
-def _measuring(page: Page) -> str:
-    return f'<span class="measuring">{shown(page.t("ui.train.cost.measuring"))}</span>'
-
-
-def _cautions(page: Page, spec: RunSpec, rows: int, small_model: bool, estimate: "Estimate | None" = None) -> str:
-    t = page.t
-    lines: list[tuple[str, str]] = []
-    if estimate is not None:
-        if not estimate.fits:
-            lines.append(("bad", t("ui.train.caution.memory")))
-        limit = f"{spec.data.max_length:,}"
-        for key, lost in (("lost", estimate.lost_rows), ("truncated", estimate.truncated_rows)):
-            if lost:
-                lines.append(("warn", t(f"ui.train.caution.{key}", rows=f"{lost:,}", tokens=limit)))
-    tokens = estimate.tokens if estimate else None
-    lines += [("warn", t(key, **values)) for key, values in cautions(spec, rows, small_model, tokens)]
-    return "".join(f'<div class="say say-{kind}">{said(text)}</div>' for kind, text in lines)
-
-
-def _percent(share: float) -> str:
-    """Two digits that say something, and never a power of ten."""
-    return f"{100 * share:.0f}" if share > 0.1 else f"{100 * share:.2g}"

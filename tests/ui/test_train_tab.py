@@ -16,13 +16,15 @@ from studio.data.records import DatasetType
 from studio.errors import DataError, ModelError
 from studio.messages import LANGUAGES, translate
 from studio.models.catalog import ModelInfo
-from studio.runs.events import Notice, Queued
+from studio.runs.events import Ended, Notice, Queued
 from studio.runs.methods import METHODS
 from studio.runs.spec import RunSpec, with_changes
 from studio.settings import Settings
-from studio.ui import train_tab
+from studio.ui import cost_view, train_tab
+from studio.ui.choice_view import count, data_summary, model_summary
+from studio.ui.cost_view import cost_panel
 from studio.ui.page import Page, chosen
-from studio.ui.train_tab import cost_panel, count, data_summary, model_summary, sweep_values
+from studio.ui.train_tab import sweep_values
 
 PAYLOAD = "<img src=x onerror=alert(1)>"
 
@@ -400,12 +402,27 @@ def test_the_settings_of_a_run_are_used_again(studio: Studio) -> None:
     assert told[0] == version
     assert told[3:6] == ["sft", "sft", "starter"]
     assert told[8] == "mine"
-    fields = told[9:]
+    fields = [*told[9:-1], told[-1]["value"]]
     again = studio.store.run(found["begin"]("t", "", version, "sft", "starter", "", "balanced", *fields)[0]).spec
     assert (again.method.loss_on, again.tuner.rank) == ("all", 4)  # type: ignore[union-attr]
     assert all(type(value) is dict for value in found["use_method"](version, "sft", "starter", "balanced", "sft"))
     assert found["use_run"](f"{run} twice", "sft")[4] == ""
     assert all(type(value) is dict for value in found["use_run"]("", "sft"))
+
+
+def test_a_run_that_went_on_from_another_is_used_again_with_it(studio: Studio) -> None:
+    """The list of runs to go on from must hold the run before it is chosen there."""
+    found, version = handlers(studio)
+    base = with_changes(RunSpec(), {"data.version": version})
+    for run, spec in (("first", base), ("gone", base), ("second", with_changes(base, {"model.adapter": "first"}))):
+        studio.store.add_run(run, run, spec, Queued())
+    studio.store.append("first", Ended(status="done", adapter="adapter", adapter_sha256="a"))
+    told = found["use_run"]("second once", "sft")[-1]
+    assert told["value"] == "first"
+    assert "first" in dict(told["choices"]).values()
+    studio.store.append("gone", Ended(status="stopped"))
+    studio.store.add_run("third", "third", with_changes(base, {"model.adapter": "gone"}), Queued())
+    assert found["use_run"]("third once", "sft")[-1]["value"] == ""
 
 
 def test_several_values_of_a_setting_become_runs(studio: Studio) -> None:
@@ -422,7 +439,7 @@ def test_several_values_of_a_setting_become_runs(studio: Studio) -> None:
 
 
 def test_shares_are_told_in_plain_numbers() -> None:
-    assert [train_tab._percent(share) for share in (1.0, 0.995, 0.0972, 0.0123, 0.0004)] == [
+    assert [cost_view._percent(share) for share in (1.0, 0.995, 0.0972, 0.0123, 0.0004)] == [
         "100",
         "100",
         "9.7",

@@ -1,0 +1,124 @@
+"""What a run will cost, told before it starts, and what is often regretted about its settings."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from studio.errors import SpecError, StudioError
+from studio.runs.methods import CptSpec
+from studio.runs.spec import RunSpec
+from studio.ui.choice_view import count
+from studio.ui.forms import cautions, problems
+from studio.ui.markup import said, shown
+from studio.ui.page import Page
+from studio.ui.run_view import duration, size
+
+if TYPE_CHECKING:
+    from studio.training.estimate import Estimate
+
+SMALL_MODEL = 50_000_000
+"""Parameters below which a model takes the learning rates of the starter."""
+
+
+def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
+    """First what is known at once, then what has to be measured."""
+    t, studio = page.t, page.studio
+    try:
+        spec = make()
+        train, validation, test = studio.datasets.split_counts(spec.data.version, spec.data.split, spec.method.learns)
+    except SpecError as error:
+        lines = "".join(f"<li>{said(text)}</li>" for _, text in problems(error, page.language))
+        yield f'<div class="say say-bad" role="alert">{shown(t("ui.train.problems"))}<ul>{lines}</ul></div>'
+        return
+    except StudioError as error:
+        yield f'<div class="say say-bad" role="alert">{said(error.message(page.language))}</div>'
+        return
+    known = [
+        ("rows", _rows(page, train, validation, test)),
+    ]
+    waiting: tuple[str, ...] = ("tokens", "parameters", "adapter", "time", "memory")
+    if isinstance(spec.method, CptSpec) and spec.method.packed:
+        waiting = ("steps", *waiting)  # of blocks that are not counted yet
+    else:
+        known.append(("steps", f"{spec.total_steps(train):,}"))
+    small = spec.model.source == "starter"
+    careful = _cautions(page, spec, train, small)
+    if studio.runner.current():
+        # A probe would slow the run in training and take memory beside it.
+        yield _facts(page, known) + f'<p class="quiet">{shown(t("ui.train.cost.busy"))}</p>' + careful
+        return
+    yield _facts(page, [*known, *((key, "") for key in waiting)]) + careful
+    try:
+        estimate = studio.estimate(spec)
+    except StudioError as error:
+        yield _facts(page, known) + f'<div class="say say-bad" role="alert">{said(error.message(page.language))}</div>'
+        return
+    yield _facts(page, _estimated(page, estimate, test)) + _cautions(
+        page, spec, estimate.rows, estimate.parameters < SMALL_MODEL, estimate
+    )
+
+
+def _rows(page: Page, train: int, validation: int, test: int) -> str:
+    """Rows on each side of the split; those of the test where there are any."""
+    key = "ui.train.cost.rows_value.test" if test else "ui.train.cost.rows_value"
+    return page.t(key, train=f"{train:,}", validation=f"{validation:,}", test=f"{test:,}")
+
+
+def _estimated(page: Page, estimate: "Estimate", test: int) -> list[tuple[str, str]]:
+    t = page.t
+    tokens = {"tokens": f"{estimate.tokens:,}", "trained": f"{estimate.trained_tokens:,}"}
+    return [
+        ("rows", _rows(page, estimate.rows, estimate.validation_rows, test)),
+        ("steps", f"{estimate.steps:,}"),
+        ("tokens", t("ui.train.cost.tokens_value", **tokens)),
+        (
+            "parameters",
+            t(
+                "ui.train.cost.parameters_value",
+                trained=count(estimate.trainable_parameters, page.language),
+                share=_percent(estimate.trainable_share),
+            ),
+        ),
+        ("adapter", size(estimate.adapter_bytes)),
+        ("time", t("ui.train.cost.about", value=duration(estimate.seconds, t))),
+        (
+            "memory",
+            t(
+                "ui.train.cost.memory_value",
+                memory=size(estimate.memory_bytes),
+                free=size(estimate.available_memory_bytes),
+            ),
+        ),
+    ]
+
+
+def _facts(page: Page, facts: list[tuple[str, str]]) -> str:
+    rows = "".join(
+        f'<div class="fact fact-{key}"><dt>{shown(page.t(f"ui.train.cost.{key}"))}</dt>'
+        f"<dd>{shown(value) if value else _measuring(page)}</dd></div>"
+        for key, value in facts
+    )
+    return f'<dl class="facts">{rows}</dl>'
+
+
+def _measuring(page: Page) -> str:
+    return f'<span class="measuring">{shown(page.t("ui.train.cost.measuring"))}</span>'
+
+
+def _cautions(page: Page, spec: RunSpec, rows: int, small_model: bool, estimate: "Estimate | None" = None) -> str:
+    t = page.t
+    lines: list[tuple[str, str]] = []
+    if estimate is not None:
+        if not estimate.fits:
+            lines.append(("bad", t("ui.train.caution.memory")))
+        limit = f"{spec.data.max_length:,}"
+        for key, lost in (("lost", estimate.lost_rows), ("truncated", estimate.truncated_rows)):
+            if lost:
+                lines.append(("warn", t(f"ui.train.caution.{key}", rows=f"{lost:,}", tokens=limit)))
+    tokens = estimate.tokens if estimate else None
+    lines += [("warn", t(key, **values)) for key, values in cautions(spec, rows, small_model, tokens)]
+    return "".join(f'<div class="say say-{kind}">{said(text)}</div>' for kind, text in lines)
+
+
+def _percent(share: float) -> str:
+    """Two digits that say something, and never a power of ten."""
+    return f"{100 * share:.0f}" if share > 0.1 else f"{100 * share:.2g}"
