@@ -240,6 +240,9 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         named = spec.model.source
         kind = STARTER if named == STARTER else "folder" if Path(named).expanduser().is_dir() else "hub"
         able = studio.datasets.methods(version.id)
+        before = parents(named, spec.model.adapter)
+        if before["value"] != spec.model.adapter:
+            gr.Warning(shown(t("ui.train.adapter.gone", run=spec.model.adapter)))
         known = spec.preset if spec.preset in {one.name for one in presets} else gr.skip()
         return [
             version.id,
@@ -252,7 +255,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             known,
             record.name,
             *values_of(spec, asked)[:-1],
-            parents(named, spec.model.adapter),
+            before,
         ]
 
     @page.guard
@@ -317,7 +320,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         lambda: "", None, kept, queue=False, **quiet
     )
     used = [page.version, offered, methods, method, kept, kind, source, preset, name, *fields]
-    page.again.change(use_run, [page.again, method], used, queue=False, **quiet)
+    page.again.change(use_run, [page.again, method], used, **quiet)
     # Entering the tab and every change of a setting ask for the cost; while one is measured only the last waits.
     gr.on(
         [

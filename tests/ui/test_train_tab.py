@@ -410,19 +410,22 @@ def test_the_settings_of_a_run_are_used_again(studio: Studio) -> None:
     assert all(type(value) is dict for value in found["use_run"]("", "sft"))
 
 
-def test_a_run_that_went_on_from_another_is_used_again_with_it(studio: Studio) -> None:
+def test_a_run_that_went_on_from_another_is_used_again_with_it(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     """The list of runs to go on from must hold the run before it is chosen there."""
     found, version = handlers(studio)
     base = with_changes(RunSpec(), {"data.version": version})
     for run, spec in (("first", base), ("gone", base), ("second", with_changes(base, {"model.adapter": "first"}))):
         studio.store.add_run(run, run, spec, Queued())
     studio.store.append("first", Ended(status="done", adapter="adapter", adapter_sha256="a"))
-    told = found["use_run"]("second once", "sft")[-1]
-    assert told["value"] == "first"
-    assert "first" in dict(told["choices"]).values()
+    before = found["use_run"]("second once", "sft")[-1]
+    assert before["value"] == "first"
+    assert "first" in dict(before["choices"]).values()
     studio.store.append("gone", Ended(status="stopped"))
     studio.store.add_run("third", "third", with_changes(base, {"model.adapter": "gone"}), Queued())
+    told: list[str] = []
+    monkeypatch.setattr(gr, "Warning", told.append)
     assert found["use_run"]("third once", "sft")[-1]["value"] == ""
+    assert "gone" in told[0]
 
 
 def test_several_values_of_a_setting_become_runs(studio: Studio) -> None:
