@@ -10,11 +10,11 @@ from studio.models.loading import LoadedModel
 from studio.runs.methods import DpoSpec
 from studio.runs.spec import RunSpec
 from studio.training.job import ExampleSet, Lesson
-from studio.training.trainer import Setup, StudioTrainer, on_one_device, quiet, trainer_options
+from studio.training.trainer import Setup, StudioTrainer, WeighedEvaluation, on_one_device, quiet, trainer_options
 from studio.training.tuned import reference_of
 
 
-class PairTrainer(StudioTrainer, DPOTrainer):
+class PairTrainer(WeighedEvaluation, StudioTrainer, DPOTrainer):
     """TRL's trainer, with the model as it began as what the tuned one is compared with."""
 
     def __init__(self, **options: Any) -> None:

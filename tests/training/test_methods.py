@@ -395,3 +395,20 @@ def test_the_best_checkpoint_has_the_highest_reward_or_the_lowest_loss() -> None
         assert best_checkpoint(made, keep_best=False).step == 3
         assert without_progress(measured_costs(made), 2)
         assert not without_progress(measured_costs(made), 3)
+
+
+@pytest.mark.parametrize("method", ["simpo", "orpo", "reward"])
+def test_numbers_of_an_evaluation_are_means_over_its_rows(method: str, llama: Path, tmp_path: Path) -> None:
+    """Whatever the batches: five validation rows in batches of two, and all at once."""
+    found = []
+    for size in (2, 5):
+        changes = {"training__batch_size": size, "training__accumulation": 1, "data__split__validation_share": 0.4}
+        run = Recording(
+            method_spec(method, llama, training__epochs=0.1, **changes), tmp_path / str(size), lessons(method)
+        )
+        run.run()
+        curves = run.state.curves
+        assert run.state.started is not None
+        assert run.state.started.validation_rows == 5
+        found.append([curves[f"validation_{name}"][0][1] for name in ("loss", "margin", "accuracy")])
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
