@@ -89,13 +89,17 @@ class Lesson:
         return any(side.truncated for side in self.sides)
 
     @property
+    def alike(self) -> bool:
+        """Both answers of a preference are the same, after cutting."""
+        return len(self.sides) == 2 and self.sides[0].ids == self.sides[1].ids
+
+    @property
     def lost(self) -> bool:
-        """Nothing can be learned of it: an answer was cut away whole, or both are alike after cutting; or a part of a
-        prompt was cut away that the model is to answer."""
+        """Nothing can be learned of it: an answer was cut away whole, or both are alike; or a part of a prompt was cut
+        away that the model is to answer."""
         if self.asks:
             return self.truncated
-        alike = len(self.sides) == 2 and self.sides[0].ids == self.sides[1].ids
-        return alike or not all(side.trained_tokens for side in self.sides)
+        return self.alike or not all(side.trained_tokens for side in self.sides)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +272,7 @@ def _check_learnable(rows: Rows, spec: RunSpec, tokenizer: "PreTrainedTokenizerB
     """Raises the DataError that says why no training row teaches anything; call it only then."""
     refused: list[DataError] = []
     prompts = []
+    alike = False
     for _, record in rows:
         try:
             lesson = encode(record, tokenizer, length, loss_on(spec))
@@ -276,8 +281,15 @@ def _check_learnable(rows: Rows, spec: RunSpec, tokenizer: "PreTrainedTokenizerB
             continue
         if lesson.truncated:
             prompts.append(max(side.prompt_tokens for side in lesson.sides))
+        alike = alike or lesson.alike
+    if prompts and isinstance(spec.method, RolloutSpec):
+        key = "error.train.no_room" if length < spec.data.max_length else "error.train.prompts_cut"
+        answer = spec.method.max_new_tokens
+        raise DataError(key, rows=len(rows), max_length=length, prompt_tokens=max(prompts), answer_tokens=answer)
     if prompts:
         raise DataError("error.train.all_cut", rows=len(rows), max_length=length, prompt_tokens=max(prompts))
     if refused:
         raise refused[0]
+    if alike:
+        raise DataError("error.train.all_alike", rows=len(rows))
     raise DataError("error.train.all_masked", rows=len(rows))

@@ -412,3 +412,15 @@ def test_numbers_of_an_evaluation_are_means_over_its_rows(method: str, llama: Pa
         assert run.state.started.validation_rows == 5
         found.append([curves[f"validation_{name}"][0][1] for name in ("loss", "margin", "accuracy")])
     assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+def test_why_no_row_of_a_method_teaches_anything_is_told(llama: Path, tmp_path: Path) -> None:
+    same = [(i, Preference(asked(i), said("x"), said("x"))) for i in range(1, 9)]
+    for method, rows, changes, key in (
+        ("grpo", lessons("grpo"), {"method__max_new_tokens": 600}, "no_room"),
+        ("rloo", lessons("rloo", 14)[9:], {"data__max_length": 16}, "prompts_cut"),
+        ("dpo", same, {}, "all_alike"),
+    ):
+        with pytest.raises(DataError) as caught:
+            first_lessons(method, llama, tmp_path, rows, **changes)
+        assert caught.value.key == f"error.train.{key}"
