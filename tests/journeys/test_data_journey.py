@@ -26,7 +26,7 @@ def test_dirty_data_is_cleaned_split_mixed_and_trained_on(
         walk.open(server.address)
         assert f"/{language}/" in walk.page.url
         walk.open_sample(SAMPLE)
-        heading = walk.page.locator("#data-heading")
+        heading = walk.page.locator("#data-heading .d-title")
         expect(heading).to_contain_text(str(ROWS))
 
         # Findings, all fixed at once; what that did to each row; undone, and done again.

@@ -329,7 +329,7 @@ def test_a_prompt_leaves_room_for_its_answer(llama: Path, tmp_path: Path) -> Non
     long = [(99, PromptOnly((Message("user", "x" * 80),)))]
     made, _, _ = first_lessons("rloo", llama, tmp_path, [*lessons("rloo"), *long], data__split__validation_share=0)
     assert (made.lost, len(made.train)) == (1, 12)
-    with pytest.raises(DataError, match="cut away"):
+    with pytest.raises(DataError, match="leaves room for questions of 12 tokens"):
         first_lessons("rloo", llama, tmp_path, lessons("rloo"), method__max_new_tokens=500)
 
 
