@@ -142,8 +142,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
     written = [talk, view, prompt, *controls]
     tab.select(page.guard(refresh), [page.run, talk], [empty, body, *opened], **quiet)
-    run.input(page.guard(choose_run), run, [page.run, *opened], **quiet)
-    step.input(page.guard(choose_step), [step, talk], opened, **quiet)
+    run.input(page.guard(choose_run), run, [page.run, *opened], trigger_mode="always_last", **quiet)
+    step.input(page.guard(choose_step), [step, talk], opened, trigger_mode="always_last", **quiet)
     chips.click(page.guard(choose_example), [examples, talk], [talk, view, prompt, system, *controls], **quiet)
     sent = gr.on([send.click, prompt.submit], page.guard(ask), [talk, examples, prompt, *options], written,
                  trigger_mode="once", concurrency_limit=None, **quiet)  # fmt: skip

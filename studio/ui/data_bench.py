@@ -79,7 +79,10 @@ class Bench:
         gr.on(
             self.news, None, [self.view, turn], turn, js=f"(view, turn) => view === '{name}' ? turn + 1 : turn", **QUICK
         )
-        gr.on([panel.select, turn.change], self.page.guard(fill), [self.page.version, *inputs], outputs, **QUICK)
+        gr.on(
+            [panel.select, turn.change], self.page.guard(fill), [self.page.version, *inputs], outputs,
+            trigger_mode="always_last", **QUICK,
+        )  # fmt: skip
 
 
 def make_bench(page: Page, blocks: gr.Blocks, views: gr.Tabs) -> Bench:
@@ -107,6 +110,13 @@ def make_bench(page: Page, blocks: gr.Blocks, views: gr.Tabs) -> Bench:
     page.version.change(None, page.version, opened, js="(version) => version || ''", queue=False)
     view = gr.Textbox(VIEWS[0], visible=False)
     return Bench(page, blocks, views, view, opened, changed, checked, model, limit, where)
+
+
+def stoppable(work: Any, button: gr.Button, stopped: Callable[[], Any], outputs: list[Any]) -> None:
+    """Have a button stop the work of an event, and show what `stopped` gives."""
+    button.click(stopped, None, outputs, cancels=[work], **QUICK)
+    # Once more when it did stop, or broke off: a message that was under way shows the work as going on.
+    work.failure(stopped, None, outputs, **QUICK)
 
 
 def file_link(path: Path) -> str:

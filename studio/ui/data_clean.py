@@ -13,7 +13,7 @@ from studio.data.recipe import FIXES, LENGTH_FIXES, CleanSpec, Fix, Step, make_s
 from studio.errors import Stopped, StudioError
 from studio.ui import recipe_view
 from studio.ui.charts_view import value_told
-from studio.ui.data_bench import QUICK, SAVE, Bench, file_link, go
+from studio.ui.data_bench import QUICK, SAVE, Bench, file_link, go, stoppable
 from studio.ui.data_steps import StepForm, filter_form, replace_form
 from studio.ui.findings_view import trouble
 from studio.ui.markup import ACTIONS, headline
@@ -212,7 +212,7 @@ def build(bench: Bench, panel: gr.Tab) -> None:
     bench.when_open(panel, "clean", show, [draft, *counting], showing)
     bench.checked.change(page.guard(on_checked), asked, showing, **QUICK)
     suggested.click(page.guard(on_suggested), asked, shown_draft, **QUICK)
-    fix.input(on_pick, fix, [near, length], **QUICK)
+    fix.input(on_pick, fix, [near, length], trigger_mode="always_last", **QUICK)
     add.click(page.guard(on_add), [*asked, fix, near, model, most], shown_draft, **QUICK)
     for form in (replacing, filtering):
         form.add.click(page.guard(adding(form)), [*asked, *form.fields], shown_draft, **QUICK)
@@ -222,7 +222,7 @@ def build(bench: Bench, panel: gr.Tab) -> None:
         page.guard(on_apply), asked, [page.version, working, stop, *shown_draft],
         concurrency_limit=None, show_progress="hidden",
     )  # fmt: skip
-    stop.click(on_stop, None, [working, stop, outcome], cancels=[applying], **QUICK)
+    stoppable(applying, stop, on_stop, [working, stop, outcome])
     outcome.click(lambda: go("rows"), None, bench.views, **QUICK)
     made.click(page.guard(on_history), asked, [page.version, *shown_draft], **QUICK)
     save.click(page.guard(on_save), page.version, link, **QUICK)

@@ -60,5 +60,8 @@ def build(bench: Bench, looked_at: gr.State, row_of: Callable[[Any], int | None]
             gr.Info(t("ui.data.edit.nothing"))
         return made.id, buttons(made)
 
-    gr.on([bench.blocks.load, *bench.news], page.guard(show), [page.version, kept], [form, kept], **QUICK)
+    gr.on(
+        [bench.blocks.load, *bench.news], page.guard(show), [page.version, kept], [form, kept],
+        trigger_mode="always_last", **QUICK,
+    )  # fmt: skip
     form.click(page.guard(on_form), [page.version, looked_at], [page.version, form], trigger_mode="multiple", **QUICK)

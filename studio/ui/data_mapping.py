@@ -167,8 +167,11 @@ def build(bench: Bench) -> gr.Dropdown:
     ordered = [fields[part] for part in _FIELDS]
     given = [page.version, kind, *ordered]
     filled = [kind, templates, more, look, *ordered]
-    gr.on([bench.blocks.load, *bench.news], page.guard(show), page.version, [panel, cards, chips, *filled], **QUICK)
-    kind.input(page.guard(on_kind), given, filled, **QUICK)
+    gr.on(
+        [bench.blocks.load, *bench.news], page.guard(show), page.version, [panel, cards, chips, *filled],
+        trigger_mode="always_last", **QUICK,
+    )  # fmt: skip
+    kind.input(page.guard(on_kind), given, filled, trigger_mode="always_last", **QUICK)
     # A Textbox tells of `input` only when keys are typed (6.31): not of pasting, deleting, or a field that is inserted.
     gr.on(
         [field.change if part in TEMPLATE_PARTS else field.input for part, field in fields.items()],

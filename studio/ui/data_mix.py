@@ -11,7 +11,7 @@ from studio.backend.mixtures import MadeMix
 from studio.data.mixing import STARTER, MixPart, MixSpec, Replay
 from studio.errors import StudioError
 from studio.ui import mix_form, mix_view
-from studio.ui.data_bench import QUICK, Bench, answers
+from studio.ui.data_bench import QUICK, Bench, answers, stoppable
 from studio.ui.markup import ACTIONS, act_button, headline, shorten, shown
 from studio.ui.mix_form import Choice, Draft
 from studio.ui.page import chosen, html
@@ -142,11 +142,11 @@ def _replay(bench: Bench, panel: gr.Tab) -> None:
         trigger_mode="always_last", show_progress="minimal",
     )  # fmt: skip
     making = make.click(page.guard(go), settings, [page.version, progress, make, cancel], show_progress="hidden")
-    cancel.click(
+    stoppable(
+        making,
+        cancel,
         lambda: (mix_view.stopped(t), gr.Button(visible=True), gr.Button(visible=False)),
-        outputs=[progress, make, cancel],
-        cancels=[making],
-        **QUICK,
+        [progress, make, cancel],
     )
     note.click(opened, outputs=page.version, **QUICK)
 
@@ -270,11 +270,11 @@ def _mixture(bench: Bench, panel: gr.Tab) -> None:
         page.guard(go), [page.version, draft, name, bench.model], [page.version, progress, make, cancel],
         show_progress="hidden",
     )  # fmt: skip
-    cancel.click(
+    stoppable(
+        making,
+        cancel,
         lambda: (mix_view.stopped(t), gr.Button(visible=True), gr.Button(visible=False)),
-        outputs=[progress, make, cancel],
-        cancels=[making],
-        **QUICK,
+        [progress, make, cancel],
     )
     progress.click(opened, outputs=page.version, **QUICK)  # the rows that are held out
     outputs = [draft, fields, asked, wrong]

@@ -187,11 +187,14 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab, around: Around) -> None:
     asked = {
         file.upload: (on_files, [file, encoding]),
         folder.upload: (on_files, [folder, encoding]),
-        around.again.input: (on_again, [around.paths, around.again]),
         open_text.click: (on_text, [text, name]),
         hub.open.click: (on_hub, hub.asked),
     }
     events: list[Any] = [on(page.guard(do), given, importing.outputs, **_QUIET) for on, (do, given) in asked.items()]
+    again = [around.paths, around.again]
+    events.append(
+        around.again.input(page.guard(on_again), again, importing.outputs, trigger_mode="always_last", **_QUIET)
+    )
     for event in events:
         event.failure(importing.back, importing.home, importing.outputs, **QUICK)
     cancel.click(on_cancel, importing.home, importing.outputs, cancels=events, **QUICK)
@@ -304,7 +307,7 @@ class _Hub:
 
         outputs = [problem, self.found, self.config, self.split]
         gr.on([self.look.click, self.name.submit], page.guard(look_anew), self.name, outputs, **_QUIET)
-        self.config.input(page.guard(look), [self.name, self.config], outputs, **_QUIET)
+        self.config.input(page.guard(look), [self.name, self.config], outputs, trigger_mode="always_last", **_QUIET)
         self.name.change(lambda: gr.Column(visible=False), outputs=self.found, **QUICK)
 
 

@@ -48,5 +48,8 @@ def build(bench: Bench) -> None:
         known = (version_id, act["since"], step, int(act.get("offset", 0)))
         return gr.skip(), told(datasets.version(version_id), *known[1:]), known
 
-    gr.on([bench.blocks.load, *bench.news], page.guard(show), [page.version, kept], report, **QUICK)
+    gr.on(
+        [bench.blocks.load, *bench.news], page.guard(show), [page.version, kept], report,
+        trigger_mode="always_last", **QUICK,
+    )  # fmt: skip
     report.click(page.guard(on_report), page.version, [page.version, report, kept], trigger_mode="multiple", **QUICK)

@@ -193,6 +193,7 @@ def build(bench: Bench) -> None:
         page.guard(show),
         [page.version, shown_now],
         [table, look, search, counted, shown_now],
+        trigger_mode="always_last",
         **QUICK,
     ).then(page.guard(seen), looking, view, concurrency_limit=None, show_progress="hidden")
     gr.on(
@@ -208,6 +209,7 @@ def build(bench: Bench) -> None:
         page.guard(seen),
         looking,
         view,
+        trigger_mode="always_last",
         concurrency_limit=None,
         show_progress="hidden",
     )

@@ -72,6 +72,7 @@ def build(bench: Bench) -> None:
         [*question, begun, bench.checked, asked],
         [line, asked, begun, bench.checked, bench.where],
         cancels=[following],
+        trigger_mode="always_last",
         **QUICK,
     )
     # Only what was changed is asked anew: whoever leaves the field as it was must not stop the checks.

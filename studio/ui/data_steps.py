@@ -120,7 +120,13 @@ def filter_form(bench: Bench) -> StepForm:
     ) -> tuple[gr.Dropdown, ...]:
         return _columns(version), gr.Dropdown(choices=list(languages)), gr.Dropdown(choices=list(findings))
 
-    by.input(lambda chosen: [gr.update(visible=name == chosen) for name in groups], by, list(groups.values()), **QUICK)
+    by.input(
+        lambda chosen: [gr.update(visible=name == chosen) for name in groups],
+        by,
+        list(groups.values()),
+        trigger_mode="always_last",
+        **QUICK,
+    )
     fields = (action, by, find, exact, expression, columns, part, least, most, languages, finding)
     form = StepForm(add, fields, made, (columns, languages, finding), fill)
     _preview(bench, form, preview)

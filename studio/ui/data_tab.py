@@ -80,8 +80,9 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         page.guard(show),
         page.version,
         [opener, open_set, heading, picker, onward, *panels.values()],
+        trigger_mode="always_last",
         **QUICK,
     )
     panels["rows"].select(None, None, bench.view, js="() => 'rows'", **QUICK)
-    picker.input(lambda chosen: chosen, picker, page.version, **QUICK)
+    picker.input(lambda chosen: chosen, picker, page.version, trigger_mode="always_last", **QUICK)
     onward.click(lambda: goto("train"), outputs=page.tabs, **QUICK)

@@ -96,8 +96,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
     tab.select(page.guard(refresh), [page.run, chosen], [empty, body, *lists, *results[:-2]], **quiet)
-    run.input(page.guard(choose_run), run, [page.run, *lists, *results[:-2]], **quiet)
-    step.input(page.guard(choose_step), [step, chosen], [*lists, *results[:-2]], **quiet)
+    run.input(page.guard(choose_run), run, [page.run, *lists, *results[:-2]], trigger_mode="always_last", **quiet)
+    step.input(page.guard(choose_step), [step, chosen], [*lists, *results[:-2]], trigger_mode="always_last", **quiet)
     made = make.click(page.guard(export), chosen, results, concurrency_limit=4, **quiet)
     made.failure(lambda now: [*_fresh(page, now), *[gr.update(interactive=True)] * 2], chosen, results, **quiet)
     to_train.click(lambda: goto("train"), None, page.tabs, queue=False, **quiet)

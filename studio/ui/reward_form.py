@@ -36,13 +36,13 @@ def build_rewards(page: Page, value: gr.Textbox) -> RewardForm:
             html(f"<b>{shown(t(f'ui.reward.{kind}'))}</b>")
             widgets += [_widget(field, next(begun), page.language) for field in _FIELDS[kind]]
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
-    gr.on([widget.input for widget in widgets], page.guard(lambda *given: told(given)), widgets, value, **quiet)
+    last: dict[str, Any] = {"trigger_mode": "always_last", **quiet}
+    gr.on([widget.input for widget in widgets], page.guard(lambda *given: told(given)), widgets, value, **last)
     value.change(
         page.guard(lambda text, *given: [gr.skip()] * len(given) if text == told(given) else filled(text)),
         [value, *widgets],
         widgets,
-        trigger_mode="always_last",
-        **quiet,
+        **last,
     )
     (runs,) = (w for w in widgets if isinstance(w, gr.Dropdown) and w.label == t("spec.reward.model.run.label"))
     return RewardForm(runs, widgets)

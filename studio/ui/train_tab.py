@@ -312,8 +312,9 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return runs[0].id, goto("runs"), "", ""
 
     opened = [blocks.load, tab.select, page.version.change]
-    gr.on(opened, enter, page.version, [empty, layout, data, token], **quiet)
-    gr.on(opened, offer_methods, [page.version, method, offered], [methods, method, offered], queue=False, **quiet)
+    last: dict[str, Any] = {"trigger_mode": "always_last", **quiet}
+    gr.on(opened, enter, page.version, [empty, layout, data, token], **last)
+    gr.on(opened, offer_methods, [page.version, method, offered], [methods, method, offered], queue=False, **last)
     methods.choose(choose_method, None, method, trigger_mode="multiple", queue=False, **quiet)  # type: ignore[attr-defined]
     following = [*(rows.row for rows in own), *fields]
     method.change(use_method, [page.version, method, kind, preset, kept], following, queue=False, **quiet).then(
@@ -321,36 +322,34 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     )
     used = [page.version, offered, methods, method, kept, kind, source, preset, name, *fields]
     page.again.change(use_run, [page.again, method], used, **quiet)
-    # Entering the tab and every change of a setting ask for the cost; while one is measured only the last waits.
-    gr.on(
-        [
-            tab.select, page.version.change, method.change, kind.change, source.change,
-            *(field.change for field in fields),
-        ],
-        measure, settings, cost, trigger_mode="always_last", concurrency_limit=1, concurrency_id="measure", **quiet,
-    )  # fmt: skip
     gr.on(
         [method.change, *(field.change for field in fields)], mark_problems, [wrong, *settings], [wrong, *fields],
-        trigger_mode="always_last", **quiet,
+        **last,
     )  # fmt: skip
     split_fields = [widget.component for widget in widgets if widget.field.path in _split_of(page, None)]
-    gr.on(opened, use_split, [page.version, taken], [taken, *split_fields], **quiet)
-    preset.input(use_preset, [page.version, method, kind, preset, adapter], fields, **quiet)
-    adapter.input(use_parent, adapter, fields, **quiet)
-    kind.input(use_kind, [page.version, method, kind, preset], fields, **quiet)
-    kind.input(pick_kind, kind, [source, offered_models], **quiet)
-    offered_models.input(lambda name: name or "", offered_models, source, queue=False, **quiet)
-    gr.on(
-        [blocks.load, kind.change, source.change], describe, [kind, source], model, trigger_mode="always_last", **quiet
-    )
+    gr.on(opened, use_split, [page.version, taken], [taken, *split_fields], **last)
+    preset.input(use_preset, [page.version, method, kind, preset, adapter], fields, **last)
+    adapter.input(use_parent, adapter, fields, **last)
+    kind.input(use_kind, [page.version, method, kind, preset], fields, **last)
+    kind.input(pick_kind, kind, [source, offered_models], **last)
+    offered_models.input(lambda name: name or "", offered_models, source, queue=False, **last)
+    gr.on([blocks.load, kind.change, source.change], describe, [kind, source], model, **last)
     gr.on(
         [*opened, kind.change, source.change],
         offer_runs,
         [kind, source, adapter],
         [adapter, *(form.runs for form in rewards)],
-        trigger_mode="always_last",
-        **quiet,
+        **last,
     )
+    # Entering the tab and every change of a setting ask for the cost; while one is measured only the last waits.
+    # It comes last: the handlers of one event run one after the other, and the settings must not wait for it.
+    gr.on(
+        [
+            tab.select, page.version.change, method.change, kind.change, source.change,
+            *(field.change for field in fields),
+        ],
+        measure, settings, cost, concurrency_limit=1, concurrency_id="measure", **last,
+    )  # fmt: skip
     start.click(begin, [token, name, *settings], [page.run, page.tabs, name])
     several.click(begin_several, [token, name, setting, tried, *settings], [page.run, page.tabs, name, tried])
     for button in (to_data, change_data):

@@ -131,3 +131,15 @@ def test_gradio_writes_no_editor_stubs() -> None:
     import gradio.component_meta
 
     assert gradio.component_meta.create_or_modify_pyi.__module__ == "studio.ui"
+
+
+def test_what_follows_a_value_is_told_the_last_of_them(studio: Studio) -> None:
+    """A handler that is busy with one change of a value hears of the next: Gradio drops that where the first trigger is
+    another event, such as the loading of the page, and what is shown stays that of the value before."""
+    dropping = [
+        (function.name, function.targets)
+        for function in build_app(studio, "en").fns.values()
+        if function.fn and function.trigger_mode == "once"
+        if any(event in ("change", "input") for _, event in function.targets)
+    ]
+    assert dropping == []
