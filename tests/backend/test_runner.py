@@ -344,7 +344,7 @@ def test_data_without_a_mapping_is_refused(house: House, tmp_path: Path) -> None
 def waiting(runner: Runner, house: House, count: int) -> list[str]:
     """One run that trains, and so many that wait."""
     first = runner.submit(house.spec).id
-    wait_for(lambda: runner.current() == first)
+    wait_for(lambda: runner.state(first).status == "running")  # as other studios see it too
     return [runner.submit(house.spec, f"run {i}").id for i in range(count)]
 
 
