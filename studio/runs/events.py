@@ -183,6 +183,10 @@ class RunState:
         points = self.curves.get(metric)
         return points[-1][1] if points else None
 
+    def last_step(self, *metrics: str) -> int:
+        """The last step at which one of these was reported; -1 for none."""
+        return max((self.curves[metric][-1][0] for metric in metrics if self.curves.get(metric)), default=-1)
+
     def seconds_left(self) -> float | None:
         """Estimated from this leg's steps; None until two steps are known."""
         if self.status != "running" or not self.started or not self.leg_time or not self.last_time:

@@ -22,6 +22,7 @@ from studio.errors import SpecError
 from studio.messages import translate
 from studio.runs.methods import BASIC, METHODS, MethodSpec, Part, RolloutSpec, SftSpec
 from studio.runs.rewards import REWARDS
+from studio.runs.trackers import Tracker
 
 STARTER = "starter"
 
@@ -85,7 +86,7 @@ _TUNER_KIND: Any = Literal["lora", "full"]
 
 
 class TrainingSpec(Part):
-    """How long and how fast the model learns."""
+    """How long and how fast the model learns. `report_to`: who is told the numbers beside the record."""
 
     epochs: Annotated[float, Field(gt=0, le=100, json_schema_extra={**BASIC, "unit": "epochs"})] = 3
     learning_rate: Annotated[float, Field(gt=0, le=1, json_schema_extra=BASIC)] = 1e-3
@@ -100,6 +101,7 @@ class TrainingSpec(Part):
     patience: Annotated[int, Field(ge=0, le=100, json_schema_extra={"unit": "evaluations"})] = 0
     gradient_checkpointing: bool = False
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    report_to: tuple[Tracker, ...] = ()
 
 
 class RunSpec(Part):

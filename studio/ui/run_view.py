@@ -1,7 +1,7 @@
 """Records of runs -> what the Runs tab shows of them, as HTML. Pure; every text goes through `shown`."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from studio.messages import translate
@@ -255,8 +255,11 @@ def _typical(state: RunState, metric: str) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def messages(state: RunState, read_only: bool, language: str) -> str:
-    """What the user should know of the run, worst first."""
+def messages(
+    state: RunState, read_only: bool, language: str, beside: Sequence[tuple[str, Mapping[str, Any]]] = ()
+) -> str:
+    """What the user should know of the run, worst first. `beside`: where else its numbers are told, as keys of
+    sentences with their values."""
 
     def t(key: str, **values: object) -> str:
         return translate(key, language, **values)
@@ -278,6 +281,7 @@ def messages(state: RunState, read_only: bool, language: str) -> str:
     if read_only:
         lines.append(("info", t("ui.runs.say.read_only")))
     lines += [("note", t(notice.key, **notice.values)) for notice in state.notices]
+    lines += [("note", t(key, **values)) for key, values in beside]
     shown = list(dict.fromkeys(lines))
     return "".join(
         f'<div class="say say-{kind}" role="{"alert" if kind == "bad" else "status"}">{_lines(text)}</div>'

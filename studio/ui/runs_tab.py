@@ -306,7 +306,7 @@ def _run(
     writable = not studio.store.read_only
     return {
         parts.head: run_view.headline(record.name, about, state, status, t),
-        parts.words: run_view.messages(state, not writable, page.language),
+        parts.words: run_view.messages(state, not writable, page.language, studio.runner.where_to_look(record.id)),
         parts.figure: to_json(record.id, run_charts(state, record.spec.method.kind, t), t),
         parts.samples: run_view.samples(state, t),
         parts.checkpoints: checkpoints_table(record.spec, state, writable, t),
