@@ -17,6 +17,7 @@ from studio.ui import run_view
 from studio.ui.charts import overlay_charts, run_charts, to_json
 from studio.ui.checkpoint_view import BRANCH, checkpoints_table
 from studio.ui.page import Page, chosen, goto
+from studio.ui.settings_view import differences_table, settings_table
 
 HISTORY_SECONDS = 5.0
 """How old the list may get while nothing of the chosen run changes: another tab may have started or renamed one."""
@@ -341,7 +342,7 @@ def _about(page: Page, parts: Parts, record: RunRecord) -> dict[Any, Any]:
         parts.name: record.name,
         parts.notes: record.notes,
         parts.tags: ", ".join(record.tags),
-        parts.settings: run_view.settings_table(record.spec, page.language),
+        parts.settings: settings_table(record.spec, page.language),
         parts.yaml: record.spec.to_yaml(),
     }
 
@@ -355,8 +356,16 @@ def _overlay(page: Page, parts: Parts, marks: Sequence[str]) -> dict[Any, Any]:
     return {
         parts.overlay: gr.update(visible=True),
         parts.overlay_chart: to_json("overlay " + " ".join(marks), charts, page.t),
-        parts.overlay_table: run_view.differences([(r.name, r.spec, s) for r, s in runs], page.language),
+        parts.overlay_table: differences_table(
+            [(record.name, record.spec, state) for record, state in runs], _names(page, runs), page.language
+        ),
     }
+
+
+def _names(page: Page, runs: Sequence[tuple[RunRecord, RunState]]) -> dict[str, str]:
+    """What the runs name by ids, in words: their data, and the runs that they go on from."""
+    versions = {record.version: _data_name(page, record.version) for record, _ in runs}
+    return versions | {record.spec.model.adapter: _parent_name(page, record) for record, _ in runs}
 
 
 def _data_name(page: Page, version: str) -> str:

@@ -175,12 +175,31 @@ def test_marked_runs_are_laid_over_each_other_with_what_differs(opened: Opened) 
     table = str(found["overlay_table"])
     assert translate("spec.tuner.rank.label") in table
     assert translate("spec.training.epochs.label") not in table
+    assert "<code>tuner.rank</code>" in table
     assert "1.500" in table
     assert "1.250" in table
     seen = found["seen"]
     assert isinstance(seen, Seen)
     assert opened.look(one, seen, marks=(one, other)) == {}
     assert opened.look(one, seen, marks=(one,))["overlay"] == gr.update(visible=False)
+
+
+def test_what_runs_name_by_ids_is_told_by_names(opened: Opened) -> None:
+    one = opened.run("one", started(), *steps(1, 3))
+    again = {"model.adapter": one, "method.kind": "grpo", "method.rewards": [{"kind": "contains", "text": PAYLOAD}]}
+    other = opened.run("other", started(), *steps(1, 3), changes=again)
+    scored = Checkpoint(step=3, path="checkpoint-3", validation_reward=0.625)
+    opened.studio.store.append(other, scored)
+    table = str(opened.look(one, Seen(), marks=(one, other))["overlay_table"])
+    rows = re.findall(r"<tr>.*?</tr>", table)
+    (parent,) = [row for row in rows if translate("spec.model.adapter.label") in row]
+    assert "<td>–</td><td>one</td>" in parent
+    (reward,) = [row for row in rows if translate("ui.runs.checkpoints.reward") in row]
+    assert "<td>–</td><td>0.625</td>" in reward
+    assert "contains" in table
+    assert "<img" not in table
+    alike = str(opened.look(one, Seen(), marks=(one, opened.run("third", started())))["overlay_table"])
+    assert translate("ui.runs.differ.none") in alike
 
 
 def test_a_run_that_trained_all_weights_says_so(opened: Opened) -> None:
