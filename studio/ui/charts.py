@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle
 from typing import Literal
 
@@ -50,7 +50,6 @@ class Chart:
 
 # What methods record beside their loss: the chart, what it counts, and its lines, each of training and of validation.
 _METHOD_CHARTS: tuple[tuple[str, Unit, tuple[str, ...]], ...] = (
-    ("reward", "number", ("reward",)),
     ("accuracy", "share", ("accuracy",)),
     ("margin", "number", ("margin",)),
     ("kl", "number", ("kl",)),
@@ -101,20 +100,20 @@ def smooth(points: Sequence[Point]) -> list[Point]:
 
 def run_charts(state: RunState, method: str, t: Callable[..., str]) -> tuple[Chart, ...]:
     """The panels of one run; a metric without values has none."""
-    lines = _both_sides(state, "loss", t)
     charts = []
-    if lines:
-        about = t(f"ui.method.{method}.read.loss")
-        charts.append(Chart("loss", t("ui.runs.chart.loss"), "loss", lines, wide=True, about=about))
+    if lines := _both_sides(state, "reward", t):
+        charts.append(_told("reward", lines, method, t))
+        if lines := _each_reward(state, t):
+            charts.append(_told("each_reward", lines, method, t))
+    if lines := _both_sides(state, "loss", t):
+        loss = Chart("loss", t("ui.runs.chart.loss"), "loss", lines, about=t(f"ui.method.{method}.read.loss"))
+        charts.append(replace(loss, wide=not charts))  # beside a reward the loss says little
     for key, unit, metrics in _METHOD_CHARTS:
         lines = _both_sides(state, metrics[0], t) if len(metrics) == 1 else _pair_lines(state, metrics, t)
         if lines:
             title, about = t(f"ui.runs.chart.{key}"), t(f"ui.method.{method}.read.{key}")
             wide, from_zero = len(metrics) > 1, unit == "share"
             charts.append(Chart(key, title, unit, lines, wide=wide, from_zero=from_zero, about=about))
-        if key == "reward" and (lines := _each_reward(state, t)):
-            title, about = t("ui.runs.chart.each_reward"), t(f"ui.method.{method}.read.each_reward")
-            charts.append(Chart("each_reward", title, "number", lines, wide=True, about=about))
     small: tuple[tuple[str, Unit, bool], ...] = (
         ("learning_rate", "rate", True),
         ("grad_norm", "number", True),
@@ -128,6 +127,12 @@ def run_charts(state: RunState, method: str, t: Callable[..., str]) -> tuple[Cha
             line = Series(title, downsample(points, SMALL), color)
             charts.append(Chart(metric, title, unit, (line,), from_zero=from_zero))
     return tuple(charts)
+
+
+def _told(key: str, lines: tuple[Series, ...], method: str, t: Callable[..., str]) -> Chart:
+    """A wide chart of rewards."""
+    about = t(f"ui.method.{method}.read.{key}")
+    return Chart(key, t(f"ui.runs.chart.{key}"), "number", lines, wide=True, about=about)
 
 
 def _both_sides(state: RunState, metric: str, t: Callable[..., str]) -> tuple[Series, ...]:

@@ -234,9 +234,13 @@ def _tiles(state: RunState, t: T) -> str:
     validation = loss(now) if before is None or first_only else f"{loss(before)} → {loss(now)}"
     memory = max((value for _, value in state.curves.get("memory_bytes", [])), default=None)
     ahead = accuracy(state)
+    validated = ("validation", validation, change)
+    if (earned := state.curves.get("validation_reward")) is not None:
+        last = best_reward(state) if state.status in ("done", "stopped") else earned[-1][1]
+        validated = ("reward", f"{earned[0][1]:.3f} → {last:.3f}" if len(earned) > 1 else f"{last:.3f}", "")
     tiles = (
         ("loss", loss(state.latest("loss")), "") if ahead is None else ("accuracy", f"{100 * ahead:.0f} %", ""),
-        ("validation", validation, change),
+        validated,
         ("tokens", number(_typical(state, "tokens_per_second")), ""),
         ("memory", size(memory) if memory else "–", ""),
     )
@@ -306,6 +310,12 @@ def _result(state: RunState, t: T) -> tuple[str, str]:
     before, best = state.validation_loss_before, state.ended.validation_loss
     values: dict[str, Any] = {"step": state.ended.best_step or state.ended.step}
     how = "stopped" if state.ended.status == "stopped" else "done"
+    if state.ended.validation_reward is not None:
+        first, last = state.curves["validation_reward"][0][1], state.ended.validation_reward
+        values |= {"before": f"{first:.3f}", "after": f"{last:.3f}"}
+        if last <= first:
+            return "warn", t("ui.runs.say.reward_worse", **values)
+        return "good", t(f"ui.runs.say.{how}_reward", **values)
     if before is None or best is None:
         return "good", t(f"ui.runs.say.{how}", **values)
     values |= {"before": loss(before), "after": loss(best), "percent": f"{abs(best / before - 1) * 100:.0f}"}

@@ -99,7 +99,7 @@ def _told(value: Any) -> str:
         case float():
             return f"{value:g}"
         case dict():
-            said = {name: inner for name, inner in value.items() if inner not in (None, "", [], {})}
+            said = {name: inner for name, inner in value.items() if inner not in (None, "", [], {}, False)}
             return ", ".join(f"{name} {_told(inner)}" for name, inner in said.items()) or "–"
         case list():
             return "; ".join(_told(inner) for inner in value) or "–"

@@ -119,8 +119,9 @@ def test_a_method_that_tries_shows_what_answers_earn_and_how_they_are(method: st
     state = RunState().fold(Stamped(i, float(i), event) for i, event in enumerate(events, 1))
     charts = {chart.key: chart for chart in run_charts(state, method, t)}
     assert list(charts) == [
-        "loss", "reward", "each_reward", "kl", "reward_std", "completion_tokens", "clipped_share", "entropy",
+        "reward", "each_reward", "loss", "kl", "reward_std", "completion_tokens", "clipped_share", "entropy",
     ]  # fmt: skip
+    assert [key for key, chart in charts.items() if chart.wide] == ["reward", "each_reward"]
     assert all(len(chart.about) > 20 for chart in charts.values())
     lines = charts["each_reward"].series
     assert [line.style for line in lines] == ["line", "dots"] * 3

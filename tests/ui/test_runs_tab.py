@@ -329,6 +329,18 @@ def test_the_result_is_told_in_a_sentence(state: RunState, key: str, language: s
     assert numbers.sub("#", told) == numbers.sub("#", run_view.shown(expected))
 
 
+@pytest.mark.parametrize(("last", "key", "kind"), [(0.75, "done_reward", "good"), (0.25, "reward_worse", "warn")])
+def test_a_run_that_is_judged_by_its_reward_is_told_by_it(last: float, key: str, kind: str) -> None:
+    rewards = [Metrics(step=step, values={"validation_reward": value}) for step, value in ((0, 0.5), (10, last))]
+    state = state_of(started(), *rewards, ended("done", adapter="adapter", best_step=10, validation_reward=last))
+    told = run_view.messages(state, False, "en")
+    assert f"say-{kind}" in told
+    assert run_view.shown(translate(f"ui.runs.say.{key}", before="0.500", after=f"{last:.3f}", step=10)) in told
+    head = run_view.headline("a", "", state, "done", translate)
+    assert f"0.500 → {last:.3f}" in head
+    assert "tile-validation" not in head
+
+
 def test_an_interrupted_run_names_the_step_it_resumes_from() -> None:
     state = state_of(started(), *steps(1, 5), *evaluated(5, 1.0), *steps(6, 7), alive=False)
     assert "step 5" in run_view.messages(state, False, "en")
