@@ -459,7 +459,13 @@ def _train(studio: Studio, name: str, language: str) -> Outcome:
         "seconds": round(ended.seconds, 3),
         "adapter": str(folder / ended.adapter) if ended.adapter else None,
         "adapter_sha256": ended.adapter_sha256,
-        "notices": [translate(notice.key, language, **notice.values) for notice in state.notices],
+        "notices": [
+            translate(key, language, **found)
+            for key, found in (
+                *((notice.key, notice.values) for notice in state.notices),
+                *studio.runner.where_to_look(name),
+            )
+        ],
     }
     if ended.status == "failed" and ended.key:
         values |= {"error": translate(ended.key, language, **ended.values), "key": ended.key}

@@ -7,7 +7,7 @@ import gc
 import logging
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from studio.runs.events import Ended, Event, Queued, RunState, Stamped, StopRequ
 from studio.runs.spec import RunSpec, with_changes
 from studio.runs.stop import Stop
 from studio.runs.store import RunRecord, Store, disk_full, is_disk_full, new_id
+from studio.runs.trackers import check_trackers, where_to_look
 from studio.settings import Settings
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class Runner:
             raise InputError("error.train.no_mapping", data=version.name)
         self._datasets.check_lessons(version.id, mapping, spec.method.learns)
         check_sources(self._store, spec)
+        check_trackers(spec.training.report_to, offline=self._settings.offline)
         spec = spec.model_copy(update={"data": spec.data.model_copy(update={"mapping": mapping})})
         with self._wake:
             if token and token in self._tokens:
@@ -204,17 +206,24 @@ class Runner:
             for record in self._store.runs()
         ]
 
-    def finished(self, model: str, *, writes: bool) -> list[RunSummary]:
-        """Runs of this base model that have come to an end with an adapter, newest first: of methods that write
-        answers, or of those that score them."""
+    def parents(self, model: str) -> list[RunSummary]:
+        """Runs of this base model whose adapter, or one of its checkpoints, can be gone on from, newest first."""
         return [
             run
-            for run in self.runs()
-            if run.state.ended
-            and run.state.ended.adapter
-            and run.record.spec.model.source == model
-            and run.record.spec.method.writes == writes
+            for run in self._runs_of(model)
+            if run.state.usable and run.record.spec.method.writes and run.record.spec.tuner.kind == "lora"
         ]
+
+    def reward_models(self, model: str) -> list[RunSummary]:
+        """Runs of this base model that have come to an end with a reward model, newest first."""
+        return [
+            run
+            for run in self._runs_of(model)
+            if run.state.ended and run.state.ended.adapter and not run.record.spec.method.writes
+        ]
+
+    def _runs_of(self, model: str) -> list[RunSummary]:
+        return [run for run in self.runs() if run.record.spec.model.source == model]
 
     def record(self, run: str) -> RunRecord:
         return self._store.run(run)
@@ -234,6 +243,12 @@ class Runner:
             elif not known.cursor:
                 self._store.run(run)  # an unknown run is told, not shown as queued
             return self._living(run, known)
+
+    def where_to_look(self, run: str) -> list[tuple[str, Mapping[str, Any]]]:
+        """How the numbers are looked at that the run tells others, as sentence keys with their values."""
+        if self.state(run).started is None:
+            return []
+        return where_to_look(self._store.run(run).spec.training.report_to, self._store.run_folder(run))
 
     def _outlines(self) -> dict[str, RunState]:
         """Only runs with news since the last look are read."""
@@ -347,6 +362,9 @@ class Runner:
             started=known.started,
             parts=self._datasets.split(spec.data.version, spec.data.split, spec.data.mapping),
             sources=sources,
+            name=self._store.run(run).name,
+            told_training=known.last_step("loss"),
+            told_validation=known.last_step("validation_loss", "validation_reward"),
         )
         with ONE_TRAINER:  # a probe that measures a plan ends within seconds
             return train(job, self._stop)

@@ -22,6 +22,7 @@ from studio.errors import SpecError
 from studio.messages import translate
 from studio.runs.methods import BASIC, METHODS, MethodSpec, Part, RolloutSpec, SftSpec
 from studio.runs.rewards import REWARDS
+from studio.runs.trackers import Tracker
 
 STARTER = "starter"
 
@@ -37,11 +38,12 @@ class DataSpec(Part):
 
 class ModelSpec(Part):
     """The base model: `starter`, a local folder, or a Hub name. `adapter`: the run whose adapter is gone on with, by
-    its id; empty: a fresh one."""
+    its id; empty: a fresh one. `adapter_step`: of which of that run's checkpoints; 0: the one that was kept."""
 
     source: Annotated[str, Field(min_length=1, max_length=1000)] = STARTER
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     adapter: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$", max_length=64)] = ""
+    adapter_step: Annotated[int, Field(ge=0)] = 0
 
 
 class LoraSpec(Part):
@@ -84,7 +86,7 @@ _TUNER_KIND: Any = Literal["lora", "full"]
 
 
 class TrainingSpec(Part):
-    """How long and how fast the model learns."""
+    """How long and how fast the model learns. `report_to`: who is told the numbers beside the record."""
 
     epochs: Annotated[float, Field(gt=0, le=100, json_schema_extra={**BASIC, "unit": "epochs"})] = 3
     learning_rate: Annotated[float, Field(gt=0, le=1, json_schema_extra=BASIC)] = 1e-3
@@ -99,6 +101,7 @@ class TrainingSpec(Part):
     patience: Annotated[int, Field(ge=0, le=100, json_schema_extra={"unit": "evaluations"})] = 0
     gradient_checkpointing: bool = False
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    report_to: tuple[Tracker, ...] = ()
 
 
 class RunSpec(Part):
@@ -123,6 +126,8 @@ class RunSpec(Part):
             raise PydanticCustomError("full_tuning_not_here", "this method needs an adapter")
         if isinstance(self.tuner, FullSpec) and self.model.adapter:
             raise PydanticCustomError("adapter_with_full_tuning", "an adapter cannot be gone on with")
+        if self.model.adapter_step and not self.model.adapter:
+            raise PydanticCustomError("step_without_adapter", "a checkpoint of no run")
         if isinstance(self.method, RolloutSpec) and isinstance(self.tuner, LoraSpec) and self.tuner.dropout:
             # What answers, what is judged and what is compared with must be one and the same model.
             raise PydanticCustomError("dropout_in_rollouts", "dropout with drawn answers")

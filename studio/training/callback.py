@@ -1,6 +1,7 @@
 """Reports a run while it trains: numbers, samples, checkpoints; and ends it when asked or when it goes wrong."""
 
 import math
+import re
 import shutil
 import time
 from collections.abc import Sequence
@@ -242,11 +243,17 @@ _METHOD_NUMBERS = {
     "completions/mean_length": "completion_tokens",
     "completions/clipped_ratio": "clipped_share",
 }
+# Of each reward of a run, by its place among them.
+_ONE_REWARD = re.compile(r"rewards/(\d+_[a-z]+)/mean")
 
 
 def _of_method(logs: dict[str, float], prefix: str = "") -> dict[str, float]:
     """The method's own numbers; those that are not finite (a batch without thumbs down) are left out."""
-    found = {name: logs[f"{prefix}{key}"] for key, name in _METHOD_NUMBERS.items() if f"{prefix}{key}" in logs}
+    own = {key.removeprefix(prefix): value for key, value in logs.items() if key.startswith(prefix)}
+    found = {name: own[key] for key, name in _METHOD_NUMBERS.items() if key in own}
+    each = {f"reward_{one[1]}": value for key, value in own.items() if (one := _ONE_REWARD.fullmatch(key))}
+    if each:
+        found |= {"entropy": own["entropy"], **(each if len(each) > 1 else {})}
     return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}
 
 

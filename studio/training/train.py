@@ -28,6 +28,7 @@ from studio.training.memory import MEMORY_SHARE, available_bytes, needed_bytes
 from studio.training.methods import method_file
 from studio.training.passes import in_passes, rows_at_once
 from studio.training.scorer import Scorer
+from studio.training.trackers import tracked
 from studio.training.trainer import Setup
 from studio.training.tuned import counted_weights, held_in, tuned_model
 
@@ -48,7 +49,7 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
     checkpoints = [c for c in job.history if resumed and c.step <= resumed.step]
     sweep(job.folder, checkpoints)
 
-    with _told_errors(job, checkpoints):
+    with _told_errors(job, checkpoints), tracked(job) as trackers:
         # 1. Model and examples
         device = detect_device()
         loaded = load_model(
@@ -95,7 +96,7 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
                 examples,
                 resumed is not None,
                 clock,
-                (reporter,),
+                (reporter, *trackers),
                 scorers,
             )
         )

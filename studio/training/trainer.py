@@ -138,7 +138,7 @@ def trainer_options(setup: Setup) -> dict[str, Any]:
         "save_strategy": "steps",
         "save_steps": interval,
         "max_length": None,
-        "report_to": "none",
+        "report_to": "none",  # who is told is in `trackers.py`
         "disable_tqdm": True,
     }
 

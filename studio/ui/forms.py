@@ -12,7 +12,7 @@ from studio.messages import translate
 from studio.runs.methods import CptSpec, DpoSpec, KtoSpec, OrpoSpec, SimpoSpec
 from studio.runs.spec import TUNERS, FullSpec, RunSpec, SpecField, method_fields, spec_fields, with_changes
 
-CHOSEN_ABOVE = {"model.source", "model.adapter"}
+CHOSEN_ABOVE = {"model.source", "model.adapter", "model.adapter_step"}
 """Fields with a place of their own on the page."""
 REWARDS = "method.rewards"
 """The setting that is a list, shown as JSON to the form that fills it."""
@@ -28,7 +28,7 @@ class Widget:
     """A setting and what shows it."""
 
     field: SpecField
-    component: gr.Number | gr.Radio | gr.Dropdown | gr.Checkbox | gr.Textbox
+    component: gr.Number | gr.Radio | gr.Dropdown | gr.Checkbox | gr.CheckboxGroup | gr.Textbox
 
 
 def form_fields(level: Level) -> list[SpecField]:
@@ -78,6 +78,10 @@ def make_widget(field: SpecField, value: Any, language: str) -> Widget:
         if len(choices) <= 3:
             return Widget(field, gr.Radio(choices, value=value, **common))
         return Widget(field, gr.Dropdown(choices, value=value, **common))
+    if get_origin(annotation) is tuple:
+        name, (several, _) = field.path.rpartition(".")[2], get_args(annotation)
+        choices = [(translate(f"ui.form.{name}.{choice}", language), choice) for choice in get_args(several)]
+        return Widget(field, gr.CheckboxGroup(choices, value=list(value), **common))
     if annotation in (int, float):
         return Widget(field, gr.Number(value, step=_step(field), **common))
     return Widget(field, gr.Textbox(value, max_lines=1, **common))

@@ -15,7 +15,9 @@ from studio.runs.events import RunState
 from studio.runs.store import RunRecord
 from studio.ui import run_view
 from studio.ui.charts import overlay_charts, run_charts, to_json
+from studio.ui.checkpoint_view import BRANCH, checkpoints_table
 from studio.ui.page import Page, chosen, goto
+from studio.ui.settings_view import differences_table, settings_table
 
 HISTORY_SECONDS = 5.0
 """How old the list may get while nothing of the chosen run changes: another tab may have started or renamed one."""
@@ -95,6 +97,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             words = gr.HTML(elem_id="runs-words", apply_default_css=False)
             figure = chart("runs-chart")
             samples = gr.HTML(elem_id="runs-samples", apply_default_css=False)
+            checkpoints = gr.HTML(elem_id="runs-checkpoints", js_on_load=BRANCH, apply_default_css=False)
             with gr.Accordion(t("ui.runs.name_notes"), open=False, elem_id="runs-about"):
                 name = gr.Textbox(label=t("ui.runs.name"), max_lines=1, max_length=120, elem_id="runs-name")
                 tags = gr.Textbox(
@@ -121,7 +124,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     parts = Parts(
         empty, layout, history, overlay, overlay_chart, overlay_table, head, stop, resume, compare, words, figure,
-        samples, name, tags, notes, settings, yaml, page.run, seen, sooner, later, delete, asking,
+        samples, checkpoints, name, tags, notes, settings, yaml, page.run, seen, sooner, later, delete, asking,
     )  # fmt: skip
     watching: list[Any] = [page.run, marked, find, seen]
     changed = [getattr(parts, field.name) for field in fields(parts)]
@@ -156,6 +159,9 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     def move(by: int) -> Callable[[str], None]:
         return lambda run: runner.move(run, by)
+
+    def branch(old: Seen, event: gr.EventData) -> Any:
+        return f"{old.run} {secrets.token_hex(4)} {event.step}" if old.run else "", goto("train")
 
     @page.guard
     def ask(old: Seen) -> Any:
@@ -200,6 +206,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         [page.again, page.tabs],
         **quiet,
     )
+    checkpoints.branch(branch, seen, [page.again, page.tabs], **quiet)  # type: ignore[attr-defined]
     sooner.click(act(move(-1)), watching, changed, **quiet)
     later.click(act(move(1)), watching, changed, **quiet)
     delete.click(ask, seen, [asking, question], **quiet)
@@ -227,6 +234,7 @@ class Parts:
     words: gr.HTML
     figure: gr.HTML
     samples: gr.HTML
+    checkpoints: gr.HTML
     name: gr.Textbox
     tags: gr.Textbox
     notes: gr.Textbox
@@ -299,9 +307,10 @@ def _run(
     writable = not studio.store.read_only
     return {
         parts.head: run_view.headline(record.name, about, state, status, t),
-        parts.words: run_view.messages(state, not writable, page.language),
+        parts.words: run_view.messages(state, not writable, page.language, studio.runner.where_to_look(record.id)),
         parts.figure: to_json(record.id, run_charts(state, record.spec.method.kind, t), t),
         parts.samples: run_view.samples(state, t),
+        parts.checkpoints: checkpoints_table(record.spec, state, writable, t),
         parts.stop: gr.update(
             visible=writable and status in ("queued", "preparing", "running", "stopping"),
             interactive=status != "stopping",
@@ -333,7 +342,7 @@ def _about(page: Page, parts: Parts, record: RunRecord) -> dict[Any, Any]:
         parts.name: record.name,
         parts.notes: record.notes,
         parts.tags: ", ".join(record.tags),
-        parts.settings: run_view.settings_table(record.spec, page.language),
+        parts.settings: settings_table(record.spec, page.language),
         parts.yaml: record.spec.to_yaml(),
     }
 
@@ -347,8 +356,16 @@ def _overlay(page: Page, parts: Parts, marks: Sequence[str]) -> dict[Any, Any]:
     return {
         parts.overlay: gr.update(visible=True),
         parts.overlay_chart: to_json("overlay " + " ".join(marks), charts, page.t),
-        parts.overlay_table: run_view.differences([(r.name, r.spec, s) for r, s in runs], page.language),
+        parts.overlay_table: differences_table(
+            [(record.name, record.spec, state) for record, state in runs], _names(page, runs), page.language
+        ),
     }
+
+
+def _names(page: Page, runs: Sequence[tuple[RunRecord, RunState]]) -> dict[str, str]:
+    """What the runs name by ids, in words: their data, and the runs that they go on from."""
+    versions = {record.version: _data_name(page, record.version) for record, _ in runs}
+    return versions | {record.spec.model.adapter: _parent_name(page, record) for record, _ in runs}
 
 
 def _data_name(page: Page, version: str) -> str:

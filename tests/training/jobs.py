@@ -91,6 +91,8 @@ class Recording:
             append=self.append,
             started=state.started,
             sources=self.sources,
+            told_training=state.last_step("loss"),
+            told_validation=state.last_step("validation_loss", "validation_reward"),
         )
         return train(job, stop or Stop())
 

@@ -77,7 +77,7 @@ def test_a_method_trains_and_resumes_bit_for_bit(
     if method in PAIRS:
         assert {"accuracy", "margin", "validation_accuracy"} <= whole.state.curves.keys()
     if method in ROLLOUTS:
-        numbers = {"reward", "reward_std", "kl", "completion_tokens", "clipped_share"}
+        numbers = {"reward", "reward_std", "kl", "completion_tokens", "clipped_share", "entropy"}
         assert numbers <= whole.state.curves.keys()
         assert "validation_loss" not in whole.state.curves
         assert [c.validation_reward for c in whole.state.checkpoints] == [
@@ -301,8 +301,12 @@ def test_rewards_are_added_up_by_their_weights(llama: Path, tmp_path: Path) -> N
     spec = with_changes(method_spec("grpo", llama), {"method.rewards": rewards})
     run = Recording(spec, tmp_path / "run", lessons("grpo"))
     run.run()
+    curves = run.state.curves
     for name in ("reward", "validation_reward"):
-        assert all(2 - 6 / 999 <= value <= 2 for _, value in run.state.curves[name])
+        assert all(2 - 6 / 999 <= value <= 2 for _, value in curves[name])
+        first, second = (curves[f"{name}_{place}_length"] for place in (0, 1))
+        parts = [2 * a - b for (_, a), (_, b) in zip(first, second, strict=True)]
+        assert parts == pytest.approx([value for _, value in curves[name]])
 
 
 def test_every_row_has_its_turn_in_every_pass() -> None:

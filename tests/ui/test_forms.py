@@ -17,6 +17,7 @@ from studio.ui.forms import (
     RATES,
     REWARDS,
     SMALL_RATES,
+    Widget,
     cautions,
     form_fields,
     form_method_fields,
@@ -63,19 +64,27 @@ def test_a_problem_of_a_methods_setting_is_told_by_its_own_name() -> None:
     assert "how sharply" in told
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_every_setting_has_a_widget_that_shows_its_default(language: str) -> None:
+def made(language: str) -> list[Widget]:
+    """All widgets, each showing what a run begins with."""
     with gr.Blocks():
         widgets = make_widgets(COMMON, RunSpec(), language)
         for kind in METHODS:
             own = [field for field in OWN if field.method == kind]
             widgets += make_widgets(own, with_changes(RunSpec(), {"method.kind": kind}), language)
+    return widgets
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_setting_has_a_widget_that_shows_its_default(language: str) -> None:
+    widgets = made(language)
     assert len({widget.component.elem_id for widget in widgets}) == len(widgets)
     for widget in widgets:
         if widget.field.path == REWARDS:
             told = [reward.model_dump() for reward in widget.field.default]
             assert json.loads(str(widget.component.value)) == told
             assert not widget.component.visible
+        elif isinstance(widget.field.default, tuple):  # several of a list may be chosen
+            assert widget.component.value == list(widget.field.default)
         else:
             assert widget.component.value == widget.field.default
         assert widget.component.label == widget.field.label(language)
@@ -97,6 +106,18 @@ def test_values_go_there_and_back() -> None:
     assert to_spec(RunSpec(), FIELDS, values) == spec
     floats = [float(v) if type(v) is int else v for v in values]  # what a number widget gives
     assert to_spec(RunSpec(), FIELDS, floats) == spec
+
+
+def test_several_are_chosen_of_a_list() -> None:
+    values = values_of(RunSpec(), FIELDS)
+    place = PATHS.index("training.report_to")
+    assert values[place] == []
+    values[place] = ["wandb", "tensorboard"]
+    assert to_spec(RunSpec(), FIELDS, values).training.report_to == ("wandb", "tensorboard")
+    (widget,) = [w for w in made("en") if w.field.path == "training.report_to"]
+    assert widget.component.choices == [  # type: ignore[union-attr]
+        ("TensorBoard", "tensorboard"), ("Trackio", "trackio"), ("Weights & Biases", "wandb"),
+    ]  # fmt: skip
 
 
 def test_a_changed_setting_drops_the_name_of_the_preset() -> None:

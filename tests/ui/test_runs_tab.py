@@ -175,12 +175,31 @@ def test_marked_runs_are_laid_over_each_other_with_what_differs(opened: Opened) 
     table = str(found["overlay_table"])
     assert translate("spec.tuner.rank.label") in table
     assert translate("spec.training.epochs.label") not in table
+    assert "<code>tuner.rank</code>" in table
     assert "1.500" in table
     assert "1.250" in table
     seen = found["seen"]
     assert isinstance(seen, Seen)
     assert opened.look(one, seen, marks=(one, other)) == {}
     assert opened.look(one, seen, marks=(one,))["overlay"] == gr.update(visible=False)
+
+
+def test_what_runs_name_by_ids_is_told_by_names(opened: Opened) -> None:
+    one = opened.run("one", started(), *steps(1, 3))
+    again = {"model.adapter": one, "method.kind": "grpo", "method.rewards": [{"kind": "contains", "text": PAYLOAD}]}
+    other = opened.run("other", started(), *steps(1, 3), changes=again)
+    scored = Checkpoint(step=3, path="checkpoint-3", validation_reward=0.625)
+    opened.studio.store.append(other, scored)
+    table = str(opened.look(one, Seen(), marks=(one, other))["overlay_table"])
+    rows = re.findall(r"<tr>.*?</tr>", table)
+    (parent,) = [row for row in rows if translate("spec.model.adapter.label") in row]
+    assert "<td>–</td><td>one</td>" in parent
+    (reward,) = [row for row in rows if translate("ui.runs.checkpoints.reward") in row]
+    assert "<td>–</td><td>0.625</td>" in reward
+    assert "contains" in table
+    assert "<img" not in table
+    alike = str(opened.look(one, Seen(), marks=(one, opened.run("third", started())))["overlay_table"])
+    assert translate("ui.runs.differ.none") in alike
 
 
 def test_a_run_that_trained_all_weights_says_so(opened: Opened) -> None:
@@ -308,6 +327,18 @@ def test_the_result_is_told_in_a_sentence(state: RunState, key: str, language: s
     told = re.sub(r"<[^>]+>", "", run_view.messages(state, False, language))
     numbers = re.compile(r"[\d.?]+")
     assert numbers.sub("#", told) == numbers.sub("#", run_view.shown(expected))
+
+
+@pytest.mark.parametrize(("last", "key", "kind"), [(0.75, "done_reward", "good"), (0.25, "reward_worse", "warn")])
+def test_a_run_that_is_judged_by_its_reward_is_told_by_it(last: float, key: str, kind: str) -> None:
+    rewards = [Metrics(step=step, values={"validation_reward": value}) for step, value in ((0, 0.5), (10, last))]
+    state = state_of(started(), *rewards, ended("done", adapter="adapter", best_step=10, validation_reward=last))
+    told = run_view.messages(state, False, "en")
+    assert f"say-{kind}" in told
+    assert run_view.shown(translate(f"ui.runs.say.{key}", before="0.500", after=f"{last:.3f}", step=10)) in told
+    head = run_view.headline("a", "", state, "done", translate)
+    assert f"0.500 → {last:.3f}" in head
+    assert "tile-validation" not in head
 
 
 def test_an_interrupted_run_names_the_step_it_resumes_from() -> None:
