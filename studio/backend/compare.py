@@ -45,6 +45,7 @@ class Contestant:
     base: str
     validation_loss: float | None = None
     full: bool = False
+    validation_reward: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,8 @@ class Comparison:
         Raises InputError when the run has no such adapter, or is a reward model, which answers nothing.
         """
         record = self._store.run(run)
-        model = record.spec.model.model_copy(update={"adapter": ""})  # what the run went on from is part of its own
+        # What the run went on from is part of its own adapter.
+        model = record.spec.model.model_copy(update={"adapter": "", "adapter_step": 0})
         if not record.spec.method.writes:
             raise InputError("error.run.scores", run=record.name)
         full = record.spec.tuner.kind == "full"
@@ -371,9 +373,11 @@ def _contestants(record: RunRecord, state: RunState) -> Iterator[Contestant]:
     run, name, base = record.id, record.name, state.started.base_name
     full = record.spec.tuner.kind == "full"
     if state.ended is not None and state.ended.adapter is not None:
-        yield Contestant(run, name, None, state.ended.adapter_sha256, base, state.ended.validation_loss, full)
+        loss, reward = state.ended.validation_loss, state.ended.validation_reward
+        yield Contestant(run, name, None, state.ended.adapter_sha256, base, loss, full, reward)
     for checkpoint in reversed(state.checkpoints):
-        yield Contestant(run, name, checkpoint.step, None, base, checkpoint.validation_loss, full)
+        loss, reward = checkpoint.validation_loss, checkpoint.validation_reward
+        yield Contestant(run, name, checkpoint.step, None, base, loss, full, reward)
 
 
 def _checkpoint(checkpoints: Sequence[Checkpoint], step: int | None) -> Checkpoint | None:

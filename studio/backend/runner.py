@@ -204,17 +204,24 @@ class Runner:
             for record in self._store.runs()
         ]
 
-    def finished(self, model: str, *, writes: bool) -> list[RunSummary]:
-        """Runs of this base model that have come to an end with an adapter, newest first: of methods that write
-        answers, or of those that score them."""
+    def parents(self, model: str) -> list[RunSummary]:
+        """Runs of this base model whose adapter, or one of its checkpoints, can be gone on from, newest first."""
         return [
             run
-            for run in self.runs()
-            if run.state.ended
-            and run.state.ended.adapter
-            and run.record.spec.model.source == model
-            and run.record.spec.method.writes == writes
+            for run in self._runs_of(model)
+            if run.state.usable and run.record.spec.method.writes and run.record.spec.tuner.kind == "lora"
         ]
+
+    def reward_models(self, model: str) -> list[RunSummary]:
+        """Runs of this base model that have come to an end with a reward model, newest first."""
+        return [
+            run
+            for run in self._runs_of(model)
+            if run.state.ended and run.state.ended.adapter and not run.record.spec.method.writes
+        ]
+
+    def _runs_of(self, model: str) -> list[RunSummary]:
+        return [run for run in self.runs() if run.record.spec.model.source == model]
 
     def record(self, run: str) -> RunRecord:
         return self._store.run(run)

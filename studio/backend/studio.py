@@ -90,10 +90,12 @@ class Studio:
         spec = with_changes(RunSpec(), {"method.kind": kind, "data.version": version, "model.source": model})
         return find_preset(self.settings.presets, preset).apply(spec)
 
-    def following(self, run: str, method: str) -> RunSpec:
-        """Settings of a run that goes on from this one's adapter by another method; its data is yet to be chosen."""
+    def following(self, run: str, method: str, step: int = 0) -> RunSpec:
+        """Settings of a run that goes on from this one's adapter (or that of a checkpoint) by another method; its data
+        is yet to be chosen."""
         spec = self.store.run(run).spec
-        changes = {"preset": "", "method.kind": method, "model.adapter": run, "data.version": "", "data.mapping": None}
+        adapter = {"model.adapter": run, "model.adapter_step": step}
+        changes = {"preset": "", "method.kind": method, **adapter, "data.version": "", "data.mapping": None}
         still = {"tuner.dropout": 0} if METHODS[method].learns == "prompts" else {}
         return with_changes(spec, {**changes, **still})
 

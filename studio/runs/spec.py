@@ -37,11 +37,12 @@ class DataSpec(Part):
 
 class ModelSpec(Part):
     """The base model: `starter`, a local folder, or a Hub name. `adapter`: the run whose adapter is gone on with, by
-    its id; empty: a fresh one."""
+    its id; empty: a fresh one. `adapter_step`: of which of that run's checkpoints; 0: the one that was kept."""
 
     source: Annotated[str, Field(min_length=1, max_length=1000)] = STARTER
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     adapter: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$", max_length=64)] = ""
+    adapter_step: Annotated[int, Field(ge=0)] = 0
 
 
 class LoraSpec(Part):
@@ -123,6 +124,8 @@ class RunSpec(Part):
             raise PydanticCustomError("full_tuning_not_here", "this method needs an adapter")
         if isinstance(self.tuner, FullSpec) and self.model.adapter:
             raise PydanticCustomError("adapter_with_full_tuning", "an adapter cannot be gone on with")
+        if self.model.adapter_step and not self.model.adapter:
+            raise PydanticCustomError("step_without_adapter", "a checkpoint of no run")
         if isinstance(self.method, RolloutSpec) and isinstance(self.tuner, LoraSpec) and self.tuner.dropout:
             # What answers, what is judged and what is compared with must be one and the same model.
             raise PydanticCustomError("dropout_in_rollouts", "dropout with drawn answers")

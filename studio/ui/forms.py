@@ -12,7 +12,7 @@ from studio.messages import translate
 from studio.runs.methods import CptSpec, DpoSpec, KtoSpec, OrpoSpec, SimpoSpec
 from studio.runs.spec import TUNERS, FullSpec, RunSpec, SpecField, method_fields, spec_fields, with_changes
 
-CHOSEN_ABOVE = {"model.source", "model.adapter"}
+CHOSEN_ABOVE = {"model.source", "model.adapter", "model.adapter_step"}
 """Fields with a place of their own on the page."""
 REWARDS = "method.rewards"
 """The setting that is a list, shown as JSON to the form that fills it."""

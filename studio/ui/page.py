@@ -24,7 +24,8 @@ log = logging.getLogger("studio")
 @dataclass(frozen=True, slots=True)
 class Page:
     """One language's page. `version` and `run` are ids (or None) and survive a refresh of the browser. `again` is told
-    the run whose settings are to be used once more: its id, and a word behind a space that is another each time."""
+    the run whose settings are to be used once more: its id, and behind spaces a word that is another each time and, to
+    go on from a checkpoint, its step."""
 
     studio: "Studio"
     language: str

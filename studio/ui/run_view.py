@@ -180,7 +180,9 @@ def about(record: RunRecord, data: str, parent: str, titles: dict[str, str], t: 
     from."""
     spec = record.spec
     model = t("ui.runs.starter") if spec.model.source == "starter" else spec.model.source
-    follows = (t("ui.runs.follows", run=parent),) if parent else ()
+    step = spec.model.adapter_step
+    after = t("ui.runs.follows.step", run=parent, step=step) if step else t("ui.runs.follows", run=parent)
+    follows = (after,) if parent else ()
     method = method_name(spec.method.kind, t)
     return " · ".join((data, method, model, *follows, preset_title(spec, titles, t), moment(record.created)))
 

@@ -15,6 +15,7 @@ from studio.runs.events import RunState
 from studio.runs.store import RunRecord
 from studio.ui import run_view
 from studio.ui.charts import overlay_charts, run_charts, to_json
+from studio.ui.checkpoint_view import BRANCH, checkpoints_table
 from studio.ui.page import Page, chosen, goto
 
 HISTORY_SECONDS = 5.0
@@ -95,6 +96,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             words = gr.HTML(elem_id="runs-words", apply_default_css=False)
             figure = chart("runs-chart")
             samples = gr.HTML(elem_id="runs-samples", apply_default_css=False)
+            checkpoints = gr.HTML(elem_id="runs-checkpoints", js_on_load=BRANCH, apply_default_css=False)
             with gr.Accordion(t("ui.runs.name_notes"), open=False, elem_id="runs-about"):
                 name = gr.Textbox(label=t("ui.runs.name"), max_lines=1, max_length=120, elem_id="runs-name")
                 tags = gr.Textbox(
@@ -121,7 +123,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     parts = Parts(
         empty, layout, history, overlay, overlay_chart, overlay_table, head, stop, resume, compare, words, figure,
-        samples, name, tags, notes, settings, yaml, page.run, seen, sooner, later, delete, asking,
+        samples, checkpoints, name, tags, notes, settings, yaml, page.run, seen, sooner, later, delete, asking,
     )  # fmt: skip
     watching: list[Any] = [page.run, marked, find, seen]
     changed = [getattr(parts, field.name) for field in fields(parts)]
@@ -156,6 +158,9 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     def move(by: int) -> Callable[[str], None]:
         return lambda run: runner.move(run, by)
+
+    def branch(old: Seen, event: gr.EventData) -> Any:
+        return f"{old.run} {secrets.token_hex(4)} {event.step}" if old.run else "", goto("train")
 
     @page.guard
     def ask(old: Seen) -> Any:
@@ -200,6 +205,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         [page.again, page.tabs],
         **quiet,
     )
+    checkpoints.branch(branch, seen, [page.again, page.tabs], **quiet)  # type: ignore[attr-defined]
     sooner.click(act(move(-1)), watching, changed, **quiet)
     later.click(act(move(1)), watching, changed, **quiet)
     delete.click(ask, seen, [asking, question], **quiet)
@@ -227,6 +233,7 @@ class Parts:
     words: gr.HTML
     figure: gr.HTML
     samples: gr.HTML
+    checkpoints: gr.HTML
     name: gr.Textbox
     tags: gr.Textbox
     notes: gr.Textbox
@@ -302,6 +309,7 @@ def _run(
         parts.words: run_view.messages(state, not writable, page.language),
         parts.figure: to_json(record.id, run_charts(state, record.spec.method.kind, t), t),
         parts.samples: run_view.samples(state, t),
+        parts.checkpoints: checkpoints_table(record.spec, state, writable, t),
         parts.stop: gr.update(
             visible=writable and status in ("queued", "preparing", "running", "stopping"),
             interactive=status != "stopping",

@@ -14,6 +14,7 @@ from studio.data.splits import SplitSpec
 from studio.errors import InputError, SpecError
 from studio.runs.methods import METHODS
 from studio.runs.spec import STARTER, RunSpec, spec_fields, with_changes
+from studio.ui.checkpoint_view import checkpoint_choices
 from studio.ui.choice_view import data_summary, model_summary, open_models
 from studio.ui.cost_view import cost_panel
 from studio.ui.forms import (
@@ -93,6 +94,14 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                 visible=False,
                 elem_id="train-adapter",
             )
+            checkpoint = gr.Dropdown(
+                [0],
+                value=0,
+                label=t("spec.model.adapter_step.label"),
+                info=t("spec.model.adapter_step.help"),
+                visible=False,
+                elem_id="train-checkpoint",
+            )
             preset = gr.Radio(
                 [(f"{p.title[_lang(page)]}\n{p.about[_lang(page)]}", p.name) for p in presets],
                 value=presets[0].name, label=t("ui.train.preset"), elem_id="train-preset", elem_classes="cards",
@@ -106,8 +115,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                 widgets += _advanced(page, firsts["sft"])
                 own += _own(page, firsts, "advanced")
             widgets += [widget for rows in own for widget in rows.widgets]
-            (parent,) = (field for field in spec_fields() if field.path == "model.adapter")
-            widgets.append(Widget(parent, adapter))
+            chosen_above = {"model.adapter": adapter, "model.adapter_step": checkpoint}
+            widgets += [Widget(f, chosen_above[f.path]) for f in spec_fields() if f.path in chosen_above]
         with gr.Column(scale=1, min_width=300, elem_classes="train-side s-card"):
             gr.HTML(f'<h3 class="s-h2">{shown(t("ui.train.before"))}</h3>', apply_default_css=False)
             cost = gr.HTML(elem_id="train-estimate", apply_default_css=False)
@@ -150,19 +159,27 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         model = STARTER if kind == "starter" else source.strip()
         return to_spec(studio.default_spec(version or "", preset, model, method), asked, values)
 
-    def parents(model: str, chosen: str | None) -> Any:
-        """The choice of the runs of this model to go on from; `chosen` is kept where it is one of them."""
-        found = [(run.record.name, run.record.id) for run in studio.runner.finished(model, writes=True)]
+    def parents(model: str, chosen: str | None, step: int | None) -> tuple[Any, Any]:
+        """The choice of the runs of this model to go on from, and of a checkpoint; what is chosen is kept where it is
+        one of them."""
+        found = [(run.record.name, run.record.id) for run in studio.runner.parents(model)]
         kept = chosen if chosen in dict(found).values() else ""
-        return gr.update(choices=[(t("ui.train.adapter.none"), ""), *found], value=kept, visible=bool(found))
+        runs = gr.update(choices=[(t("ui.train.adapter.none"), ""), *found], value=kept, visible=bool(found))
+        return runs, checkpoints(kept or "", step)
+
+    def checkpoints(run: str, step: int | None = 0) -> Any:
+        """The choice of a checkpoint of the run; of none where there is no run."""
+        found = checkpoint_choices(studio.runner.state(run), t) if run else [("", 0)]
+        steps = [step_of for _, step_of in found]
+        return gr.update(choices=found, value=step if step in steps else steps[0], visible=bool(run))
 
     @page.guard
-    def offer_runs(kind: str, source: str, adapter: str | None) -> Any:
+    def offer_runs(kind: str, source: str, adapter: str | None, checkpoint: int | None) -> Any:
         """Runs of the chosen model that can be gone on from, and reward models of it."""
         model = STARTER if kind == "starter" else source.strip()
-        scores = [(run.record.name, run.record.id) for run in studio.runner.finished(model, writes=False)]
+        scores = [(run.record.name, run.record.id) for run in studio.runner.reward_models(model)]
         told = t("spec.reward.model.run.help" if scores else "ui.reward.model.none")
-        return parents(model, adapter), *[gr.update(choices=scores, info=told)] * len(rewards)
+        return *parents(model, adapter, checkpoint), *[gr.update(choices=scores, info=told)] * len(rewards)
 
     @page.guard
     def enter(version: str | None) -> Any:
@@ -201,7 +218,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         """The settings of the other methods too, which are not seen: they wait there until they are. A run that is gone
         on from stays chosen, with what is its own."""
         values = {name: preset_values(version, name, kind, preset) for name in METHODS}
-        held = ("model.adapter", *PARENTS_OWN) if parent else ()
+        held = (*chosen_above, *PARENTS_OWN) if parent else ()
         return [
             gr.skip() if field.path in held else values[field.method or method][place]
             for place, field in enumerate(asked)
@@ -232,16 +249,20 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     @page.guard
     def use_run(again: str, method: str) -> Any:
-        """The data, the method, the model and all settings of a run."""
+        """The data, the method, the model and all settings of a run; with a step, to go on from that checkpoint."""
         if not again:
             return [gr.skip()] * (9 + len(asked))
-        record = studio.runner.record(again.split()[0])
-        spec, version = record.spec, studio.datasets.version(record.version)
+        run, _, *steps = again.split()
+        record = studio.runner.record(run)
+        spec, name, version = record.spec, record.name, studio.datasets.version(record.version)
+        if steps:
+            spec = with_changes(spec, {"model.adapter": run, "model.adapter_step": int(steps[0])})
+            name = t("ui.runs.branch_name", name=name, step=int(steps[0]))
         named = spec.model.source
         kind = STARTER if named == STARTER else "folder" if Path(named).expanduser().is_dir() else "hub"
         able = studio.datasets.methods(version.id)
-        before = parents(named, spec.model.adapter)
-        if before["value"] != spec.model.adapter:
+        before = parents(named, spec.model.adapter, spec.model.adapter_step)
+        if (before[0]["value"], before[1]["value"]) != (spec.model.adapter, spec.model.adapter_step):
             gr.Warning(shown(t("ui.train.adapter.gone", run=spec.model.adapter)))
         known = spec.preset if spec.preset in {one.name for one in presets} else gr.skip()
         return [
@@ -253,18 +274,19 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             kind,
             gr.update(visible=kind != STARTER, value="" if kind == STARTER else named),
             known,
-            record.name,
-            *values_of(spec, asked)[:-1],
-            before,
+            name,
+            *values_of(spec, asked)[:-2],
+            *before,
         ]
 
     @page.guard
     def use_parent(run: str) -> Any:
         """An adapter can only be gone on with as the very thing it is."""
-        if not run:
-            return [gr.skip()] * len(fields)
-        shown_of = values_of(studio.runner.record(run).spec, asked)
-        return [value if field.path in PARENTS_OWN else gr.skip() for field, value in zip(asked, shown_of, strict=True)]
+        found: dict[str, Any] = {"model.adapter_step": checkpoints(run)}
+        if run:
+            values = values_of(studio.runner.record(run).spec, asked)
+            found |= {f.path: value for f, value in zip(asked, values, strict=True) if f.path in PARENTS_OWN}
+        return [found.get(field.path, gr.skip()) for field in asked]
 
     @page.guard
     def use_split(version: str | None, taken: dict[str, Any]) -> Any:
@@ -337,8 +359,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     gr.on(
         [*opened, kind.change, source.change],
         offer_runs,
-        [kind, source, adapter],
-        [adapter, *(form.runs for form in rewards)],
+        [kind, source, adapter, checkpoint],
+        [adapter, checkpoint, *(form.runs for form in rewards)],
         **last,
     )
     # Entering the tab and every change of a setting ask for the cost; while one is measured only the last waits.

@@ -16,7 +16,7 @@ from studio.data.records import DatasetType
 from studio.errors import DataError, ModelError
 from studio.messages import LANGUAGES, translate
 from studio.models.catalog import ModelInfo
-from studio.runs.events import Ended, Notice, Queued
+from studio.runs.events import Checkpoint, Ended, Notice, Queued
 from studio.runs.methods import METHODS
 from studio.runs.spec import RunSpec, with_changes
 from studio.settings import Settings
@@ -353,7 +353,14 @@ def test_a_preset_leaves_the_run_that_is_gone_on_from(studio: Studio) -> None:
     found, version = handlers(studio)
     alone, after = (found["use_preset"](version, "sft", "starter", "thorough", run) for run in ("", "a-run"))
     held = [old for old, new in zip(alone, after, strict=True) if new == gr.skip() != old]
-    assert sorted(map(str, held)) == ["", "128.0", "32", "all-linear", "lora"]  # no run; its adapter's own settings
+    assert sorted(map(str, held)) == [
+        "",
+        "0",
+        "128.0",
+        "32",
+        "all-linear",
+        "lora",
+    ]  # no run; its adapter's own settings
 
 
 def test_no_cost_is_told_of_a_method_that_is_about_to_change(studio: Studio) -> None:
@@ -402,7 +409,7 @@ def test_the_settings_of_a_run_are_used_again(studio: Studio) -> None:
     assert told[0] == version
     assert told[3:6] == ["sft", "sft", "starter"]
     assert told[8] == "mine"
-    fields = [*told[9:-1], told[-1]["value"]]
+    fields = [*told[9:-2], *(choice["value"] for choice in told[-2:])]
     again = studio.store.run(found["begin"]("t", "", version, "sft", "starter", "", "balanced", *fields)[0]).spec
     assert (again.method.loss_on, again.tuner.rank) == ("all", 4)  # type: ignore[union-attr]
     assert all(type(value) is dict for value in found["use_method"](version, "sft", "starter", "balanced", "sft"))
@@ -417,15 +424,48 @@ def test_a_run_that_went_on_from_another_is_used_again_with_it(studio: Studio, m
     for run, spec in (("first", base), ("gone", base), ("second", with_changes(base, {"model.adapter": "first"}))):
         studio.store.add_run(run, run, spec, Queued())
     studio.store.append("first", Ended(status="done", adapter="adapter", adapter_sha256="a"))
-    before = found["use_run"]("second once", "sft")[-1]
+    before = found["use_run"]("second once", "sft")[-2]
     assert before["value"] == "first"
     assert "first" in dict(before["choices"]).values()
     studio.store.append("gone", Ended(status="stopped"))
     studio.store.add_run("third", "third", with_changes(base, {"model.adapter": "gone"}), Queued())
     told: list[str] = []
     monkeypatch.setattr(gr, "Warning", told.append)
-    assert found["use_run"]("third once", "sft")[-1]["value"] == ""
+    assert found["use_run"]("third once", "sft")[-2]["value"] == ""
     assert "gone" in told[0]
+
+
+def test_a_run_is_gone_on_from_at_any_of_its_checkpoints(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, version = handlers(studio)
+    spec = with_changes(RunSpec(), {"data.version": version, "tuner.rank": 4})
+    studio.store.add_run("first", "mine", spec, Queued())
+    checkpoints = [Checkpoint(step=s, path=f"checkpoint-{s}", validation_loss=2 - s / 10) for s in (4, 8)]
+    studio.store.append("first", *checkpoints)
+    runs, steps = found["offer_runs"]("starter", "", "", 0)[:2]
+    assert runs["value"] == ""
+    assert "first" in dict(runs["choices"]).values()
+    assert not steps["visible"]
+    told = found["use_run"]("first once 4", "sft")
+    assert told[8] == "mine · from step 4"
+    fields = [*told[9:-2], *(choice["value"] for choice in told[-2:])]
+    begun = found["begin"]("t", "", version, "sft", "starter", "", "quick-look", *fields)[0]
+    again = studio.store.run(begun).spec
+    assert (again.model.adapter, again.model.adapter_step, again.tuner) == ("first", 4, spec.tuner)
+
+    def offered(*, chosen: int) -> dict[str, int]:
+        update = found["offer_runs"]("starter", "", "first", chosen)[1]
+        assert update["visible"]
+        assert update["value"] == (chosen if chosen in dict(update["choices"]).values() else update["choices"][0][1])
+        return dict(update["choices"])
+
+    running = offered(chosen=4)  # nothing is kept before the end: the newest comes first
+    assert list(running.values()) == [8, 4]
+    assert [label for label in running if "best" in label] == ["Step 8 · validation loss 1.2000 · best"]
+    studio.store.append("first", Ended(status="done", adapter="adapter", adapter_sha256="a", best_step=4))
+    ended = offered(chosen=0)
+    assert list(ended.values()) == [0, 8, 4]
+    assert [label for label in ended if "best" in label] == ["Step 4 · validation loss 1.6000 · best"]
+    assert found["use_parent"]("")[-1] == gr.update(choices=[("", 0)], value=0, visible=False)
 
 
 def test_several_values_of_a_setting_become_runs(studio: Studio) -> None:
