@@ -19,7 +19,7 @@ from studio.backend.mixtures import Mixtures
 from studio.backend.runner import Runner
 from studio.backend.sources import find_sources
 from studio.data.scan_workers import BOTH_CORES, Spread
-from studio.models.catalog import ModelInfo, describe
+from studio.models.catalog import ModelInfo, describe, find_tokenizer
 from studio.models.recommended import Fit, RecommendedModel, recommended_models
 from studio.runs.methods import METHODS
 from studio.runs.presets import Preset, find_preset, list_presets
@@ -28,6 +28,7 @@ from studio.runs.store import Store
 from studio.settings import Settings
 
 if TYPE_CHECKING:
+    from studio.models.shape import ModelShape
     from studio.training.estimate import Estimate
 
 LOG_FILE = "studio.log"
@@ -98,6 +99,14 @@ class Studio:
         changes = {"preset": "", "method.kind": method, **adapter, "data.version": "", "data.mapping": None}
         still = {"tuner.dropout": 0} if METHODS[method].learns == "prompts" else {}
         return with_changes(spec, {**changes, **still})
+
+    def shape(self, spec: RunSpec) -> "ModelShape":
+        """What the model of a run is made of, told without its weights. Raises ModelError."""
+        _, folder = find_tokenizer(spec.model.source, self.settings)
+        load_engine()
+        from studio.models.shape import read_shape
+
+        return read_shape(folder, scores=not spec.method.writes)
 
     def estimate(self, spec: RunSpec) -> "Estimate":
         """What a run would take, told before it starts; time and memory come from a short measured probe."""

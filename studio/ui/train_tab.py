@@ -11,7 +11,7 @@ import gradio as gr
 
 from studio.backend.runner import SWEEP
 from studio.data.splits import SplitSpec
-from studio.errors import InputError, SpecError
+from studio.errors import InputError, SpecError, StudioError
 from studio.runs.methods import METHODS
 from studio.runs.spec import STARTER, RunSpec, spec_fields, with_changes
 from studio.ui.checkpoint_view import checkpoint_choices
@@ -33,6 +33,7 @@ from studio.ui.forms import (
 )
 from studio.ui.markup import shown
 from studio.ui.method_view import CHOOSE, method_cards
+from studio.ui.model_picture import model_picture
 from studio.ui.page import Page, goto, html
 from studio.ui.reward_form import RewardForm, build_rewards
 
@@ -120,6 +121,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         with gr.Column(scale=1, min_width=300, elem_classes="train-side s-card"):
             gr.HTML(f'<h3 class="s-h2">{shown(t("ui.train.before"))}</h3>', apply_default_css=False)
             cost = gr.HTML(elem_id="train-estimate", apply_default_css=False)
+            with gr.Accordion(t("ui.train.picture.title"), open=True, elem_id="train-picture-fold"):
+                picture = html(elem_id="train-picture")
             name = gr.Textbox(
                 "",
                 label=t("ui.train.name"), placeholder=t("ui.train.name_hint"), max_lines=1, max_length=120,
@@ -315,6 +318,15 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             yield from cost_panel(page, lambda: spec_of(*values))
 
     @page.guard
+    def draw(*values: Any) -> str:
+        """The model as the run would train it; nothing where that is not known, which the cost tells the reason of."""
+        try:
+            spec = spec_of(*values)
+            return model_picture(studio.shape(spec), spec, t, language)
+        except StudioError:
+            return ""
+
+    @page.guard
     def mark_problems(before: dict[str, str], *values: Any) -> list[Any]:
         """Each problem beside its setting, in the place of the help."""
         wrong = _problems(page, values[1], lambda: spec_of(*values))
@@ -371,6 +383,10 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             *(field.change for field in fields),
         ],
         measure, settings, cost, concurrency_limit=1, concurrency_id="measure", **last,
+    )  # fmt: skip
+    gr.on(
+        [tab.select, method.change, kind.change, source.change, *(field.change for field in fields)],
+        draw, settings, picture, **last,
     )  # fmt: skip
     start.click(begin, [token, name, *settings], [page.run, page.tabs, name])
     several.click(begin_several, [token, name, setting, tried, *settings], [page.run, page.tabs, name, tried])
