@@ -27,7 +27,6 @@ from studio.ui.forms import (
     group,
     info,
     make_widgets,
-    problems,
     to_spec,
     values_of,
 )
@@ -121,8 +120,6 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         with gr.Column(scale=1, min_width=300, elem_classes="train-side s-card"):
             gr.HTML(f'<h3 class="s-h2">{shown(t("ui.train.before"))}</h3>', apply_default_css=False)
             cost = gr.HTML(elem_id="train-estimate", apply_default_css=False)
-            with gr.Accordion(t("ui.train.picture.title"), open=True, elem_id="train-picture-fold"):
-                picture = html(elem_id="train-picture")
             name = gr.Textbox(
                 "",
                 label=t("ui.train.name"), placeholder=t("ui.train.name_hint"), max_lines=1, max_length=120,
@@ -132,6 +129,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                 t("ui.train.start"), variant="primary", size="lg", elem_id="train-start",
                 interactive=not studio.store.read_only,
             )  # fmt: skip
+            with gr.Accordion(t("ui.train.picture.title"), open=True, elem_id="train-picture-fold"):
+                picture = html(elem_id="train-picture")
             with gr.Accordion(t("ui.train.sweep"), open=False, elem_id="train-sweep"):
                 setting = gr.Dropdown(
                     _numbers(widgets, language),
@@ -383,7 +382,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             *(field.change for field in fields),
         ],
         measure, settings, cost, concurrency_limit=1, concurrency_id="measure", **last,
-    )  # fmt: skip
+    ).then(mark_problems, [wrong, *settings], [wrong, *fields], **last)  # fmt: skip
     gr.on(
         [tab.select, method.change, kind.change, source.change, *(field.change for field in fields)],
         draw, settings, picture, **last,
@@ -452,10 +451,11 @@ def _problems(page: Page, method: str, make: Callable[[], RunSpec]) -> dict[str,
     """The problems by the name of the setting's sentences, which tells settings of different methods apart."""
     texts = {field.path: field.text for field in spec_fields(method)}
     try:
-        make()
+        asked: RunSpec | SpecError = make()
     except SpecError as error:
-        return {texts.get(path, path): told for path, told in problems(error, page.language)}
-    return {}
+        asked = error
+    found = page.studio.problems(asked, wait=False)
+    return {texts.get(problem.path, problem.path): problem.error.message(page.language) for problem in reversed(found)}
 
 
 def _beside(widget: Widget, before: dict[str, str], wrong: dict[str, str], language: str) -> Any:
