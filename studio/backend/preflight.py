@@ -136,7 +136,7 @@ class Preflight:
         stamp = (str(folder), tuple(str(error) for error in problems), _times(folder))
         if key not in self._known or self._known[key][0] != stamp:
             load_engine()
-            self._known[key] = stamp, _read(name, folder, problems, self._settings, *key)
+            self._known[key] = stamp, _read(name, folder, problems, scores=key[1])
         return self._known[key][1]
 
 
@@ -153,10 +153,8 @@ def _times(folder: Path | None) -> tuple[object, ...]:
     return tuple(sorted((p.name, p.stat().st_mtime_ns) for p in folder.iterdir() if p.suffix in (".json", ".model")))
 
 
-def _read(
-    name: str, folder: Path | None, problems: tuple[StudioError, ...], settings: Settings, source: str, scores: bool
-) -> ModelFacts:
-    from studio.models.loading import load_tokenizer
+def _read(name: str, folder: Path | None, problems: tuple[StudioError, ...], *, scores: bool) -> ModelFacts:
+    from studio.models.loading import read_tokenizer
     from studio.models.shape import read_shape
 
     if folder is None:
@@ -166,14 +164,15 @@ def _read(
         shape = read_shape(folder, scores=scores)
     except StudioError as error:
         found.append(error)
-    try:
-        vocabulary = load_tokenizer(source, settings).tokenizer.get_vocab()
-        tokens = max(vocabulary.values(), default=-1) + 1
-    except StudioError as error:
-        found.append(error)
-    unique = {error.key: error for error in reversed(found)}  # a reader may meet again what was found before
+    # One that is missing, or wants to run a program, is told already.
+    if not any("tokenizer" in str(error.values.get("file")) for error in problems):
+        try:
+            vocabulary = read_tokenizer(name, folder).tokenizer.get_vocab()
+            tokens = max(vocabulary.values(), default=-1) + 1
+        except StudioError as error:
+            found.append(error)
     context = context_length(read_json(folder, CONFIG)) or UNLIMITED_CONTEXT
-    return ModelFacts(name, tuple(reversed(unique.values())), context, shape, tokens)
+    return ModelFacts(name, tuple(found), context, shape, tokens)
 
 
 def _means() -> Means:

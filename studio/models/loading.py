@@ -88,7 +88,7 @@ class LoadedModel:
 def load_tokenizer(source: str, settings: Settings) -> LoadedTokenizer:
     """The tokenizer of a model. Raises ModelError when it is missing, broken, or has nothing to end an answer with."""
     name, folder = find_tokenizer(source, settings)
-    return _read_tokenizer(name, folder)
+    return read_tokenizer(name, folder)
 
 
 def load_model(
@@ -109,7 +109,7 @@ def load_model(
     """
     files = find_files(source, settings)
     identity = files.identity()
-    ready = _read_tokenizer(files.name, files.folder)
+    ready = read_tokenizer(files.name, files.folder)
     dtype = getattr(torch, device.numbers(precision, identity.parameters))
     try:
         with LOADING:
@@ -193,7 +193,8 @@ def quiet_transformers() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
 
 
-def _read_tokenizer(name: str, folder: Path) -> LoadedTokenizer:
+def read_tokenizer(name: str, folder: Path) -> LoadedTokenizer:
+    """The tokenizer in a folder; the name is told in notices. Raises ModelError as `load_tokenizer` does."""
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
