@@ -69,7 +69,6 @@ def run(options: argparse.Namespace) -> Outcome:
     with _studio(options) as studio:
         version = _open_data(studio, options.data) if options.data else None
         spec = _make_spec(options, studio, version)
-        studio.models.describe(spec.model.source)
         record = studio.runner.submit(spec, options.name)
         return _train(studio, record.id, options.language)
 

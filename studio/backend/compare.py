@@ -326,9 +326,14 @@ class Comparison:
     @staticmethod
     def _answering(resident: _Resident, sha256: str) -> Any:
         """What takes the name of an adapter for each row."""
-        from studio.models.beside import Beside
+        from studio.models.beside import Beside, OneAdapter, mixes
 
-        return Beside(resident.model, resident.tuned[sha256]) if sha256 in resident.tuned else resident.model
+        if sha256 in resident.tuned:
+            return Beside(resident.model, resident.tuned[sha256])
+        name = _adapter_name(sha256)
+        return (
+            resident.model if mixes(resident.model, name) else Beside(resident.model, OneAdapter(resident.model, name))
+        )
 
     def _release(self) -> None:
         """Forget the base model once nobody uses it."""

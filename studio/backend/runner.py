@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
-from studio.backend.sources import check_sources, find_sources
+from studio.backend.preflight import Preflight
+from studio.backend.sources import find_sources
 from studio.errors import FaultError, InputError, StudioError
 from studio.runs.events import Ended, Event, Queued, RunState, Stamped, StopRequested
 from studio.runs.spec import RunSpec, with_changes
@@ -65,6 +66,7 @@ class Runner:
         self._settings = settings
         self._store = store
         self._datasets = datasets
+        self.preflight = Preflight(settings, store, datasets)
         self._wake = threading.Condition()
         self._current: str | None = None
         self._stop = Stop()
@@ -82,15 +84,15 @@ class Runner:
     # What users ask for
 
     def submit(self, spec: RunSpec, name: str = "", token: str | None = None) -> RunRecord:
-        """Queue a new run. The same `token` (one press of a button) never makes two."""
+        """Queue a new run. The same `token` (one press of a button) never makes two. Raises InputError; PlanError tells
+        all that stands in its way."""
         version = self._datasets.version(spec.data.version)
         mapping = spec.data.mapping or version.mapping
         if mapping is None:
             raise InputError("error.train.no_mapping", data=version.name)
-        self._datasets.check_lessons(version.id, mapping, spec.method.learns)
-        check_sources(self._store, spec)
-        check_trackers(spec.training.report_to, offline=self._settings.offline)
         spec = spec.model_copy(update={"data": spec.data.model_copy(update={"mapping": mapping})})
+        self.preflight.check(spec)
+        check_trackers(spec.training.report_to, offline=self._settings.offline)
         with self._wake:
             if token and token in self._tokens:
                 return self._store.run(self._tokens[token])

@@ -10,13 +10,12 @@ from studio.runs.store import RunRecord, Store
 _SHAPE = ("variant", "rank", "alpha", "targets")
 
 
-def check_sources(store: Store, spec: RunSpec) -> None:
+def check_source(store: Store, spec: RunSpec, run: str) -> None:
     """Raises InputError when a run that this one builds on is not there, or is not of the kind that is needed. It need
     not have ended yet: it may stand in the queue before this one. A checkpoint that is named must be there already."""
-    for run in spec.built_on:
-        record = _checked(store, spec, run)
-        if step := _step(spec, run):
-            _checkpoint(record, store.outlines([run])[run], step)
+    record = _checked(store, spec, run)
+    if step := _step(spec, run):
+        _checkpoint(record, store.outlines([run])[run], step)
 
 
 def find_sources(store: Store, spec: RunSpec) -> dict[str, Source]:
@@ -39,6 +38,9 @@ def _checked(store: Store, spec: RunSpec, run: str) -> RunRecord:
         record = store.run(run)
     except InputError:
         raise InputError("error.source.missing", run=run) from None
+    if record.spec.model.source != spec.model.source and run != spec.model.adapter:
+        facts = {"base": record.spec.model.source, "model": spec.model.source}
+        raise InputError("error.source.other_tokens", run=record.name, **facts)
     if record.spec.model.source != spec.model.source:
         raise InputError(
             "error.source.other_base", run=record.name, base=record.spec.model.source, model=spec.model.source

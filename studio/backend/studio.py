@@ -19,15 +19,18 @@ from studio.backend.mixtures import Mixtures
 from studio.backend.runner import Runner
 from studio.backend.sources import find_sources
 from studio.data.scan_workers import BOTH_CORES, Spread
-from studio.models.catalog import ModelInfo, describe
+from studio.errors import SpecError
+from studio.models.catalog import ModelInfo, describe, find_tokenizer
 from studio.models.recommended import Fit, RecommendedModel, recommended_models
 from studio.runs.methods import METHODS
 from studio.runs.presets import Preset, find_preset, list_presets
+from studio.runs.problems import Problem
 from studio.runs.spec import RunSpec, with_changes
 from studio.runs.store import Store
 from studio.settings import Settings
 
 if TYPE_CHECKING:
+    from studio.models.shape import ModelShape
     from studio.training.estimate import Estimate
 
 LOG_FILE = "studio.log"
@@ -99,9 +102,22 @@ class Studio:
         still = {"tuner.dropout": 0} if METHODS[method].learns == "prompts" else {}
         return with_changes(spec, {**changes, **still})
 
+    def problems(self, asked: RunSpec | SpecError, *, wait: bool = True) -> list[Problem]:
+        """All that stands in the way of a run, told before anything is loaded, each with the setting it is about; also
+        of settings that are no RunSpec. Without `wait` only what is known at once."""
+        return self.runner.preflight.problems(asked, wait=wait)
+
+    def shape(self, spec: RunSpec) -> "ModelShape":
+        """What the model of a run is made of, told without its weights. Raises ModelError."""
+        _, folder = find_tokenizer(spec.model.source, self.settings)
+        load_engine()
+        from studio.models.shape import read_shape
+
+        return read_shape(folder, scores=not spec.method.writes)
+
     def estimate(self, spec: RunSpec) -> "Estimate":
         """What a run would take, told before it starts; time and memory come from a short measured probe."""
-        self.datasets.check_lessons(spec.data.version, spec.data.mapping, spec.method.learns)
+        self.runner.preflight.check(spec)
         load_engine(training=True)
         from studio.training.estimate import estimate
 

@@ -126,7 +126,7 @@ class Generation:
         self._ids = torch.tensor(padded, device=device)
         self._mask = torch.tensor(mask, device=device)
         self._cache: Any = None
-        self._takes_positions = "position_ids" in inspect.signature(_inner(model).forward).parameters
+        self._takes_positions = "position_ids" in inspect.signature(inner(model).forward).parameters
         self._generators = [torch.Generator().manual_seed(sampling.seed) for _ in prompts]
         self._seconds = 0.0
 
@@ -266,7 +266,7 @@ def model_context(model: Any) -> int:
     return context_length(model.config.to_dict()) or UNLIMITED_CONTEXT
 
 
-def _inner(model: Any) -> Any:
+def inner(model: Any) -> Any:
     """The model that PEFT wraps, or the model itself."""
     from peft import PeftModel
 

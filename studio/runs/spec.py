@@ -8,10 +8,10 @@ is told in `ui/locales` under `spec.<path>.label` and `spec.<path>.help`, one pa
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 import yaml
-from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import BaseModel, Discriminator, Field, Tag, TypeAdapter, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
@@ -240,12 +240,33 @@ def _field(path: str, text: str, info: FieldInfo) -> SpecField:
     return SpecField(path, text, info, info.default, level, unit if isinstance(unit, str) else None)
 
 
+@dataclass(frozen=True, slots=True)
+class UnusableSpec:
+    """What is left of settings that are no RunSpec: the parts that can be used, and the names of those that cannot,
+    which are as they are by default."""
+
+    spec: RunSpec
+    wrong: frozenset[str]
+
+
 def parse_spec(values: Mapping[str, Any]) -> RunSpec:
     """RunSpec from nested values. Raises SpecError that tells every problem, each with its path."""
     try:
         return RunSpec.model_validate(values)
     except ValidationError as error:
-        raise spec_error(error, tags={*METHODS, *TUNERS, *REWARDS}) from None
+        told = spec_error(error, tags={*METHODS, *TUNERS, *REWARDS})
+        told.usable = _usable(values)
+        raise told from None
+
+
+def _usable(values: Mapping[str, Any]) -> UnusableSpec:
+    parts, wrong = {}, set()
+    for name, info in RunSpec.model_fields.items():
+        try:
+            parts[name] = TypeAdapter[Any](cast(Any, info.annotation)).validate_python(values[name])
+        except (ValidationError, KeyError):
+            wrong.add(name)
+    return UnusableSpec(RunSpec.model_construct(**parts), frozenset(wrong))
 
 
 def load_spec(text: str, name: str) -> RunSpec:

@@ -6,7 +6,7 @@ and a resumed run needs no random state to go on exactly as it would have.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,10 +14,10 @@ import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from torch import nn
-from transformers.pytorch_utils import Conv1D
 
 from studio.errors import ModelError
 from studio.models.loading import SCORE, AdapterFile, first_line
+from studio.models.shape import shape_of
 from studio.runs.spec import LoraSpec
 
 if TYPE_CHECKING:
@@ -30,15 +30,9 @@ _ADAPTER = "default"
 def lora_config(spec: LoraSpec, model: "PreTrainedModel", *, scores: bool = False) -> LoraConfig:
     """PEFT's configuration for `model`, whatever its architecture. Raises ModelError if no layer can be adapted.
     `scores`: the layer that scores is trained whole and kept with the adapter."""
-    layers = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)}
-    head = model.get_output_embeddings()
-    names = [
-        name
-        for name, module in layers.items()
-        if module is not head
-        and name != SCORE
-        and (spec.targets == "all-linear" or "attn" in name or "attention" in name)
-    ]
+    shape = shape_of(model)
+    chosen = shape.adapted(spec.targets)
+    names = [layer.name for layer in chosen]
     if not names:
         raise ModelError("error.model.no_layers", targets=spec.targets, model=type(model).__name__)
     return LoraConfig(
@@ -49,18 +43,18 @@ def lora_config(spec: LoraSpec, model: "PreTrainedModel", *, scores: bool = Fals
         lora_dropout=spec.dropout,
         use_rslora=spec.variant == "rslora",
         use_dora=spec.variant == "dora",
-        target_modules=_suffixes(names, layers),
-        fan_in_fan_out=any(isinstance(layers[name], Conv1D) for name in names),
+        target_modules=_suffixes(names, [name for name, _ in model.named_modules()]),
+        fan_in_fan_out=any(layer.transposed for layer in chosen),
         bias="none",
     )
 
 
-def _suffixes(names: list[str], layers: Mapping[str, object]) -> list[str]:
-    """The shortest endings that name just these layers, so that the adapter's configuration stays readable."""
+def _suffixes(names: list[str], every: Sequence[str]) -> list[str]:
+    """The shortest endings that name just these of all modules, so that the adapter's configuration stays readable."""
     wanted = set(names)
     for depth in (1, 2):
         endings = {".".join(name.split(".")[-depth:]) for name in names}
-        hit = {name for name in layers if any(name == e or name.endswith(f".{e}") for e in endings)}
+        hit = {name for name in every if any(name == e or name.endswith(f".{e}") for e in endings)}
         if hit == wanted:
             return sorted(endings)
     return sorted(names)

@@ -130,6 +130,8 @@ def trainer_options(setup: Setup) -> dict[str, Any]:
         "dataloader_pin_memory": device.kind == "cuda",
         "seed": training.seed,
         "data_seed": training.seed,
+        # Mixtures of experts: the loss is what it says, without a term for how evenly the experts are used.
+        **({"router_aux_loss_coef": 0.0} if spec.method.writes else {}),
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "eval_strategy": "steps" if validates else "no",

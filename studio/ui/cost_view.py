@@ -1,18 +1,19 @@
 """What a run will cost, told before it starts, and what is often regretted about its settings."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from studio.errors import SpecError, StudioError
 from studio.runs.methods import CptSpec
 from studio.runs.spec import RunSpec
 from studio.ui.choice_view import count
-from studio.ui.forms import cautions, problems
+from studio.ui.forms import cautions
 from studio.ui.markup import said, shown
 from studio.ui.page import Page
 from studio.ui.run_view import duration, size
 
 if TYPE_CHECKING:
+    from studio.runs.problems import Problem
     from studio.training.estimate import Estimate
 
 SMALL_MODEL = 50_000_000
@@ -24,11 +25,11 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
     t, studio = page.t, page.studio
     try:
         spec = make()
-        train, validation, test = studio.datasets.split_counts(spec.data.version, spec.data.split, spec.method.learns)
     except SpecError as error:
-        lines = "".join(f"<li>{said(text)}</li>" for _, text in problems(error, page.language))
-        yield f'<div class="say say-bad" role="alert">{shown(t("ui.train.problems"))}<ul>{lines}</ul></div>'
+        yield _problems(page, studio.problems(error))
         return
+    try:
+        train, validation, test = studio.datasets.split_counts(spec.data.version, spec.data.split, spec.method.learns)
     except StudioError as error:
         yield f'<div class="say say-bad" role="alert">{said(error.message(page.language))}</div>'
         return
@@ -42,6 +43,9 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
         known.append(("steps", f"{spec.total_steps(train):,}"))
     small = spec.model.source == "starter"
     careful = _cautions(page, spec, train, small)
+    if found := studio.problems(spec):
+        yield _facts(page, known) + _problems(page, found) + careful
+        return
     if studio.runner.current():
         # A probe would slow the run in training and take memory beside it.
         yield _facts(page, known) + f'<p class="quiet">{shown(t("ui.train.cost.busy"))}</p>' + careful
@@ -55,6 +59,12 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
     yield _facts(page, _estimated(page, estimate, test)) + _cautions(
         page, spec, estimate.rows, estimate.parameters < SMALL_MODEL, estimate
     )
+
+
+def _problems(page: Page, found: "Sequence[Problem]") -> str:
+    """All that stands in the way, together, each with the way out."""
+    lines = "".join(f"<li>{said(problem.error.message(page.language))}</li>" for problem in found)
+    return f'<div class="say say-bad" role="alert">{shown(page.t("ui.train.problems"))}<ul>{lines}</ul></div>'
 
 
 def _rows(page: Page, train: int, validation: int, test: int) -> str:

@@ -11,7 +11,7 @@ import gradio as gr
 
 from studio.backend.runner import SWEEP
 from studio.data.splits import SplitSpec
-from studio.errors import InputError, SpecError
+from studio.errors import InputError, SpecError, StudioError
 from studio.runs.methods import METHODS
 from studio.runs.spec import STARTER, RunSpec, spec_fields, with_changes
 from studio.ui.checkpoint_view import checkpoint_choices
@@ -27,12 +27,12 @@ from studio.ui.forms import (
     group,
     info,
     make_widgets,
-    problems,
     to_spec,
     values_of,
 )
 from studio.ui.markup import shown
 from studio.ui.method_view import CHOOSE, method_cards
+from studio.ui.model_picture import model_picture
 from studio.ui.page import Page, goto, html
 from studio.ui.reward_form import RewardForm, build_rewards
 
@@ -129,6 +129,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                 t("ui.train.start"), variant="primary", size="lg", elem_id="train-start",
                 interactive=not studio.store.read_only,
             )  # fmt: skip
+            with gr.Accordion(t("ui.train.picture.title"), open=True, elem_id="train-picture-fold"):
+                picture = html(elem_id="train-picture")
             with gr.Accordion(t("ui.train.sweep"), open=False, elem_id="train-sweep"):
                 setting = gr.Dropdown(
                     _numbers(widgets, language),
@@ -315,6 +317,15 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             yield from cost_panel(page, lambda: spec_of(*values))
 
     @page.guard
+    def draw(*values: Any) -> str:
+        """The model as the run would train it; nothing where that is not known, which the cost tells the reason of."""
+        try:
+            spec = spec_of(*values)
+            return model_picture(studio.shape(spec), spec, t, language)
+        except StudioError:
+            return ""
+
+    @page.guard
     def mark_problems(before: dict[str, str], *values: Any) -> list[Any]:
         """Each problem beside its setting, in the place of the help."""
         wrong = _problems(page, values[1], lambda: spec_of(*values))
@@ -371,6 +382,10 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             *(field.change for field in fields),
         ],
         measure, settings, cost, concurrency_limit=1, concurrency_id="measure", **last,
+    ).then(mark_problems, [wrong, *settings], [wrong, *fields], **last)  # fmt: skip
+    gr.on(
+        [tab.select, method.change, kind.change, source.change, *(field.change for field in fields)],
+        draw, settings, picture, **last,
     )  # fmt: skip
     start.click(begin, [token, name, *settings], [page.run, page.tabs, name])
     several.click(begin_several, [token, name, setting, tried, *settings], [page.run, page.tabs, name, tried])
@@ -436,10 +451,11 @@ def _problems(page: Page, method: str, make: Callable[[], RunSpec]) -> dict[str,
     """The problems by the name of the setting's sentences, which tells settings of different methods apart."""
     texts = {field.path: field.text for field in spec_fields(method)}
     try:
-        make()
+        asked: RunSpec | SpecError = make()
     except SpecError as error:
-        return {texts.get(path, path): told for path, told in problems(error, page.language)}
-    return {}
+        asked = error
+    found = page.studio.problems(asked, wait=False)
+    return {texts.get(problem.path, problem.path): problem.error.message(page.language) for problem in reversed(found)}
 
 
 def _beside(widget: Widget, before: dict[str, str], wrong: dict[str, str], language: str) -> Any:

@@ -13,11 +13,12 @@ import pytest
 from studio.backend.studio import Studio
 from studio.data.lessons import teaches
 from studio.data.records import DatasetType
-from studio.errors import DataError, ModelError
+from studio.errors import DataError, ModelError, SpecError
 from studio.messages import LANGUAGES, translate
 from studio.models.catalog import ModelInfo
 from studio.runs.events import Checkpoint, Ended, Notice, Queued
 from studio.runs.methods import METHODS
+from studio.runs.problems import Problem, spec_problems
 from studio.runs.spec import RunSpec, with_changes
 from studio.settings import Settings
 from studio.ui import cost_view, train_tab
@@ -67,6 +68,9 @@ class Pretended:
 
     def split_counts(self, version: str, split: object, learns: str) -> tuple[int, int, int]:
         return 360, 40, self.test_rows
+
+    def problems(self, asked: object, *, wait: bool = True) -> list[Problem]:
+        return spec_problems(asked)[0] if isinstance(asked, SpecError) else []
 
     def current(self) -> str | None:
         return self.training
