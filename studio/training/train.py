@@ -3,6 +3,7 @@
 `train` reads top to bottom and knows neither threads nor browsers: it appends events and polls `stop`.
 """
 
+import json
 import time
 import warnings
 from collections.abc import Iterator
@@ -24,9 +25,10 @@ from studio.training.callback import Reporter, measured_costs, without_progress
 from studio.training.checkpoints import best_checkpoint, has_result, keep_result, resume_point, sweep, weights_of
 from studio.training.job import ExampleSet, TrainingJob, at_most, make_examples
 from studio.training.lora import Clock
-from studio.training.memory import MEMORY_SHARE, available_bytes, needed_bytes
+from studio.training.memory import MEMORY_SHARE, available_bytes, memory_of
 from studio.training.methods import method_file
-from studio.training.passes import in_passes, rows_at_once
+from studio.training.nearest import nearest_fit
+from studio.training.passes import in_passes
 from studio.training.scorer import Scorer
 from studio.training.trainer import Setup
 from studio.training.tuned import counted_weights, held_in, tuned_model
@@ -177,22 +179,18 @@ def _read_sources(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | N
 
 def _check_memory(job: TrainingJob, model: Any, numbers: Numbers, examples: ExampleSet, device: Device) -> None:
     """Refuse what cannot fit before it takes the machine down."""
-    training = job.spec.training
-    longest = at_most(max(examples.train, key=lambda lesson: lesson.tokens), job.spec.method)
-    batch = min(training.batch_size, len(examples.train))
-    if in_passes(job.spec.method, device):
-        batch = rows_at_once(longest.tokens, batch)
-    needed = needed_bytes(model, job.spec, numbers, longest, batch, device)
-    available = available_bytes(device)
-    if needed > available * MEMORY_SHARE:
-        raise ResourceError(
-            "error.train.too_large",
-            needed_mb=needed // 1_000_000,
-            available_mb=available // 1_000_000,
-            batch_size=training.batch_size,
-            accumulation=training.accumulation,
-            max_length=job.spec.data.max_length,
-        )
+    spec, rows = job.spec, len(examples.train)
+    longest = at_most(max(examples.train, key=lambda lesson: lesson.tokens), spec.method)
+    memory = memory_of(model, spec, numbers, longest, device)
+    needed, available = memory.needed_bytes(spec, device, rows), available_bytes(device, job.settings)
+    room = int(available * MEMORY_SHARE)
+    if needed <= room:
+        return
+    values = {"needed_mb": needed // 1_000_000, "available_mb": available // 1_000_000}
+    if nearest := nearest_fit(spec, memory, device, rows, room):
+        settings = ", ".join(f"{path}={json.dumps(value)}" for path, value in nearest.items())
+        raise ResourceError("error.train.too_large.nearest", settings=settings, **values)
+    raise ResourceError("error.train.too_large", max_length=spec.data.max_length, **values)
 
 
 def _tell(job: TrainingJob, loaded: LoadedModel, examples: ExampleSet, *, began_again: bool) -> None:

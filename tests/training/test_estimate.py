@@ -10,7 +10,9 @@ from studio.data.records import Message
 from studio.errors import DataError
 from studio.runs.events import Checkpoint, Metrics
 from studio.settings import Settings
-from studio.training.estimate import estimate, fit_line, padded_tokens
+from studio.training.counted import padded_tokens
+from studio.training.estimate import estimate
+from studio.training.probe import fit_line
 from tests.training.jobs import Recording, conversations, tiny_spec
 from tests.training.test_methods import METHODS, ROLLOUTS, lessons, method_spec
 
