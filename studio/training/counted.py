@@ -27,11 +27,13 @@ from studio.training.passes import cost_of
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Tokens after cutting of the rows of both sides, and what was lost. `usual` and `longest`: ids of a training row
-    of the middle length and of the greatest. `shown`: the rows answered on the way."""
+    """What the rows of both sides come to after cutting, and what was lost. `train` and `validation`: the tokens that
+    each row is computed in; `tokens` are those of all training rows. `usual` and `longest`: ids of a training row of
+    the middle length and of the greatest. `shown`: the rows answered on the way."""
 
     train: list[int]
     validation: list[int]
+    tokens: int
     shown: tuple[Shown, ...]
     usual: int
     longest: int
@@ -44,7 +46,7 @@ def count_rows(rows: Rows, spec: RunSpec, tokenizer: Any, context: int, parts: S
     train: list[tuple[int, int]] = []
     validation: list[int] = []
     firsts = FirstRows()
-    trained = lost = truncated = 0
+    tokens = trained = lost = truncated = 0
     for row in encoded(rows, spec, tokenizer, context, parts):
         if row.lesson is None:
             lost += 1
@@ -52,15 +54,17 @@ def count_rows(rows: Rows, spec: RunSpec, tokenizer: Any, context: int, parts: S
         truncated += row.lesson.truncated
         firsts.add(row)
         if row.side == VALIDATION:
-            validation.append(row.lesson.tokens)
+            validation.append(row.lesson.computed_tokens)
         else:
-            train.append((row.row_id, row.lesson.tokens))
+            train.append((row.row_id, row.lesson.computed_tokens))
+            tokens += row.lesson.tokens
             trained += row.lesson.trained_tokens
-    lengths = [tokens for _, tokens in train]
+    lengths = [computed for _, computed in train]
     middle, block = median(lengths), block_tokens(spec, context)
     return Counted(
         train=_blocks(lengths, block) if block else lengths,
         validation=_blocks(validation, block) if block else validation,
+        tokens=tokens,
         shown=firsts.shown(tokenizer),
         usual=min(train, key=lambda item: (abs(item[1] - middle), item[0]))[0],
         longest=max(train, key=lambda item: item[1])[0],

@@ -12,6 +12,7 @@ from studio.errors import ResourceError
 from studio.models.catalog import find_files
 from studio.models.device import Device, detect_device
 from studio.models.loading import load_tokenizer
+from studio.runs.events import Speed
 from studio.runs.sources import Source
 from studio.runs.spec import FullSpec, RunSpec
 from studio.settings import Settings
@@ -22,7 +23,7 @@ from studio.training.memory import MEMORY_SHARE, available_bytes
 from studio.training.nearest import Changes, nearest_fit
 from studio.training.passes import in_passes
 from studio.training.probe import Plan, Shape, run_probe
-from studio.training.train import checkpoint_bytes
+from studio.training.train import checkpoint_bytes, chosen_speed
 from studio.training.tuned import held_in
 
 # fsync and the small files of one checkpoint; its bytes come on top.
@@ -39,6 +40,7 @@ class Estimate:
     `seconds` covers everything from the start to the kept adapter. On a CPU `memory_bytes` is the whole process at
     its peak, as the run's chart shows it, and `available_memory_bytes` what the process has and could still get.
     `nearest`: the settings to change where it does not fit, so that it does; None where it fits, or nothing helps.
+    `how`: what is chosen to be quick.
     """
 
     rows: int
@@ -58,6 +60,7 @@ class Estimate:
     device: str
     available_memory_bytes: int
     fits: bool
+    how: tuple[Speed, ...]
     nearest: Changes | None = None
 
 
@@ -105,7 +108,7 @@ def estimate(
     return Estimate(
         rows=len(counted.train),
         validation_rows=len(counted.validation),
-        tokens=sum(counted.train),
+        tokens=counted.tokens,
         trained_tokens=counted.trained_tokens,
         steps=steps,
         trainable_parameters=trained,
@@ -121,6 +124,7 @@ def estimate(
         lost_rows=skipped + counted.lost,
         truncated_rows=counted.truncated,
         device=device.name,
+        how=chosen_speed(spec, device, identity.parameters),
         available_memory_bytes=available,
         fits=fits,
         nearest=None if fits else nearest_fit(spec, probe.memory, device, len(counted.train), room),

@@ -72,16 +72,17 @@ class Memory:
 
 def memory_of(model: Any, spec: RunSpec, numbers: Numbers, row: Lesson, device: Device) -> Memory:
     """The parts of what a run by `spec` holds, the model already in memory, with rows like `row`: one forward pass of
-    each of its sequences is run, and what it keeps is counted."""
+    its longest sequence is run, and what it keeps is counted: the others are padded to it."""
     base = base_of(model)
+    longest = max(row.sides, key=lambda side: len(side.ids))
     large = [m.weight for m in base.modules() if isinstance(m, nn.Linear | Conv1D) and not m.weight.requires_grad]
     plain = [weight for weight in large if weight.is_floating_point()]
     return Memory(
         held=held_bytes(device),
         added=new_bytes(model, spec),
-        row_bytes=sum(_activation_bytes(model, numbers, side.ids) for side in row.sides),
-        row_tokens=row.tokens,
-        side_tokens=max(len(side.ids) for side in row.sides),
+        row_bytes=_activation_bytes(model, numbers, longest.ids) * len(row.sides),
+        row_tokens=row.computed_tokens,
+        side_tokens=len(longest.ids),
         layers=base.config.get_text_config().num_hidden_layers,
         linear_bytes=sum(weight.numel() * weight.element_size() for weight in plain),
         linear_weights=sum(weight.numel() for weight in plain),

@@ -225,7 +225,7 @@ class _Watch(TrainerCallback):
         self._began = self._step_began = 0.0
 
     def plan(self, steps: Sequence[Lesson]) -> None:
-        self._plan = [self._tokens([lesson.tokens] * self._rows) for lesson in steps]
+        self._plan = [self._tokens([lesson.computed_tokens] * self._rows) for lesson in steps]
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
         self._began = time.perf_counter()
@@ -242,7 +242,7 @@ class _Watch(TrainerCallback):
 
     def measured(self, lesson: Lesson) -> tuple[float, float]:
         """Tokens of a batch of rows like this, and its seconds."""
-        tokens = self._tokens([lesson.tokens] * self._rows)
+        tokens = self._tokens([lesson.computed_tokens] * self._rows)
         return tokens, median(self._times[tokens])
 
 

@@ -16,7 +16,7 @@ from studio.errors import ResourceError, StudioError, TrainingError
 from studio.models.device import Device, Numbers, detect_device
 from studio.models.folder import file_sha256
 from studio.models.loading import AdapterFile, LoadedModel, is_out_of_memory, load_model, read_adapter
-from studio.runs.events import Checkpoint, Ended, Started
+from studio.runs.events import Checkpoint, Ended, Speed, Started
 from studio.runs.methods import CptSpec
 from studio.runs.spec import RunSpec
 from studio.runs.stop import Stop
@@ -116,7 +116,7 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
                 base_name=loaded.identity.name,
                 base_licence=loaded.identity.licence,
                 sources={run: adapter.sha256 for run, adapter in sources.items()},
-                how=(numbers, *_how(spec, device)),
+                how=chosen_speed(spec, device, loaded.identity.parameters),
             ),
         )
         _tell(job, loaded, examples, began_again=bool(job.history) and resumed is None)
@@ -149,11 +149,12 @@ def checkpoint_bytes(trainable_parameters: int) -> int:
     return trainable_parameters * 12 + 2_000_000
 
 
-def _how(spec: RunSpec, device: Device) -> tuple[Any, ...]:
-    """What was chosen to be quick, in the words of Started."""
+def chosen_speed(spec: RunSpec, device: Device, parameters: int) -> tuple[Speed, ...]:
+    """What is chosen to be quick with a model of this size."""
+    numbers = device.numbers(spec.model.precision, parameters)
     if isinstance(spec.method, CptSpec) and spec.method.packed:
-        return ("packed",)
-    return ("passes",) if in_passes(spec.method, device) else ()
+        return (numbers, "packed")
+    return (numbers, "passes") if in_passes(spec.method, device) else (numbers,)
 
 
 def _check_base(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | None) -> None:
@@ -180,7 +181,7 @@ def _read_sources(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | N
 def _check_memory(job: TrainingJob, model: Any, numbers: Numbers, examples: ExampleSet, device: Device) -> None:
     """Refuse what cannot fit before it takes the machine down."""
     spec, rows = job.spec, len(examples.train)
-    longest = at_most(max(examples.train, key=lambda lesson: lesson.tokens), spec.method)
+    longest = at_most(max(examples.train, key=lambda lesson: lesson.computed_tokens), spec.method)
     memory = memory_of(model, spec, numbers, longest, device)
     needed, available = memory.needed_bytes(spec, device, rows), available_bytes(device, job.settings)
     room = int(available * MEMORY_SHARE)

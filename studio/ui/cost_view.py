@@ -34,7 +34,7 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
     known = [
         ("rows", _rows(page, train, validation, test)),
     ]
-    waiting: tuple[str, ...] = ("tokens", "parameters", "adapter", "time", "memory")
+    waiting: tuple[str, ...] = ("tokens", "parameters", "adapter", "how", "time", "memory")
     if isinstance(spec.method, CptSpec) and spec.method.packed:
         waiting = ("steps", *waiting)  # of blocks that are not counted yet
     else:
@@ -82,6 +82,7 @@ def _estimated(page: Page, estimate: "Estimate", test: int) -> list[tuple[str, s
             ),
         ),
         ("adapter", size(estimate.adapter_bytes)),
+        ("how", ", ".join(t(f"ui.runs.how.{name}") for name in estimate.how)),
         ("time", t("ui.train.cost.about", value=duration(estimate.seconds, t))),
         (
             "memory",

@@ -51,6 +51,7 @@ class Cost:
     truncated_rows: int = 0
     device: str = "CPU"
     fits: bool = True
+    how: tuple[str, ...] = ("float32", "passes")
     nearest: dict[str, Any] | None = None
 
 
@@ -118,6 +119,7 @@ def test_what_is_known_comes_first_and_what_is_measured_after(language: str) -> 
     for part in ("21,000", "9,000", "3.2", "452 kB", "900 MB"):
         assert part in last
     assert translate("ui.runs.time.seconds", language, seconds=41) in last
+    assert f"float32, {translate('ui.runs.how.passes', language)}" in last
 
 
 def test_nothing_is_measured_beside_a_run_in_training() -> None:
