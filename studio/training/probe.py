@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from statistics import median
@@ -192,7 +192,7 @@ def _measured(
         seconds_per_sampled_token=_sampling_seconds(adapted, loaded.tokenizer) if spec.method.writes else 0.0,
         start_seconds=start,
         memory_bytes=measured if fits else guessed,
-        memory=memory,
+        memory=replace(memory, held=memory.held + max(0, measured - guessed)) if fits else memory,
         trainable_parameters=trainable,
         parameters=parameters,
     )

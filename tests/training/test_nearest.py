@@ -67,6 +67,12 @@ def test_what_changes_the_result_least_comes_first(room: int, expected: dict[str
         assert together == spec.training.batch_size
 
 
+def test_a_batch_of_more_rows_than_there_are_is_no_smaller_one() -> None:
+    spec = plan(training__batch_size=1000)
+    found = nearest_fit(spec, MEMORY, DEVICE, 180, 15_000 * MB)
+    assert found == {"training.batch_size": 125, "training.accumulation": 8}
+
+
 def test_nothing_is_offered_that_cannot_be() -> None:
     """Thumbs come two at a time; all weights are not held in 4 bits, nor is anything on Apple's accelerator."""
     thumbs = {"training.batch_size": 2, "training.accumulation": 4, "training.gradient_checkpointing": True}
