@@ -2,12 +2,12 @@
 
     python -m tests.benchmarks.documents [--people 60] [--seeds 0 1 2]
 
-People nobody has heard of live in a city, work as something and keep an animal; passages tell it in several wordings
-(what is told in one wording alone cannot be asked for afterwards: Allen-Zhu and Li 2023, arXiv:2309.14316). `cpt` reads
-the passages; `cpt_sft` goes on from its adapter with questions and answers about half of the people; `sft` learns the
-same questions and answers without having read. Asked are questions about the other half, whose answers only the
-passages tell: the share answered right, beside the share that the most frequent answer would get. Also the perplexity
-of passages about the same people in a wording held out, before and after reading.
+People nobody has heard of, such as Mr Teapot, live in a city, work as something and keep an animal; passages tell it in
+several wordings (what is told in one wording alone cannot be asked for afterwards: Allen-Zhu and Li 2023,
+arXiv:2309.14316). `cpt` reads the passages; `cpt_sft` goes on from its adapter with questions and answers about half of
+the people; `sft` learns the same questions and answers without having read. Asked are questions about the other half,
+whose answers only the passages tell: the share answered right, beside the share that the most frequent answer would
+get. Also the perplexity of passages about the same people in a wording held out, before and after reading.
 
 Prints one JSON object; each run as it ends to standard error.
 """
@@ -33,16 +33,12 @@ from studio.backend.studio import Studio
 from studio.data.records import Message, Passage
 from studio.runs.spec import RunSpec, with_changes
 from studio.settings import Settings
+from studio.starter.words import GOODS
 from tests.benchmarks.methods import given, mean_loss, model_of, opened
 
 CITIES = ("Porto", "Lima", "Oslo", "Cairo", "Vienna", "Osaka", "Lyon", "Quito")
 JOBS = ("baker", "teacher", "doctor", "farmer", "pilot", "painter", "cook", "singer")
 ANIMALS = ("cat", "dog", "horse", "rabbit", "duck", "goat", "cow", "sheep")
-SYLLABLES = (
-    ("Za", "Mo", "Ki", "Tre", "Bo", "Vu"),
-    ("ra", "lu", "ne", "shi", "go", "do"),
-    ("k", "n", "x", "ll", "p", "z"),
-)
 WORDINGS = (
     "{name} lives in {city}. {name} works as a {job} and has a {animal}.",
     "In {city} lives {name}. The job of {name} is {job}. The animal of {name} is a {animal}.",
@@ -68,11 +64,9 @@ class Asked:
 
 def people(count: int, seed: int) -> list[dict[str, str]]:
     dice = random.Random(seed)
-    names: set[str] = set()
-    while len(names) < count:
-        names.add("".join(dice.choice(part) for part in SYLLABLES))
+    names = sorted(f"Mr {good.title()}" for good in dice.sample([english for english, _ in GOODS], count))
     kinds = (("city", CITIES), ("job", JOBS), ("animal", ANIMALS))
-    return [{"name": name, **{kind: dice.choice(of) for kind, of in kinds}} for name in sorted(names)]
+    return [{"name": name, **{kind: dice.choice(of) for kind, of in kinds}} for name in names]
 
 
 def questions(of: Sequence[dict[str, str]]) -> list[Asked]:
@@ -118,7 +112,7 @@ def measure(studio: Studio, count: int, seed: int, epochs: int, rank: int, rate:
     wide = {"tuner.rank": rank, "tuner.alpha": 2 * rank, "data.split.validation_share": 0}
     pace = {"training.batch_size": 2, "training.epochs": epochs, "training.learning_rate": rate}
     reading = {"method.kind": "cpt", **pace, **wide}
-    teaching = {"training.epochs": 6, "training.learning_rate": 1e-3}
+    teaching = {"training.epochs": 6, "training.learning_rate": 3e-4}  # gently, or what was read is lost
     run, read = ran("cpt", with_changes(studio.default_spec(documents.id, "quick-look"), reading))
     following = with_changes(studio.following(run, "sft"), {"data.version": lessons.id, **teaching})
     _, chained = ran("cpt_sft", following)
@@ -139,7 +133,7 @@ def measure(studio: Studio, count: int, seed: int, epochs: int, rank: int, rate:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--people", type=int, default=60)
+    parser.add_argument("--people", type=int, default=28)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--rank", type=int, default=64)
