@@ -22,6 +22,7 @@ from studio.data.scan_workers import BOTH_CORES, Spread
 from studio.errors import SpecError
 from studio.models.catalog import ModelInfo, describe, find_tokenizer
 from studio.models.recommended import Fit, RecommendedModel, recommended_models
+from studio.runs.cautions import SMALL_MODEL, Caution, cautions
 from studio.runs.methods import METHODS
 from studio.runs.presets import Preset, find_preset, list_presets
 from studio.runs.problems import Problem
@@ -85,12 +86,18 @@ class Studio:
         return list_presets(self.settings.presets)
 
     def default_spec(
-        self, version: str, preset: str = "quick-look", model: str = "starter", method: str | None = None
+        self,
+        version: str,
+        preset: str = "quick-look",
+        model: str = "starter",
+        method: str | None = None,
+        tuner: str = "lora",
     ) -> RunSpec:
-        """Settings to begin with: the preset's, for a dataset version ("" for none yet), a base model and a method;
-        without one, the natural method of the data. Raises InputError."""
+        """Settings to begin with: the preset's, for a dataset version ("" for none yet), a base model, a tuner and a
+        method; without one, the natural method of the data. Raises InputError."""
         kind = method or self.datasets.natural_method(version)
-        spec = with_changes(RunSpec(), {"method.kind": kind, "data.version": version, "model.source": model})
+        chosen = {"method.kind": kind, "data.version": version, "model.source": model, "tuner.kind": tuner}
+        spec = with_changes(RunSpec(), chosen)
         return find_preset(self.settings.presets, preset).apply(spec)
 
     def following(self, run: str, method: str, step: int = 0) -> RunSpec:
@@ -114,6 +121,13 @@ class Studio:
         from studio.models.shape import read_shape
 
         return read_shape(folder, scores=not spec.method.writes)
+
+    def cautions(self, spec: RunSpec) -> list[Caution]:
+        """What is often regretted about these settings, before anything is measured."""
+        rows, _, _ = self.datasets.split_counts(spec.data.version, spec.data.split, spec.method.learns)
+        parameters = self.models.describe(spec.model.source).parameters
+        replays = self.mixtures.replayed(spec.data.version) is not None
+        return cautions(spec, rows, parameters is not None and parameters < SMALL_MODEL, replays=replays)
 
     def estimate(self, spec: RunSpec) -> "Estimate":
         """What a run would take, told before it starts; time and memory come from a short measured probe."""

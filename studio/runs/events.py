@@ -22,6 +22,9 @@ class Queued(_Event):
     kind: Literal["queued"] = "queued"
 
 
+Speed = Literal["float32", "bfloat16", "passes", "packed"]
+
+
 class Started(_Event):
     """Training begins. `from_step` is 0, or the step of the checkpoint it resumes from. `sources`: the runs whose
     results it builds on, by their ids, and the hashes of their weights. `how`: what was chosen to be quick on this
@@ -39,7 +42,7 @@ class Started(_Event):
     base_name: str
     base_licence: str | None = None
     sources: dict[str, str] = {}
-    how: tuple[Literal["float32", "bfloat16", "passes", "packed"], ...] = ()
+    how: tuple[Speed, ...] = ()
 
 
 class Metrics(_Event):

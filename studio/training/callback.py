@@ -14,6 +14,7 @@ from studio.errors import TrainingError
 from studio.models.device import memory_used_bytes
 from studio.models.generation import sample_answers
 from studio.runs.events import Checkpoint, Metrics, Sample
+from studio.runs.methods import RolloutSpec
 from studio.runs.spec import TrainingSpec
 from studio.runs.stop import Stop
 from studio.runs.store import disk_full, sync_folder
@@ -84,8 +85,12 @@ class Reporter(TrainerCallback):
             self._write_samples(0, model)
             self._report_samples()
 
-    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
+    ) -> None:
         self.clock.step, self.clock.part = state.global_step, 0
+        if isinstance(self.job.spec.method, RolloutSpec):
+            self._check_finite(state.global_step, model)  # no answer can be drawn from weights that are no numbers
 
     def on_substep_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.clock.part += 1

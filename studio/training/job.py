@@ -85,6 +85,11 @@ class Lesson:
         return sum(len(side.ids) for side in self.sides)
 
     @property
+    def computed_tokens(self) -> int:
+        """With the padding between both sides of a preference, which are computed together."""
+        return len(self.sides) * max(len(side.ids) for side in self.sides)
+
+    @property
     def trained_tokens(self) -> int:
         return sum(side.trained_tokens for side in self.sides)
 

@@ -10,11 +10,11 @@ from studio.models.loading import LoadedModel
 from studio.runs.methods import KtoSpec
 from studio.runs.spec import RunSpec
 from studio.training.job import ExampleSet, Lesson
-from studio.training.trainer import Setup, StudioTrainer, on_one_device, quiet, trainer_options
+from studio.training.trainer import Setup, StudioTrainer, WeighedSteps, on_one_device, quiet, trainer_options
 from studio.training.tuned import reference_of
 
 
-class RatingTrainer(StudioTrainer, KTOTrainer):
+class RatingTrainer(WeighedSteps, StudioTrainer, KTOTrainer):
     """TRL's trainer, with the model as it began as what the tuned one is compared with, and rows in another order each
     pass.
 

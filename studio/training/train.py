@@ -3,6 +3,7 @@
 `train` reads top to bottom and knows neither threads nor browsers: it appends events and polls `stop`.
 """
 
+import json
 import time
 import warnings
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from studio.errors import ResourceError, StudioError, TrainingError
 from studio.models.device import Device, Numbers, detect_device
 from studio.models.folder import file_sha256
 from studio.models.loading import AdapterFile, LoadedModel, is_out_of_memory, load_model, read_adapter
-from studio.runs.events import Checkpoint, Ended, Started
+from studio.runs.events import Checkpoint, Ended, Speed, Started
 from studio.runs.methods import CptSpec
 from studio.runs.spec import RunSpec
 from studio.runs.stop import Stop
@@ -24,9 +25,10 @@ from studio.training.callback import Reporter, measured_costs, without_progress
 from studio.training.checkpoints import best_checkpoint, has_result, keep_result, resume_point, sweep, weights_of
 from studio.training.job import ExampleSet, TrainingJob, at_most, make_examples
 from studio.training.lora import Clock
-from studio.training.memory import MEMORY_SHARE, available_bytes, needed_bytes
+from studio.training.memory import MEMORY_SHARE, available_bytes, memory_of
 from studio.training.methods import method_file
-from studio.training.passes import in_passes, rows_at_once
+from studio.training.nearest import nearest_fit
+from studio.training.passes import in_passes
 from studio.training.scorer import Scorer
 from studio.training.trackers import tracked
 from studio.training.trainer import Setup
@@ -115,7 +117,7 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
                 base_name=loaded.identity.name,
                 base_licence=loaded.identity.licence,
                 sources={run: adapter.sha256 for run, adapter in sources.items()},
-                how=(numbers, *_how(spec, device)),
+                how=chosen_speed(spec, device, loaded.identity.parameters),
             ),
         )
         _tell(job, loaded, examples, began_again=bool(job.history) and resumed is None)
@@ -148,11 +150,12 @@ def checkpoint_bytes(trainable_parameters: int) -> int:
     return trainable_parameters * 12 + 2_000_000
 
 
-def _how(spec: RunSpec, device: Device) -> tuple[Any, ...]:
-    """What was chosen to be quick, in the words of Started."""
+def chosen_speed(spec: RunSpec, device: Device, parameters: int) -> tuple[Speed, ...]:
+    """What is chosen to be quick with a model of this size."""
+    numbers = device.numbers(spec.model.precision, parameters)
     if isinstance(spec.method, CptSpec) and spec.method.packed:
-        return ("packed",)
-    return ("passes",) if in_passes(spec.method, device) else ()
+        return (numbers, "packed")
+    return (numbers, "passes") if in_passes(spec.method, device) else (numbers,)
 
 
 def _check_base(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | None) -> None:
@@ -178,22 +181,18 @@ def _read_sources(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | N
 
 def _check_memory(job: TrainingJob, model: Any, numbers: Numbers, examples: ExampleSet, device: Device) -> None:
     """Refuse what cannot fit before it takes the machine down."""
-    training = job.spec.training
-    longest = at_most(max(examples.train, key=lambda lesson: lesson.tokens), job.spec.method)
-    batch = min(training.batch_size, len(examples.train))
-    if in_passes(job.spec.method, device):
-        batch = rows_at_once(longest.tokens, batch)
-    needed = needed_bytes(model, job.spec, numbers, longest, batch, device)
-    available = available_bytes(device)
-    if needed > available * MEMORY_SHARE:
-        raise ResourceError(
-            "error.train.too_large",
-            needed_mb=needed // 1_000_000,
-            available_mb=available // 1_000_000,
-            batch_size=training.batch_size,
-            accumulation=training.accumulation,
-            max_length=job.spec.data.max_length,
-        )
+    spec, rows = job.spec, len(examples.train)
+    longest = at_most(max(examples.train, key=lambda lesson: lesson.computed_tokens), spec.method)
+    memory = memory_of(model, spec, numbers, longest, device)
+    needed, available = memory.needed_bytes(spec, device, rows), available_bytes(device, job.settings)
+    room = int(available * MEMORY_SHARE)
+    if needed <= room:
+        return
+    values = {"needed_mb": needed // 1_000_000, "available_mb": available // 1_000_000}
+    if nearest := nearest_fit(spec, memory, device, rows, room):
+        settings = ", ".join(f"{path}={json.dumps(value)}" for path, value in nearest.items())
+        raise ResourceError("error.train.too_large.nearest", settings=settings, **values)
+    raise ResourceError("error.train.too_large", max_length=spec.data.max_length, **values)
 
 
 def _tell(job: TrainingJob, loaded: LoadedModel, examples: ExampleSet, *, began_again: bool) -> None:

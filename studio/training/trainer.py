@@ -108,6 +108,23 @@ class WeighedEvaluation:
         return result
 
 
+class WeighedSteps:
+    """Laid over a Trainer of TRL: the loss of a step is the mean over its rows, however they are divided into batches.
+    TRL takes the mean of the batches' means, in which the rows of a smaller last batch count for more."""
+
+    current_gradient_accumulation_steps: float
+    _step_rows = 0
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        batches, items = super().get_batch_samples(*args, **kwargs)  # type: ignore[misc]
+        self._step_rows = sum(len(batch["input_ids"]) for batch in batches)
+        return batches, items
+
+    def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        self.current_gradient_accumulation_steps = self._step_rows / len(inputs["input_ids"])  # the loss is divided by
+        return super().training_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
+
+
 def trainer_options(setup: Setup) -> dict[str, Any]:
     """What every method's configuration has in common, every setting that matters written out."""
     spec, training, device = setup.spec, setup.spec.training, setup.device

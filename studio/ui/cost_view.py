@@ -4,20 +4,18 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from studio.errors import SpecError, StudioError
+from studio.runs.cautions import SMALL_MODEL, cautions
 from studio.runs.methods import CptSpec
 from studio.runs.spec import RunSpec
 from studio.ui.choice_view import count
-from studio.ui.forms import cautions
 from studio.ui.markup import said, shown
+from studio.ui.nearest_view import nearest_plan
 from studio.ui.page import Page
 from studio.ui.run_view import duration, size
 
 if TYPE_CHECKING:
     from studio.runs.problems import Problem
     from studio.training.estimate import Estimate
-
-SMALL_MODEL = 50_000_000
-"""Parameters below which a model takes the learning rates of the starter."""
 
 
 def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
@@ -36,7 +34,7 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
     known = [
         ("rows", _rows(page, train, validation, test)),
     ]
-    waiting: tuple[str, ...] = ("tokens", "parameters", "adapter", "time", "memory")
+    waiting: tuple[str, ...] = ("tokens", "parameters", "adapter", "how", "time", "memory")
     if isinstance(spec.method, CptSpec) and spec.method.packed:
         waiting = ("steps", *waiting)  # of blocks that are not counted yet
     else:
@@ -56,8 +54,12 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
     except StudioError as error:
         yield _facts(page, known) + f'<div class="say say-bad" role="alert">{said(error.message(page.language))}</div>'
         return
-    yield _facts(page, _estimated(page, estimate, test)) + _cautions(
-        page, spec, estimate.rows, estimate.parameters < SMALL_MODEL, estimate
+    yield "".join(
+        (
+            _facts(page, _estimated(page, estimate, test)),
+            "" if estimate.fits else nearest_plan(page, spec, estimate),
+            _cautions(page, spec, estimate.rows, estimate.parameters < SMALL_MODEL, estimate),
+        )
     )
 
 
@@ -89,6 +91,7 @@ def _estimated(page: Page, estimate: "Estimate", test: int) -> list[tuple[str, s
             ),
         ),
         ("adapter", size(estimate.adapter_bytes)),
+        ("how", ", ".join(t(f"ui.runs.how.{name}") for name in estimate.how)),
         ("time", t("ui.train.cost.about", value=duration(estimate.seconds, t))),
         (
             "memory",
@@ -118,14 +121,14 @@ def _cautions(page: Page, spec: RunSpec, rows: int, small_model: bool, estimate:
     t = page.t
     lines: list[tuple[str, str]] = []
     if estimate is not None:
-        if not estimate.fits:
-            lines.append(("bad", t("ui.train.caution.memory")))
         limit = f"{spec.data.max_length:,}"
         for key, lost in (("lost", estimate.lost_rows), ("truncated", estimate.truncated_rows)):
             if lost:
                 lines.append(("warn", t(f"ui.train.caution.{key}", rows=f"{lost:,}", tokens=limit)))
     tokens = estimate.tokens if estimate else None
-    lines += [("warn", t(key, **values)) for key, values in cautions(spec, rows, small_model, tokens)]
+    replays = page.studio.mixtures.replayed(spec.data.version) is not None
+    told = cautions(spec, rows, small_model, tokens, replays=replays)
+    lines += [("warn", t(key, **values)) for key, values in told]
     return "".join(f'<div class="say say-{kind}">{said(text)}</div>' for kind, text in lines)
 
 

@@ -1,5 +1,6 @@
 """The Train tab: which data, which model, which settings; what it will cost; start."""
 
+import json
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,7 +31,7 @@ from studio.ui.forms import (
     to_spec,
     values_of,
 )
-from studio.ui.markup import shown
+from studio.ui.markup import ACTIONS, shown
 from studio.ui.method_view import CHOOSE, method_cards
 from studio.ui.model_picture import model_picture
 from studio.ui.page import Page, goto, html
@@ -119,7 +120,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             widgets += [Widget(f, chosen_above[f.path]) for f in spec_fields() if f.path in chosen_above]
         with gr.Column(scale=1, min_width=300, elem_classes="train-side s-card"):
             gr.HTML(f'<h3 class="s-h2">{shown(t("ui.train.before"))}</h3>', apply_default_css=False)
-            cost = gr.HTML(elem_id="train-estimate", apply_default_css=False)
+            cost = html(js_on_load=ACTIONS, elem_id="train-estimate")
             name = gr.Textbox(
                 "",
                 label=t("ui.train.name"), placeholder=t("ui.train.name_hint"), max_lines=1, max_length=120,
@@ -154,6 +155,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     asked = [widget.field for widget in widgets]
     fields = [widget.component for widget in widgets]
+    by_path = {widget.field.path: widget.component for widget in widgets}
     settings: list[Any] = [page.version, method, kind, source, preset, *fields]
     quiet: dict[str, Any] = {"show_progress": "hidden"}
 
@@ -237,6 +239,12 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         """Only what a preset sets otherwise for the starter than for other models; the rest stays as it was typed."""
         others = [use_preset(version, method, other, preset) for other in ("starter", "folder")]
         return differing(use_preset(version, method, kind, preset), others)
+
+    @page.guard
+    def use_tuner(version: str | None, method: str, kind: str, preset: str, tuner: str) -> Any:
+        """The preset's rate for it."""
+        model = STARTER if kind == "starter" else kind
+        return studio.default_spec(version or "", preset, model, method, tuner).training.learning_rate
 
     @page.guard
     def use_method(version: str | None, method: str, kind: str, preset: str, kept: str) -> Any:
@@ -326,6 +334,11 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             return ""
 
     @page.guard
+    def use_nearest(event: gr.EventData) -> Any:
+        changes = json.loads(event.changes)
+        return [changes.get(field.path, gr.skip()) for field in asked]
+
+    @page.guard
     def mark_problems(before: dict[str, str], *values: Any) -> list[Any]:
         """Each problem beside its setting, in the place of the help."""
         wrong = _problems(page, values[1], lambda: spec_of(*values))
@@ -363,6 +376,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     gr.on(opened, use_split, [page.version, taken], [taken, *split_fields], **last)
     preset.input(use_preset, [page.version, method, kind, preset, adapter], fields, **last)
     adapter.input(use_parent, adapter, fields, **last)
+    tuner, rate = (by_path[path] for path in ("tuner.kind", "training.learning_rate"))
+    tuner.input(use_tuner, [page.version, method, kind, preset, tuner], rate, **last)
     kind.input(use_kind, [page.version, method, kind, preset], fields, **last)
     kind.input(pick_kind, kind, [source, offered_models], **last)
     offered_models.input(lambda name: name or "", offered_models, source, queue=False, **last)
@@ -387,6 +402,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         [tab.select, method.change, kind.change, source.change, *(field.change for field in fields)],
         draw, settings, picture, **last,
     )  # fmt: skip
+    cost.click(use_nearest, None, fields, queue=False, **last)  # type: ignore[attr-defined]
     start.click(begin, [token, name, *settings], [page.run, page.tabs, name])
     several.click(begin_several, [token, name, setting, tried, *settings], [page.run, page.tabs, name, tried])
     for button in (to_data, change_data):

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from html import unescape
 from pathlib import Path
 from typing import Any, cast
 
@@ -51,6 +52,8 @@ class Cost:
     truncated_rows: int = 0
     device: str = "CPU"
     fits: bool = True
+    how: tuple[str, ...] = ("float32", "passes")
+    nearest: dict[str, Any] | None = None
 
 
 @dataclass
@@ -64,7 +67,10 @@ class Pretended:
 
     test_rows: int = 0
 
-    datasets = runner = models = property(lambda self: self)
+    datasets = runner = models = mixtures = property(lambda self: self)
+
+    def replayed(self, version: str) -> None:
+        return None
 
     def split_counts(self, version: str, split: object, learns: str) -> tuple[int, int, int]:
         return 360, 40, self.test_rows
@@ -117,6 +123,7 @@ def test_what_is_known_comes_first_and_what_is_measured_after(language: str) -> 
     for part in ("21,000", "9,000", "3.2", "452 kB", "900 MB"):
         assert part in last
     assert translate("ui.runs.time.seconds", language, seconds=41) in last
+    assert f"float32, {translate('ui.runs.how.passes', language)}" in last
 
 
 def test_nothing_is_measured_beside_a_run_in_training() -> None:
@@ -149,7 +156,6 @@ def test_an_error_of_the_probe_is_told_and_what_was_known_stays() -> None:
 @pytest.mark.parametrize(
     ("change", "key"),
     [
-        ({"fits": False}, "ui.train.caution.memory"),
         ({"lost_rows": 3}, "ui.train.caution.lost"),
         ({"truncated_rows": 3}, "ui.train.caution.truncated"),
         ({"parameters": 7_000_000_000}, "ui.train.caution.rate_high"),
@@ -164,6 +170,28 @@ def test_what_will_be_regretted_is_said_before_the_start(change: dict[str, Any],
 
     assert said not in last(Cost())
     assert said in last(replace(Cost(), **change))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_plan_that_does_not_fit_comes_with_the_nearest_that_does(language: str) -> None:
+    changes = {"training.batch_size": 2, "training.accumulation": 4}
+    saving = {"training.gradient_checkpointing": True}
+    four_bits, shorter = {"tuner.quantisation": "nf4"}, {"data.max_length": 64}
+    for nearest, how in (
+        (changes, "batch"),
+        (changes | saving, "saving"),
+        (changes | saving | four_bits, "four_bits"),
+        (changes | saving | shorter, "shorter"),
+    ):
+        cost = replace(Cost(), fits=False, nearest=nearest)
+        last = list(cost_panel(page_of(Pretended(cost=cost), language), RunSpec))[-1]
+        assert translate(f"ui.train.nearest.{how}", language, batch=2, accumulation=4, length=64) in last
+        (data,) = re.findall(r'data-act="nearest" data-changes="([^"]*)"', last)
+        assert json.loads(unescape(data)) == nearest
+    last = list(cost_panel(page_of(Pretended(cost=replace(Cost(), fits=False)), language), RunSpec))[-1]
+    assert "data-changes" not in last
+    sizes = {"memory": "900 MB", "free": "20 GB"}
+    assert translate("ui.train.nearest.none", language, **sizes) in last
 
 
 def test_a_model_is_described_or_its_fault_told() -> None:
