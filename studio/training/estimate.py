@@ -28,6 +28,7 @@ from studio.models.catalog import find_files
 from studio.models.device import Device, detect_device
 from studio.models.generation import sample_answers
 from studio.models.loading import load_model, load_tokenizer, read_adapter
+from studio.models.new_tokens import NewTokens, extended_tokenizer, first_new_id, with_new_tokens
 from studio.runs.methods import CptSpec
 from studio.runs.sources import Source
 from studio.runs.spec import FullSpec, RunSpec, TrainingSpec
@@ -52,6 +53,7 @@ from studio.training.job import (
 from studio.training.lora import Clock
 from studio.training.memory import MEMORY_SHARE, available_bytes, needed_bytes
 from studio.training.methods import method_file
+from studio.training.new_tokens import new_tokens_of
 from studio.training.passes import cost_of, in_passes, rows_at_once
 from studio.training.scorer import Scorer
 from studio.training.train import checkpoint_bytes
@@ -94,6 +96,7 @@ class Estimate:
     device: str
     available_memory_bytes: int
     fits: bool
+    new_tokens: NewTokens | None = None
 
 
 def estimate(
@@ -110,7 +113,10 @@ def estimate(
     files = find_files(spec.model.source, settings)
     identity = files.identity()
     _check_room(identity.name, identity.parameters, device, spec)
-    tokenizer = load_tokenizer(spec.model.source, settings).tokenizer
+    plain = load_tokenizer(spec.model.source, settings).tokenizer
+    parent = (sources or {}).get(spec.model.adapter)
+    new = _new_tokens(_Documents(spec, settings, rows, parts, plain, parent.folder if parent else None))
+    tokenizer = extended_tokenizer(plain, new)
     counted = _count(rows, spec, tokenizer, identity.context_length, parts)
     usual, most = _probed(rows, spec, tokenizer, identity.context_length, counted)
     probe = _probe(
@@ -121,6 +127,7 @@ def estimate(
         _Shape(usual),
         _Shape(most),
         tuple((sources or {})[run] for run in spec.method.reward_runs),
+        new,
     )
 
     training = spec.training
@@ -156,7 +163,31 @@ def estimate(
         device=device.name,
         available_memory_bytes=available,
         fits=probe.memory_bytes <= available * MEMORY_SHARE,
+        new_tokens=new,
     )
+
+
+class _Documents:
+    """What new tokens are found in, by what they depend on."""
+
+    def __init__(
+        self, spec: RunSpec, settings: Settings, rows: Rows, parts: Split | None, tokenizer: Any, parent: Path | None
+    ) -> None:
+        self.spec, self.rows, self.parts, self.tokenizer, self.parent = spec, rows, parts, tokenizer, parent
+        wanted = spec.method.new_tokens if isinstance(spec.method, CptSpec) else 0
+        self._key = (settings.workspace, spec.data.version or id(rows), spec.data.model_dump_json(), parent, wanted)
+        self._key += (tokenizer.name_or_path,)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Documents) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+
+@lru_cache(maxsize=4)
+def _new_tokens(documents: _Documents) -> NewTokens | None:
+    return new_tokens_of(documents.spec, documents.rows, documents.parts, documents.tokenizer, documents.parent)
 
 
 # Counting
@@ -380,6 +411,7 @@ def _probe(
     usual: _Shape,
     longest: _Shape,
     reward_models: tuple[Source, ...],
+    new_tokens: NewTokens | None,
 ) -> Probe:
     """A few steps on rows of these shapes. Rows too many to fit at once are measured singly and multiplied.
 
@@ -388,7 +420,7 @@ def _probe(
     if not ONE_TRAINER.acquire(timeout=_WAIT_SECONDS):
         raise ResourceError("error.estimate.busy")
     try:
-        return _measured(settings, plan.spec, batch_size, usual.lesson, longest.lesson, reward_models)
+        return _measured(settings, plan.spec, batch_size, usual.lesson, longest.lesson, reward_models, new_tokens)
     finally:
         ONE_TRAINER.release()
 
@@ -400,6 +432,7 @@ def _measured(
     usual: Lesson,
     longest: Lesson,
     reward_models: tuple[Source, ...],
+    new_tokens: NewTokens | None,
 ) -> Probe:
     began = time.perf_counter()
     device = detect_device()
@@ -411,7 +444,9 @@ def _measured(
         spec.tuner.quantisation,
         scores=not spec.method.writes,
     )
-    adapted = tuned_model(loaded.model, spec, Clock())
+    first = first_new_id(loaded.tokenizer)
+    loaded = with_new_tokens(loaded, new_tokens)
+    adapted = tuned_model(loaded.model, spec, Clock(), new_ids=range(first, first + len(new_tokens or ())))
     numbers = device.numbers(spec.model.precision, loaded.identity.parameters)
     scorers = {one.run: Scorer(one, read_adapter(one.folder), settings, device) for one in reward_models}
     trainable, parameters = counted_weights(adapted)

@@ -1,8 +1,5 @@
 """Runs that follow each other, set up by the page: RLHF in three runs, answers after documents; and 4 bits."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +7,8 @@ from playwright.sync_api import BrowserContext, expect
 
 from studio.runs.methods import RolloutSpec
 from tests.journeys import record
-from tests.journeys.server import ROOT, environment, running_studio
-from tests.journeys.test_methods import write_pairs, write_text
+from tests.journeys.server import running_studio
+from tests.journeys.test_methods import write_pairs
 from tests.journeys.walk import Walk
 
 PATIENCE = 240.0
