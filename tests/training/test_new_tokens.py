@@ -22,8 +22,8 @@ DELTA = "token_adapter.trainable_tokens_delta"
 PASSAGES = [(i, Passage(f"The myocardium number {i} is a muscle of the heart. ")) for i in range(1, 25)]
 
 
-def spec_of(model: Path, count: int = 12, **changes: object) -> RunSpec:
-    return method_spec("cpt", model, method__new_tokens=count, **changes)
+def spec_of(model: Path, **changes: object) -> RunSpec:
+    return method_spec("cpt", model, method__new_tokens=12, **changes)
 
 
 def tuned(model: Path, folder: Path, **changes: object) -> Source:

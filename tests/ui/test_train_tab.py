@@ -50,6 +50,7 @@ class Cost:
     truncated_rows: int = 0
     device: str = "CPU"
     fits: bool = True
+    new_tokens: object = None
 
 
 @dataclass
