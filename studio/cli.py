@@ -37,6 +37,7 @@ from studio.errors import DataError, FaultError, InputError, StudioError
 from studio.messages import translate
 from studio.runs.events import Ended, RunState
 from studio.runs.presets import find_preset
+from studio.runs.reference import settings_reference
 from studio.runs.spec import STARTER, RunSpec, load_spec, with_changes
 from studio.settings import read_settings
 
@@ -101,6 +102,12 @@ def runs(options: argparse.Namespace) -> Outcome:
         for item in history
     ]
     return Outcome({"runs": rows}, _runs_text(rows, options.language))
+
+
+def settings(options: argparse.Namespace) -> Outcome:
+    """`studio settings`: the reference of all settings."""
+    text = settings_reference(options.language)
+    return Outcome({"settings": text}, text)
 
 
 def export(options: argparse.Namespace) -> Outcome:
@@ -297,6 +304,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "run": run,
     "resume": resume,
     "runs": runs,
+    "settings": settings,
     "export": export,
     "chat": chat,
     "import": import_data,

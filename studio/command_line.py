@@ -89,6 +89,7 @@ def build_parser(language: str) -> CommandParser:
     resume = command("resume")
     resume.words.add_argument("run", metavar="RUN", help=say("cli.run_id"))
     command("runs")
+    command("settings")
     export = command("export")
     export.words.add_argument("run", metavar="RUN", help=say("cli.run_id"))
     export.group.add_argument("--to", type=Path, required=True, metavar="DIR_OR_ZIP", help=say("cli.export.to"))
