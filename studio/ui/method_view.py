@@ -43,7 +43,7 @@ def _checked(yes: bool) -> str:
 
 def _needs(method: type[Method], able: Collection[str]) -> str:
     one_answer = method.learns == "pairs" and "sft" in able
-    return "ui.method.one_answer" if one_answer else f"ui.method.needs.{method.learns}"
+    return "ui.train.one_answer" if one_answer else f"ui.method.needs.{method.learns}"
 
 
 def _others(able: Collection[str], t: T) -> str:

@@ -1,5 +1,6 @@
 """Runs that follow each other, set up by the page: RLHF in three runs, answers after documents; and 4 bits."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,13 @@ from playwright.sync_api import BrowserContext, expect
 
 from studio.runs.methods import RolloutSpec
 from tests.journeys import record
-from tests.journeys.server import running_studio
-from tests.journeys.test_methods import write_pairs
+from tests.journeys.server import ROOT, running_studio
+from tests.journeys.test_first_visit import plain_peft
+from tests.journeys.test_methods import ENDING, write_pairs, write_text
 from tests.journeys.walk import Walk
 
 PATIENCE = 240.0
+STARTER = ROOT / "assets" / "starter"
 
 
 def set_up(walk: Walk, stage: str, method: str) -> None:
@@ -85,4 +88,66 @@ def test_rlhf_in_three_runs(language: str, context: BrowserContext, tmp_path: Pa
         given = walk.send()
         assert given.base
         assert hashes[2][:8] in given.tuned_head  # type: ignore[index]
+        assert walk.page_errors == []
+
+
+def test_answers_after_documents(context: BrowserContext, tmp_path: Path) -> None:
+    """The Runs tab offers what comes after documents; the Train tab has it ready once data for it is open."""
+    with running_studio(tmp_path / "workspace") as server:
+        walk = Walk(context.new_page())
+        page = walk.page
+        walk.open(server.address)
+        walk.upload(write_text(tmp_path / "story.txt"))
+        walk.continue_to_training()
+        expect(page.locator("#train-method input[value=cpt]")).to_be_checked()
+        page.locator("#train-name").locator("input, textarea").fill("The story")
+        train(walk, 1)
+        walk.press("#runs-next [data-act=next]")  # no data has answers yet: the Data tab opens
+        expect(page.locator("#data-next")).to_be_visible()
+        asked = [{"prompt": f"Who is {name}?", "completion": f"{name} has things."} for name in ("Mira", "Tom")] * 12
+        rows = tmp_path / "rows.jsonl"
+        rows.write_text("".join(json.dumps(row) + "\n" for row in asked), encoding="utf-8")
+        walk.tab("start")
+        walk.upload(rows)
+        walk.continue_to_training()
+        walk.press("#train-chain .chain-offer [data-act=next]")
+        expect(page.locator("#train-name").locator("input, textarea")).to_have_value("rows.jsonl · SFT")
+        train(walk, 2)
+
+        answers, read = record.runs(server.workspace)
+        assert (read.spec.method.kind, answers.spec.method.kind) == ("cpt", "sft")
+        assert answers.spec.model.adapter == read.id
+        before, after = (record.state(server.workspace, run.id) for run in (read, answers))
+        assert after.started.sources == {read.id: before.ended.adapter_sha256}  # type: ignore[union-attr]
+        assert after.ended.validation_loss < after.validation_loss_before  # type: ignore[operator, union-attr]
+        expect(page.locator("#runs-progress")).to_contain_text("after “The story”")
+        assert walk.page_errors == []
+
+
+def test_four_bits(context: BrowserContext, tmp_path: Path) -> None:
+    """QLoRA: the weights in 4 bits while training; what comes out is an adapter as any other."""
+    with running_studio(tmp_path / "workspace") as server:
+        walk = Walk(context.new_page())
+        page = walk.page
+        walk.open(server.address)
+        walk.upload(write_pairs(tmp_path / "pairs.jsonl", 24))
+        walk.continue_to_training()
+        page.locator("#train-method input[value=sft]").check()
+        page.locator("#train-advanced > button, #train-advanced .label-wrap").first.click()
+        page.locator("#set-tuner-quantisation input[value=nf4]").check()
+        page.locator("#train-name").locator("input, textarea").fill("Four bits")
+        train(walk, 2)
+
+        (run,) = record.runs(server.workspace)
+        state = record.state(server.workspace, run.id)
+        assert (run.spec.tuner.kind, run.spec.tuner.quantisation) == ("lora", "nf4")
+        assert state.ended.validation_loss < state.validation_loss_before  # type: ignore[operator, union-attr]
+        walk.go_to_compare()
+        prompt = json.loads((tmp_path / "pairs.jsonl").read_text(encoding="utf-8").splitlines()[0])["prompt"]
+        given = walk.send(prompt)
+        assert given.tuned.endswith(ENDING.strip())
+        assert not given.base.endswith(ENDING.strip())
+        archive = walk.export(tmp_path / "export.zip")
+        outside = plain_peft(archive, STARTER, prompt)
+        assert (outside["tuned"], outside["studio"]) == (given.tuned, False)
         assert walk.page_errors == []
