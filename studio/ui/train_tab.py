@@ -165,7 +165,10 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         model = STARTER if kind == "starter" else source.strip()
         scores = [(run.record.name, run.record.id) for run in studio.runner.finished(model, writes=False)]
         told = t("spec.reward.model.run.help" if scores else "ui.reward.model.none")
-        return parents(model, adapter), *[gr.update(choices=scores, info=told)] * len(rewards)
+        offered = parents(model, adapter)
+        if offered["value"] == adapter:  # another may have been chosen by the time that this arrives
+            del offered["value"]
+        return offered, *[gr.update(choices=scores, info=told)] * len(rewards)
 
     @page.guard
     def enter(version: str | None) -> Any:
