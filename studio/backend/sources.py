@@ -2,6 +2,7 @@
 
 from studio.errors import InputError
 from studio.runs.events import Checkpoint, RunState
+from studio.runs.methods import CptSpec
 from studio.runs.sources import Source
 from studio.runs.spec import FullSpec, RunSpec, TunerSpec
 from studio.runs.store import RunRecord, Store
@@ -45,6 +46,8 @@ def _checked(store: Store, spec: RunSpec, run: str) -> RunRecord:
         raise InputError(
             "error.source.other_base", run=record.name, base=record.spec.model.source, model=spec.model.source
         )
+    if run in spec.method.reward_runs and _vocabulary(store, record.spec) != _vocabulary(store, spec):
+        raise InputError("error.source.other_tokens", run=record.name)
     if run in spec.method.reward_runs and record.spec.method.kind != "reward":
         raise InputError("error.source.no_reward_model", run=record.name)
     if run == spec.model.adapter:
@@ -57,6 +60,20 @@ def _checked(store: Store, spec: RunSpec, run: str) -> RunRecord:
             settings = ", ".join(f"tuner.{name} {_of(record.spec.tuner, name)}" for name in wanted)
             raise InputError("error.source.other_adapter", run=record.name, settings=settings)
     return record
+
+
+def _vocabulary(store: Store, spec: RunSpec) -> str:
+    """Whose new tokens a run has: the first of its chain may have given the vocabulary some. Empty: nobody's."""
+    run = spec.model.adapter
+    while run:
+        try:
+            spec = store.run(run).spec
+        except InputError:
+            return ""
+        if isinstance(spec.method, CptSpec) and spec.method.new_tokens:
+            return run
+        run = spec.model.adapter
+    return ""
 
 
 def _of(tuner: TunerSpec, name: str) -> object:

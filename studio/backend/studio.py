@@ -3,13 +3,14 @@
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import psutil
 
+from studio.backend.chain import Next
 from studio.backend.compare import Comparison
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
@@ -26,7 +27,7 @@ from studio.runs.cautions import SMALL_MODEL, Caution, cautions
 from studio.runs.methods import METHODS
 from studio.runs.presets import Preset, find_preset, list_presets
 from studio.runs.problems import Problem
-from studio.runs.spec import RunSpec, with_changes
+from studio.runs.spec import STARTER, RunSpec, with_changes
 from studio.runs.store import Store
 from studio.settings import Settings
 
@@ -100,14 +101,34 @@ class Studio:
         spec = with_changes(RunSpec(), chosen)
         return find_preset(self.settings.presets, preset).apply(spec)
 
-    def following(self, run: str, method: str, step: int = 0) -> RunSpec:
-        """Settings of a run that goes on from this one's adapter (or that of a checkpoint) by another method; its data
-        is yet to be chosen."""
-        spec = self.store.run(run).spec
+    def following(self, run: str, method: str, version: str = "", reward: str = "", step: int = 0) -> RunSpec:
+        """Settings of a run that goes on from this one's adapter (or that of a checkpoint) by another method, its
+        preset's for that method; the adapter's shape and the longest length are this run's. `reward`: the run whose
+        reward model judges."""
+        before = self.store.run(run).spec
+        names = {preset.name for preset in self.presets()}
+        preset = before.preset if before.preset in names else self.presets()[0].name
+        spec = self.default_spec(version, preset, before.model.source, method)
+        kept = before.model_dump(mode="json")
+        tuner = kept["tuner"] | ({"dropout": 0} if METHODS[method].learns == "prompts" else {})
         adapter = {"model.adapter": run, "model.adapter_step": step}
-        changes = {"preset": "", "method.kind": method, **adapter, "data.version": "", "data.mapping": None}
-        still = {"tuner.dropout": 0} if METHODS[method].learns == "prompts" else {}
-        return with_changes(spec, {**changes, **still})
+        changes = {"tuner": tuner, "model.precision": before.model.precision, **adapter}
+        judged = {"method.rewards": [{"kind": "model", "run": reward}]} if reward else {}
+        return with_changes(spec, {**changes, **judged, "data.max_length": before.data.max_length})
+
+    def next_run(self, following: Next, version: str) -> RunSpec:
+        """Settings of the next run of a chain, on this data."""
+        if following.parent:
+            return self.following(following.parent, following.method, version, following.reward)
+        model = self.store.run(following.reward).spec.model.source if following.reward else STARTER
+        spec = self.default_spec(version, self.presets()[0].name, model, following.method)
+        judged = {"method.rewards": [{"kind": "model", "run": following.reward}]} if following.reward else {}
+        return with_changes(spec, judged)
+
+    def suited(self, method: str, versions: Sequence[str | None]) -> str | None:
+        """The first of these dataset versions whose rows can teach the method."""
+        known = {record.id for record in self.store.versions()}
+        return next((v for v in versions if v in known and method in self.datasets.methods(v)), None)
 
     def problems(self, asked: RunSpec | SpecError, *, wait: bool = True) -> list[Problem]:
         """All that stands in the way of a run, told before anything is loaded, each with the setting it is about; also

@@ -8,13 +8,15 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from torch.nn import functional
 
 from studio.models.generation import BASE, inner
 
 
 @dataclass(frozen=True, slots=True)
 class BesideOutput:
-    """`logits` of all rows in their order; `past_key_values` of each model, to be given back."""
+    """`logits` of all rows in their order, filled up with zeros where the models know unequally many tokens;
+    `past_key_values` of each model, to be given back."""
 
     logits: torch.Tensor
     past_key_values: tuple[Any, Any]
@@ -78,4 +80,6 @@ class Beside:
             caches.append(output.past_key_values)
             for row, scores in zip(rows, output.logits, strict=True):
                 logits[row] = scores
-        return BesideOutput(torch.stack(logits), (caches[0], caches[1]))
+        widest = max(scores.shape[-1] for scores in logits)
+        alike = [functional.pad(scores, (0, widest - scores.shape[-1])) for scores in logits]
+        return BesideOutput(torch.stack(alike), (caches[0], caches[1]))

@@ -307,15 +307,15 @@ def attach_adapter(model: "PreTrainedModel | PeftModel", adapter: AdapterFile, n
             else:
                 wrapped = PeftModel(model, config, adapter_name=name)
         result: Any = set_peft_model_state_dict(wrapped, adapter.tensors, adapter_name=name, low_cpu_mem_usage=True)
-    except (ValueError, RuntimeError, KeyError) as error:
+    except (ValueError, RuntimeError, KeyError, IndexError) as error:
         raise ModelError("error.adapter.does_not_fit", folder=str(adapter.folder), reason=first_line(error)) from error
-    left = [key for key in result.missing_keys if f".{name}." in key]
+    left = [key for key in result.missing_keys if f".{name}." in f"{key}."]
     if left or result.unexpected_keys:
         tensor = (left or result.unexpected_keys)[0]
         raise ModelError("error.adapter.does_not_fit", folder=str(adapter.folder), reason=tensor)
     base = cast(PreTrainedModel, wrapped.get_base_model())
     for key, parameter in wrapped.named_parameters():
-        if f".{name}." in key:
+        if f".{name}." in f"{key}.":
             parameter.requires_grad_(False)
             parameter.data = parameter.data.to(base.device)
     wrapped.eval()

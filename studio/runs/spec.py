@@ -20,7 +20,7 @@ from studio.data.spec_files import load_yaml_mapping, spec_error
 from studio.data.splits import SplitSpec
 from studio.errors import SpecError
 from studio.messages import translate
-from studio.runs.methods import BASIC, METHODS, MethodSpec, Part, RolloutSpec, SftSpec
+from studio.runs.methods import BASIC, METHODS, CptSpec, MethodSpec, Part, RolloutSpec, SftSpec
 from studio.runs.rewards import REWARDS
 from studio.runs.trackers import Tracker
 
@@ -128,6 +128,8 @@ class RunSpec(Part):
             raise PydanticCustomError("adapter_with_full_tuning", "an adapter cannot be gone on with")
         if self.model.adapter_step and not self.model.adapter:
             raise PydanticCustomError("step_without_adapter", "a checkpoint of no run")
+        if isinstance(self.method, CptSpec) and self.method.new_tokens and self.model.adapter:
+            raise PydanticCustomError("new_tokens_with_adapter", "new tokens need a fresh start")
         if isinstance(self.method, RolloutSpec) and isinstance(self.tuner, LoraSpec) and self.tuner.dropout:
             # What answers, what is judged and what is compared with must be one and the same model.
             raise PydanticCustomError("dropout_in_rollouts", "dropout with drawn answers")

@@ -6,13 +6,18 @@ this machine, with rows of the data's usual and of its greatest length.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 from studio.data.splits import Split
 from studio.errors import ResourceError
 from studio.models.catalog import find_files
 from studio.models.device import Device, detect_device
 from studio.models.loading import load_tokenizer
+from studio.models.new_tokens import NewTokens, extended_tokenizer
 from studio.runs.events import Speed
+from studio.runs.methods import CptSpec
 from studio.runs.sources import Source
 from studio.runs.spec import FullSpec, RunSpec
 from studio.settings import Settings
@@ -21,6 +26,7 @@ from studio.training.counted import count_rows, probed_rows
 from studio.training.job import Rows
 from studio.training.memory import MEMORY_SHARE, available_bytes
 from studio.training.nearest import Changes, nearest_fit
+from studio.training.new_tokens import new_tokens_of
 from studio.training.passes import in_passes
 from studio.training.probe import Plan, Shape, run_probe
 from studio.training.train import checkpoint_bytes, chosen_speed
@@ -62,6 +68,7 @@ class Estimate:
     fits: bool
     how: tuple[Speed, ...]
     nearest: Changes | None = None
+    new_tokens: NewTokens | None = None
 
 
 def estimate(
@@ -78,7 +85,10 @@ def estimate(
     files = find_files(spec.model.source, settings)
     identity = files.identity()
     _check_room(identity.name, identity.parameters, device, spec, settings)
-    tokenizer = load_tokenizer(spec.model.source, settings).tokenizer
+    plain = load_tokenizer(spec.model.source, settings).tokenizer
+    parent = (sources or {}).get(spec.model.adapter)
+    new = _new_tokens(_Documents(spec, settings, rows, parts, plain, parent.folder if parent else None))
+    tokenizer = extended_tokenizer(plain, new)
     counted = count_rows(rows, spec, tokenizer, identity.context_length, parts)
     usual, most = probed_rows(rows, spec, tokenizer, identity.context_length, counted)
     probe = run_probe(
@@ -89,6 +99,7 @@ def estimate(
         Shape(usual),
         Shape(most),
         tuple((sources or {})[run] for run in spec.method.reward_runs),
+        new,
     )
 
     training = spec.training
@@ -128,7 +139,31 @@ def estimate(
         available_memory_bytes=available,
         fits=fits,
         nearest=None if fits else nearest_fit(spec, probe.memory, device, len(counted.train), room),
+        new_tokens=new,
     )
+
+
+class _Documents:
+    """What new tokens are found in, by what they depend on."""
+
+    def __init__(
+        self, spec: RunSpec, settings: Settings, rows: Rows, parts: Split | None, tokenizer: Any, parent: Path | None
+    ) -> None:
+        self.spec, self.rows, self.parts, self.tokenizer, self.parent = spec, rows, parts, tokenizer, parent
+        wanted = spec.method.new_tokens if isinstance(spec.method, CptSpec) else 0
+        self._key = (settings.workspace, spec.data.version or id(rows), spec.data.model_dump_json(), parent, wanted)
+        self._key += (tokenizer.name_or_path,)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Documents) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+
+@lru_cache(maxsize=4)
+def _new_tokens(documents: _Documents) -> NewTokens | None:
+    return new_tokens_of(documents.spec, documents.rows, documents.parts, documents.tokenizer, documents.parent)
 
 
 def _check_room(name: str, parameters: int, device: Device, spec: RunSpec, settings: Settings) -> None:

@@ -22,6 +22,7 @@ from studio.errors import ResourceError
 from studio.models.device import Device, detect_device
 from studio.models.generation import sample_answers
 from studio.models.loading import load_model, read_adapter
+from studio.models.new_tokens import NewTokens, first_new_id, with_new_tokens
 from studio.runs.sources import Source
 from studio.runs.spec import RunSpec, TrainingSpec
 from studio.settings import Settings
@@ -138,6 +139,7 @@ def run_probe(
     usual: Shape,
     longest: Shape,
     reward_models: tuple[Source, ...],
+    new_tokens: NewTokens | None,
 ) -> Probe:
     """A few steps on rows of these shapes. Rows too many to fit at once are measured singly and multiplied.
 
@@ -146,7 +148,7 @@ def run_probe(
     if not ONE_TRAINER.acquire(timeout=_WAIT_SECONDS):
         raise ResourceError("error.estimate.busy")
     try:
-        return _measured(settings, plan.spec, batch_size, usual.lesson, longest.lesson, reward_models)
+        return _measured(settings, plan.spec, batch_size, usual.lesson, longest.lesson, reward_models, new_tokens)
     finally:
         ONE_TRAINER.release()
 
@@ -158,6 +160,7 @@ def _measured(
     usual: Lesson,
     longest: Lesson,
     reward_models: tuple[Source, ...],
+    new_tokens: NewTokens | None,
 ) -> Probe:
     began = time.perf_counter()
     device = detect_device()
@@ -169,7 +172,9 @@ def _measured(
         spec.tuner.quantisation,
         scores=not spec.method.writes,
     )
-    adapted = tuned_model(loaded.model, spec, Clock())
+    first = first_new_id(loaded.tokenizer)
+    loaded = with_new_tokens(loaded, new_tokens)
+    adapted = tuned_model(loaded.model, spec, Clock(), new_ids=range(first, first + len(new_tokens or ())))
     numbers = device.numbers(spec.model.precision, loaded.identity.parameters)
     scorers = {one.run: Scorer(one, read_adapter(one.folder), settings, device) for one in reward_models}
     trainable, parameters = counted_weights(adapted)

@@ -16,6 +16,7 @@ from studio.errors import ResourceError, StudioError, TrainingError
 from studio.models.device import Device, Numbers, detect_device
 from studio.models.folder import file_sha256
 from studio.models.loading import AdapterFile, LoadedModel, is_out_of_memory, load_model, read_adapter
+from studio.models.new_tokens import NewTokens, first_new_id, read_new_tokens, with_new_tokens
 from studio.runs.events import Checkpoint, Ended, Speed, Started
 from studio.runs.methods import CptSpec
 from studio.runs.spec import RunSpec
@@ -28,6 +29,7 @@ from studio.training.lora import Clock
 from studio.training.memory import MEMORY_SHARE, available_bytes, memory_of
 from studio.training.methods import method_file
 from studio.training.nearest import nearest_fit
+from studio.training.new_tokens import new_tokens_of
 from studio.training.passes import in_passes
 from studio.training.scorer import Scorer
 from studio.training.trackers import tracked
@@ -65,6 +67,9 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
         _check_base(job, loaded, resumed)
         numbers = device.numbers(spec.model.precision, loaded.identity.parameters)
         sources = _read_sources(job, loaded, resumed)
+        new_tokens = _new_tokens(job, loaded, resumed)
+        new_ids = range(first_new_id(loaded.tokenizer), first_new_id(loaded.tokenizer) + len(new_tokens or ()))
+        loaded = with_new_tokens(loaded, new_tokens)
         scorers = {run: Scorer(job.sources[run], sources[run], job.settings, device) for run in spec.method.reward_runs}
         method = method_file(spec.method.kind)
         examples = make_examples(job.rows, spec, loaded.tokenizer, loaded.identity.context_length, job.parts)
@@ -73,7 +78,7 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
 
         # 2. What is trained, and the trainer
         clock = Clock()
-        model = tuned_model(loaded.model, spec, clock, sources.get(spec.model.adapter))
+        model = tuned_model(loaded.model, spec, clock, sources.get(spec.model.adapter), new_ids)
         trainable, parameters = counted_weights(model)
         _check_memory(job, model, numbers, examples, device)
         reporter = Reporter(
@@ -100,6 +105,7 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
                 clock,
                 (reporter, *trackers),
                 scorers,
+                new_tokens,
             )
         )
 
@@ -120,6 +126,7 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
                 how=chosen_speed(spec, device, loaded.identity.parameters),
             ),
         )
+        _tell_tokens(job, new_tokens)
         _tell(job, loaded, examples, began_again=bool(job.history) and resumed is None)
         step = resumed.step if resumed else 0
         if step < total_steps and not without_progress(measured_costs(checkpoints), spec.training.patience):
@@ -177,6 +184,34 @@ def _read_sources(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | N
         if resumed and job.started and job.started.sources.get(run) != read[run].sha256:
             raise TrainingError("error.source.changed", run=source.name)
     return read
+
+
+def _new_tokens(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | None) -> NewTokens | None:
+    """Those of this run. Raises TrainingError when a reward model has others: it would read other words."""
+    parent = job.sources.get(job.spec.model.adapter)
+    new = new_tokens_of(
+        job.spec,
+        job.rows,
+        job.parts,
+        loaded.tokenizer,
+        parent.folder if parent else None,
+        job.folder / resumed.path if resumed else None,
+    )
+    merges = new.merges if new else ()
+    for run in job.spec.method.reward_runs:
+        theirs = read_new_tokens(job.sources[run].folder)
+        if (theirs.merges if theirs else ()) != merges:
+            raise TrainingError("error.source.other_tokens", run=job.sources[run].name)
+    return new
+
+
+def _tell_tokens(job: TrainingJob, new: NewTokens | None) -> None:
+    wanted = job.spec.method.new_tokens if isinstance(job.spec.method, CptSpec) else 0
+    if new:
+        share, words = f"{100 * new.saved_share:.0f}", " ".join(f"`{text}`" for text in new.shown)
+        job.notice("notice.train.new_tokens", count=len(new), percent=share, words=words)
+    elif wanted and not job.spec.model.adapter:
+        job.notice("notice.train.no_new_tokens")
 
 
 def _check_memory(job: TrainingJob, model: Any, numbers: Numbers, examples: ExampleSet, device: Device) -> None:

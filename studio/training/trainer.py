@@ -8,9 +8,11 @@ from typing import Any
 
 from datasets import Dataset
 from peft import PeftModel
+from peft.tuners.trainable_tokens import TrainableTokensLayer
 from transformers import PrinterCallback, TrainerCallback
 
 from studio.models.device import Device, Numbers
+from studio.models.new_tokens import NewTokens
 from studio.runs.spec import RunSpec
 from studio.training.callback import EvaluationGivenUp
 from studio.training.job import ExampleSet
@@ -24,7 +26,8 @@ _REFERENCE = "ref"  # TRL's name for it
 class Setup:
     """What a trainer is made of. `numbers`: what it computes in; `model` has its adapter, if any, whose dropout
     follows `clock`; `resumed`: it goes on from a checkpoint. `scorers`: the reward models that are asked, by the ids of
-    their runs."""
+    their runs. `new_tokens`: those
+    that the vocabulary was given."""
 
     spec: RunSpec
     folder: Path
@@ -37,6 +40,7 @@ class Setup:
     clock: Clock
     callbacks: tuple[TrainerCallback, ...]
     scorers: Mapping[str, Scorer] = field(default_factory=dict)
+    new_tokens: NewTokens | None = None
 
     def common(self) -> dict[str, Any]:
         """The arguments of every Trainer but for its configuration and rows."""
@@ -45,6 +49,7 @@ class Setup:
             "processing_class": self.tokenizer,
             "callbacks": list(self.callbacks),
             "fresh": not self.spec.model.adapter,
+            "new_tokens": self.new_tokens,
         }
 
 
@@ -54,8 +59,9 @@ class StudioTrainer:
     model: Any
     control: Any
 
-    def __init__(self, *, fresh: bool, **options: Any) -> None:
-        """`fresh`: the adapter does nothing yet."""
+    def __init__(self, *, fresh: bool, new_tokens: NewTokens | None, **options: Any) -> None:
+        """`fresh`: the adapter does nothing yet. `new_tokens` are kept with every checkpoint."""
+        self._new_tokens = new_tokens
         trained = [(p, p.data) for p in options["model"].parameters() if p.requires_grad]
         super().__init__(**options)
         for parameter, data in trained:
@@ -64,6 +70,8 @@ class StudioTrainer:
         # model alone is the same.
         if fresh and isinstance(self.model, PeftModel) and _REFERENCE in self.model.peft_config:
             self.model.delete_adapter(_REFERENCE)
+        elif new_tokens and isinstance(self.model, PeftModel) and _REFERENCE in self.model.peft_config:
+            _copy_tokens(self.model)
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:
         return dataset
@@ -84,12 +92,23 @@ class StudioTrainer:
             )
         else:
             self.model.save_pretrained(output_dir, state_dict=state_dict, max_shard_size="10TB")
+        if self._new_tokens:
+            self._new_tokens.write(Path(output_dir))
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """The studio writes its own card at export."""
 
     def _send_telemetry(self) -> None:
         """Nothing is sent anywhere."""
+
+
+def _copy_tokens(model: PeftModel) -> None:
+    """To the adapter that is compared with: TRL copies every weight but the embeddings of new tokens, for it looks for
+    names that go on behind the adapter's."""
+    for module in model.modules():
+        if isinstance(module, TrainableTokensLayer):
+            tokens = module.trainable_tokens_delta
+            tokens[_REFERENCE].data.copy_(tokens["default"].data)
 
 
 class WeighedEvaluation:

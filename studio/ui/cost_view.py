@@ -14,6 +14,7 @@ from studio.ui.page import Page
 from studio.ui.run_view import duration, size
 
 if TYPE_CHECKING:
+    from studio.models.new_tokens import NewTokens
     from studio.runs.problems import Problem
     from studio.training.estimate import Estimate
 
@@ -82,6 +83,7 @@ def _estimated(page: Page, estimate: "Estimate", test: int) -> list[tuple[str, s
         ("rows", _rows(page, estimate.rows, estimate.validation_rows, test)),
         ("steps", f"{estimate.steps:,}"),
         ("tokens", t("ui.train.cost.tokens_value", **tokens)),
+        *([("new_tokens", _new_tokens(page, estimate.new_tokens))] if estimate.new_tokens else []),
         (
             "parameters",
             t(
@@ -102,6 +104,12 @@ def _estimated(page: Page, estimate: "Estimate", test: int) -> list[tuple[str, s
             ),
         ),
     ]
+
+
+def _new_tokens(page: Page, new: "NewTokens") -> str:
+    """How many there are, what they save, and the first of them."""
+    share = f"{100 * new.saved_share:.0f}"
+    return page.t("ui.train.cost.new_tokens_value", count=f"{len(new):,}", percent=share, words=", ".join(new.shown))
 
 
 def _facts(page: Page, facts: list[tuple[str, str]]) -> str:

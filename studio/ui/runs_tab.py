@@ -10,12 +10,15 @@ from typing import Any
 
 import gradio as gr
 
+from studio.backend.chain import offers
 from studio.errors import InputError
 from studio.runs.events import RunState
+from studio.runs.methods import METHODS
 from studio.runs.store import RunRecord
-from studio.ui import run_view
+from studio.ui import chain_view, run_view
 from studio.ui.charts import overlay_charts, run_charts, to_json
 from studio.ui.checkpoint_view import BRANCH, checkpoints_table
+from studio.ui.markup import ACTIONS
 from studio.ui.page import Page, chosen, goto
 from studio.ui.settings_view import differences_table, settings_table
 
@@ -95,6 +98,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                 sooner = gr.Button(t("ui.runs.sooner"), size="md", elem_id="runs-sooner", visible=False)
                 later = gr.Button(t("ui.runs.later"), size="md", elem_id="runs-later", visible=False)
             words = gr.HTML(elem_id="runs-words", apply_default_css=False)
+            following = gr.HTML(elem_id="runs-next", js_on_load=ACTIONS, apply_default_css=False)
             figure = chart("runs-chart")
             samples = gr.HTML(elem_id="runs-samples", apply_default_css=False)
             checkpoints = gr.HTML(elem_id="runs-checkpoints", js_on_load=BRANCH, apply_default_css=False)
@@ -125,6 +129,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     parts = Parts(
         empty, layout, history, overlay, overlay_chart, overlay_table, head, stop, resume, compare, words, figure,
         samples, checkpoints, name, tags, notes, settings, yaml, page.run, seen, sooner, later, delete, asking,
+        following,
     )  # fmt: skip
     watching: list[Any] = [page.run, marked, find, seen]
     changed = [getattr(parts, field.name) for field in fields(parts)]
@@ -190,6 +195,17 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         gr.Info(t("ui.runs.saved"), duration=2)
         return view(page, parts, titles, run, marks or [], text, replace(old, listed=0.0, cursor=-1)) or gr.skip()
 
+    @page.guard
+    def follow(version: str | None, old: Seen, event: gr.EventData) -> Any:
+        following = chain_view.pressed(event._data)
+        own = runner.record(old.run).version if old.run else None
+        data = page.studio.suited(following.method, [own, version])
+        if data is None:
+            learns = METHODS[following.method].learns
+            gr.Info(t("ui.chain.no_data", needs=t(f"ui.method.needs.{learns}")), duration=12)
+            return gr.skip(), goto("data")
+        return chain_view.written(following, data), goto("train")
+
     # A tick is one small request beside the queue, so that it waits for no slower work of the page.
     timer.tick(look, watching, changed, trigger_mode="once", queue=False, **quiet)
     for event in (blocks.load, tab.select, page.run.change):
@@ -207,6 +223,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         **quiet,
     )
     checkpoints.branch(branch, seen, [page.again, page.tabs], **quiet)  # type: ignore[attr-defined]
+    following.click(follow, [page.version, seen], [page.follow, page.tabs], **quiet)
     sooner.click(act(move(-1)), watching, changed, **quiet)
     later.click(act(move(1)), watching, changed, **quiet)
     delete.click(ask, seen, [asking, question], **quiet)
@@ -246,6 +263,7 @@ class Parts:
     later: gr.Button
     delete: gr.Button
     asking: gr.Column
+    following: gr.HTML
 
 
 def view(
@@ -311,6 +329,7 @@ def _run(
         parts.figure: to_json(record.id, run_charts(state, record.spec.method.kind, t), t),
         parts.samples: run_view.samples(state, t),
         parts.checkpoints: checkpoints_table(record.spec, state, writable, t),
+        parts.following: _following(page, record) if writable and status in ("done", "stopped") else "",
         parts.stop: gr.update(
             visible=writable and status in ("queued", "preparing", "running", "stopping"),
             interactive=status != "stopping",
@@ -325,6 +344,14 @@ def _run(
         parts.later: gr.update(visible=writable and status == "queued"),
         parts.delete: gr.update(visible=writable and status in ("done", "stopped", "failed", "interrupted")),
     }
+
+
+def _following(page: Page, record: RunRecord) -> str:
+    """What can follow the run; answers after documents even where no data for them is open yet."""
+    runs = page.studio.runner.runs()
+    found = offers(next(run for run in runs if run.record.id == record.id), runs)
+    fit = [one for one in found if one.method == "sft" or page.studio.suited(one.method, [record.version])]
+    return chain_view.offer(fit, page.t)
 
 
 def _parent_name(page: Page, record: RunRecord) -> str:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import gradio as gr
 
+from studio.backend.chain import chain, documents_read
 from studio.backend.runner import SWEEP
 from studio.data.splits import SplitSpec
 from studio.errors import InputError, SpecError, StudioError
 from studio.runs.methods import METHODS
 from studio.runs.spec import STARTER, RunSpec, spec_fields, with_changes
+from studio.ui import chain_view
 from studio.ui.checkpoint_view import checkpoint_choices
 from studio.ui.choice_view import data_summary, model_summary, open_models
 from studio.ui.cost_view import cost_panel
@@ -65,6 +67,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             # The value of the cards: a Radio refuses what was sent before its choices changed.
             method = gr.Textbox("sft", visible=False)
             methods = html(js_on_load=CHOOSE, elem_id="train-method")
+            path = html(js_on_load=ACTIONS, elem_id="train-chain")
             kind = gr.Radio(
                 [(t(f"ui.train.model.{name}"), name) for name in ("starter", "folder", "hub")],
                 value="starter", label=t("ui.train.model"), elem_id="train-model", elem_classes="cards",
@@ -183,7 +186,12 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         model = STARTER if kind == "starter" else source.strip()
         scores = [(run.record.name, run.record.id) for run in studio.runner.reward_models(model)]
         told = t("spec.reward.model.run.help" if scores else "ui.reward.model.none")
-        return *parents(model, adapter, checkpoint), *[gr.update(choices=scores, info=told)] * len(rewards)
+        runs, steps = parents(model, adapter, checkpoint)
+        if runs["value"] == adapter:  # another may have been chosen by the time that this arrives
+            del runs["value"]
+            if steps["value"] == checkpoint:
+                del steps["value"]
+        return runs, steps, *[gr.update(choices=scores, info=told)] * len(rewards)
 
     @page.guard
     def enter(version: str | None) -> Any:
@@ -257,27 +265,18 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         changed = differing(chosen, others)
         return [*shown, *(gr.skip() if f.method else new for f, new in zip(asked, changed, strict=True))]
 
-    @page.guard
-    def use_run(again: str, method: str) -> Any:
-        """The data, the method, the model and all settings of a run; with a step, to go on from that checkpoint."""
-        if not again:
-            return [gr.skip()] * (9 + len(asked))
-        run, _, *steps = again.split()
-        record = studio.runner.record(run)
-        spec, name, version = record.spec, record.name, studio.datasets.version(record.version)
-        if steps:
-            spec = with_changes(spec, {"model.adapter": run, "model.adapter_step": int(steps[0])})
-            name = t("ui.runs.branch_name", name=name, step=int(steps[0]))
+    def filled(spec: RunSpec, version: str, name: str, method: str) -> list[Any]:
+        """The form with these settings; `method` is what was chosen before."""
         named = spec.model.source
         kind = STARTER if named == STARTER else "folder" if Path(named).expanduser().is_dir() else "hub"
-        able = studio.datasets.methods(version.id)
+        able = studio.datasets.methods(version)
         before = parents(named, spec.model.adapter, spec.model.adapter_step)
         if (before[0]["value"], before[1]["value"]) != (spec.model.adapter, spec.model.adapter_step):
             gr.Warning(shown(t("ui.train.adapter.gone", run=spec.model.adapter)))
         known = spec.preset if spec.preset in {one.name for one in presets} else gr.skip()
         return [
-            version.id,
-            (version.dataset, able),
+            version,
+            (studio.datasets.version(version).dataset, able),
             method_cards(able, spec.method.kind, t),
             spec.method.kind,
             spec.method.kind if spec.method.kind != method else "",
@@ -288,6 +287,39 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             *values_of(spec, asked)[:-2],
             *before,
         ]
+
+    @page.guard
+    def use_run(again: str, method: str) -> Any:
+        """The data, the method, the model and all settings of a run; with a step, to go on from that checkpoint."""
+        if not again:
+            return [gr.skip()] * (9 + len(asked))
+        run, _, *steps = again.split()
+        record = studio.runner.record(run)
+        spec, name = record.spec, record.name
+        if steps:
+            spec = with_changes(spec, {"model.adapter": run, "model.adapter_step": int(steps[0])})
+            name = t("ui.runs.branch_name", name=name, step=int(steps[0]))
+        return filled(spec, record.version, name, method)
+
+    @page.guard
+    def use_next(follow: str, method: str) -> Any:
+        """The settings of the next run of a chain, and the reward models to choose from."""
+        following, version = chain_view.read(follow)
+        spec = with_changes(studio.next_run(following, version), _split_of(page, version))
+        scores = [(run.record.name, run.record.id) for run in studio.runner.reward_models(spec.model.source)]
+        name = studio.datasets.version(version).name
+        title = t("ui.chain.name", name=name, term=t(f"ui.method.{following.method}.term"))
+        return [*[gr.update(choices=scores)] * len(rewards), *filled(spec, version, title, method)]
+
+    @page.guard
+    def show_chain(version: str | None, kind: str, source: str) -> str:
+        version = _known(page, version)
+        model = STARTER if kind == "starter" else source.strip()
+        return chain_panel(page, version, model) if version else ""
+
+    @page.guard
+    def follow(version: str | None, event: gr.EventData) -> str:
+        return chain_view.written(chain_view.pressed(event._data), version or "")
 
     @page.guard
     def use_parent(run: str) -> Any:
@@ -368,6 +400,9 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     )
     used = [page.version, offered, methods, method, kept, kind, source, preset, name, *fields]
     page.again.change(use_run, [page.again, method], used, **quiet)
+    page.follow.change(use_next, [page.follow, method], [*(form.runs for form in rewards), *used], **quiet)
+    gr.on([*opened, kind.change, source.change], show_chain, [page.version, kind, source], path, **last)
+    path.click(follow, page.version, page.follow, queue=False, **quiet)
     gr.on(
         [method.change, *(field.change for field in fields)], mark_problems, [wrong, *settings], [wrong, *fields],
         **last,
@@ -407,6 +442,19 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     several.click(begin_several, [token, name, setting, tried, *settings], [page.run, page.tabs, name, tried])
     for button in (to_data, change_data):
         button.click(lambda: goto("data"), None, page.tabs, **quiet)
+
+
+def chain_panel(page: Page, version: str, model: str) -> str:
+    """What this data and model can go on to: answers after documents, the stages of RLHF."""
+    runner, able = page.studio.runner, page.studio.datasets.methods(version)
+    runs = runner.runs()
+    stages = chain(runs, model)
+    states = {stage.run.record.id: runner.state(stage.run.record.id) for stage in stages if stage.run}
+    read = documents_read(runs, model)
+    offered = ""
+    if read is not None and read.method in able:
+        offered = chain_view.documents(read, runner.record(read.parent).name, page.t)
+    return offered + chain_view.strip(stages, states, able, page.t)
 
 
 def _advanced(page: Page, first: RunSpec) -> list[Widget]:

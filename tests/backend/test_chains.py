@@ -14,6 +14,7 @@ from studio.errors import InputError, SpecError
 from studio.models.folder import file_sha256
 from studio.models.loading import ADAPTER_WEIGHTS
 from studio.runs.events import Ended, Queued
+from studio.runs.methods import GrpoSpec
 from studio.runs.spec import RunSpec, with_changes
 from studio.runs.store import new_id
 from studio.settings import Settings
@@ -65,10 +66,13 @@ def chain(place: Place) -> dict[str, str]:
     """The runs of a chain, by method."""
     studio = place.studio
     sft = place.train(place.spec("sft", place.rows), "polite")
-    reward = place.train(with_changes(studio.following(sft, "reward"), {"data.version": place.pairs}), "taste")
+    reward = place.train(with_changes(studio.following(sft, "reward", place.pairs), QUICK), "taste")
+    following = studio.following(sft, "grpo", place.pairs, reward)
+    assert isinstance(following.method, GrpoSpec)
+    assert following.method.reward_runs == (reward,)
     rewards = [{"kind": "model", "run": reward}, {"kind": "length", "low": 1, "high": 20, "weight": 0.5}]
     small = {"method.rewards": rewards, "method.samples_per_row": 2, "method.max_new_tokens": 4}
-    grpo = place.train(with_changes(studio.following(sft, "grpo"), {"data.version": place.pairs, **small}), "liked")
+    grpo = place.train(with_changes(following, {**QUICK, **small}), "liked")
     return {"sft": sft, "reward": reward, "grpo": grpo}
 
 

@@ -54,6 +54,7 @@ class Cost:
     fits: bool = True
     how: tuple[str, ...] = ("float32", "passes")
     nearest: dict[str, Any] | None = None
+    new_tokens: object = None
 
 
 @dataclass
