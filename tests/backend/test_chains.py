@@ -148,7 +148,7 @@ def test_any_checkpoint_is_gone_on_from(place: Place) -> None:
     assert len(unlike) == len(checkpoints)
     for checkpoint in checkpoints:
         assert studio.compare.adapter(first, checkpoint.step).folder == folder / checkpoint.path
-    spec = with_changes(studio.following(first, "sft", steps[0]), {"data.version": place.rows})
+    spec = with_changes(studio.following(first, "sft", step=steps[0]), {"data.version": place.rows})
     branch = place.train(spec, "branch")
     started = studio.runner.state(branch).started
     assert started is not None
