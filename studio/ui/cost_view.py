@@ -7,7 +7,7 @@ from studio.errors import SpecError, StudioError
 from studio.runs.cautions import SMALL_MODEL, cautions
 from studio.runs.methods import CptSpec
 from studio.runs.spec import RunSpec
-from studio.ui.choice_view import count
+from studio.ui.choice_view import count, percent
 from studio.ui.markup import said, shown
 from studio.ui.nearest_view import nearest_plan
 from studio.ui.page import Page
@@ -89,7 +89,7 @@ def _estimated(page: Page, estimate: "Estimate", test: int) -> list[tuple[str, s
             t(
                 "ui.train.cost.parameters_value",
                 trained=count(estimate.trainable_parameters, page.language),
-                share=_percent(estimate.trainable_share),
+                share=percent(estimate.trainable_share),
             ),
         ),
         ("adapter", size(estimate.adapter_bytes)),
@@ -138,8 +138,3 @@ def _cautions(page: Page, spec: RunSpec, rows: int, small_model: bool, estimate:
     told = cautions(spec, rows, small_model, tokens, replays=replays)
     lines += [("warn", t(key, **values)) for key, values in told]
     return "".join(f'<div class="say say-{kind}">{said(text)}</div>' for kind, text in lines)
-
-
-def _percent(share: float) -> str:
-    """Two digits that say something, and never a power of ten."""
-    return f"{100 * share:.0f}" if share > 0.1 else f"{100 * share:.2g}"

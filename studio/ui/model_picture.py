@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from studio.runs.spec import LoraSpec, RunSpec
-from studio.ui.choice_view import count
+from studio.ui.choice_view import count, percent
 from studio.ui.markup import shown
 
 if TYPE_CHECKING:
@@ -58,11 +58,11 @@ def _words(shape: "ModelShape", spec: RunSpec, t: T, language: str) -> list[str]
     trained = sum(shape.trained(tuner, scores=not spec.method.writes).values())
     if not isinstance(tuner, LoraSpec):
         return [t("ui.train.picture.full", every=every)]
-    share = f"{100 * trained / shape.parameters:.2g}"
+    share = percent(trained / shape.parameters)
     lines = [t("ui.train.picture.sum", trained=count(trained, language), every=every, share=share)]
     if tuner.quantisation == "nf4":
         small = sum(shape.in_four_bits().values())
-        lines.append(t("ui.train.picture.small", share=f"{100 * small / shape.parameters:.0f}"))
+        lines.append(t("ui.train.picture.small", share=percent(small / shape.parameters)))
     if shape.numbers["experts"]:
         lines.append(t("ui.train.picture.experts"))
     return lines

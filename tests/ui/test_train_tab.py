@@ -22,8 +22,8 @@ from studio.runs.methods import METHODS
 from studio.runs.problems import Problem, spec_problems
 from studio.runs.spec import RunSpec, with_changes
 from studio.settings import Settings
-from studio.ui import cost_view, train_tab
-from studio.ui.choice_view import count, data_summary, model_summary
+from studio.ui import train_tab
+from studio.ui.choice_view import count, data_summary, model_summary, percent
 from studio.ui.cost_view import cost_panel
 from studio.ui.page import Page, chosen
 from studio.ui.train_tab import sweep_values
@@ -515,7 +515,7 @@ def test_several_values_of_a_setting_become_runs(studio: Studio) -> None:
 
 
 def test_shares_are_told_in_plain_numbers() -> None:
-    assert [cost_view._percent(share) for share in (1.0, 0.995, 0.0972, 0.0123, 0.0004)] == [
+    assert [percent(share) for share in (1.0, 0.995, 0.0972, 0.0123, 0.0004)] == [
         "100",
         "100",
         "9.7",
