@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import gradio as gr
+from pydantic import TypeAdapter, ValidationError
 
 from studio.backend.chain import offers
 from studio.errors import InputError
@@ -42,7 +43,11 @@ watch('value', () => {
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What this browser tab shows: when nothing of it changed, a tick sends nothing."""
+    """What this browser tab shows: when nothing of it changed, a tick sends nothing.
+
+    The page holds it, as JSON, and is given it together with what it tells of: an answer that is lost, or overtaken by
+    an older one, is made good by the next tick.
+    """
 
     run: str | None = None
     cursor: int = -1
@@ -53,13 +58,27 @@ class Seen:
     find: str = ""
     empty: bool = False
 
+    @classmethod
+    def read(cls, text: str | None) -> "Seen":
+        """Nothing is seen where the text is none of ours."""
+        try:
+            return _SEEN.validate_json(text or "{}")
+        except ValidationError:
+            return cls()
+
+    def write(self) -> str:
+        return _SEEN.dump_json(self).decode()
+
+
+_SEEN = TypeAdapter(Seen)
+
 
 def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     """Lay out the tab and wire it."""
     t, runner = page.t, page.studio.runner
     script = (page.studio.settings.assets / "js" / "chart.js").read_text(encoding="utf-8")
     titles = {preset.name: preset.title["ja" if page.language == "ja" else "en"] for preset in page.studio.presets()}
-    seen = gr.State(Seen())
+    seen = gr.Textbox("", visible=False)
     marked = chosen("marked", page.studio.settings.workspace)
     timer = gr.Timer(1.0)
 
@@ -136,26 +155,27 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden"}
 
     @page.guard
-    def look(run: str | None, marks: list[str] | None, text: str, old: Seen) -> Any:
-        return view(page, parts, titles, run, marks or [], text, old) or gr.skip()
+    def look(run: str | None, marks: list[str] | None, text: str, told: str) -> Any:
+        return view(page, parts, titles, run, marks or [], text, Seen.read(told)) or gr.skip()
 
     @page.guard
-    def choose(marks: list[str] | None, text: str, old: Seen, event: gr.EventData) -> Any:
-        found = view(page, parts, titles, event.run, marks or [], text, old)
+    def choose(marks: list[str] | None, text: str, told: str, event: gr.EventData) -> Any:
+        found = view(page, parts, titles, event.run, marks or [], text, Seen.read(told))
         return found | {page.run: event.run}
 
     @page.guard
-    def mark(run: str | None, marks: list[str] | None, text: str, old: Seen, event: gr.EventData) -> Any:
+    def mark(run: str | None, marks: list[str] | None, text: str, told: str, event: gr.EventData) -> Any:
         kept = [m for m in marks or [] if m != event.run] + ([event.run] if event.on else [])
-        return view(page, parts, titles, run, kept, text, old) | {marked: kept}
+        return view(page, parts, titles, run, kept, text, Seen.read(told)) | {marked: kept}
 
     @page.guard
-    def unmark_all(run: str | None, text: str, old: Seen) -> Any:
-        return view(page, parts, titles, run, [], text, old) | {marked: []}
+    def unmark_all(run: str | None, text: str, told: str) -> Any:
+        return view(page, parts, titles, run, [], text, Seen.read(told)) | {marked: []}
 
     def act(action: Callable[[str], object]) -> Callable[..., Any]:
         @page.guard
-        def pressed(run: str | None, marks: list[str] | None, text: str, old: Seen) -> Any:
+        def pressed(run: str | None, marks: list[str] | None, text: str, told: str) -> Any:
+            old = Seen.read(told)
             if old.run:
                 action(old.run)
             return view(page, parts, titles, run, marks or [], text, replace(old, listed=0.0)) or gr.skip()
@@ -165,29 +185,32 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     def move(by: int) -> Callable[[str], None]:
         return lambda run: runner.move(run, by)
 
-    def branch(old: Seen, event: gr.EventData) -> Any:
-        return f"{old.run} {secrets.token_hex(4)} {event.step}" if old.run else "", goto("train")
+    def branch(told: str, event: gr.EventData) -> Any:
+        return _asked(Seen.read(told).run, event.step), goto("train")
 
     @page.guard
-    def ask(old: Seen) -> Any:
-        if not old.run:
+    def ask(told: str) -> Any:
+        run = Seen.read(told).run
+        if not run:
             return gr.skip(), gr.skip()
-        told = t("ui.runs.delete.ask", name=runner.record(old.run).name, size=run_view.size(runner.size(old.run)))
-        return gr.update(visible=True), f"<p>{run_view.shown(told)}</p>"
+        words = t("ui.runs.delete.ask", name=runner.record(run).name, size=run_view.size(runner.size(run)))
+        return gr.update(visible=True), f"<p>{run_view.shown(words)}</p>"
 
     @page.guard
-    def throw_away(marks: list[str] | None, text: str, old: Seen) -> Any:
-        marks = [mark for mark in marks or [] if mark != old.run]
-        if old.run:
-            freed = runner.delete(old.run)
+    def throw_away(marks: list[str] | None, text: str, told: str) -> Any:
+        run = Seen.read(told).run
+        marks = [mark for mark in marks or [] if mark != run]
+        if run:
+            freed = runner.delete(run)
             gr.Info(t("ui.runs.deleted", size=run_view.size(freed)), duration=4)
         found = view(page, parts, titles, None, marks, text, Seen())
         return {page.run: None, **found, marked: marks, asking: gr.update(visible=False)}
 
     @page.guard
     def keep(
-        title: str, labels: str, words: str, run: str | None, marks: list[str] | None, text: str, old: Seen
+        title: str, labels: str, words: str, run: str | None, marks: list[str] | None, text: str, told: str
     ) -> Any:
+        old = Seen.read(told)
         if old.run:
             runner.rename(old.run, title)
             runner.set_notes(old.run, words)
@@ -196,9 +219,10 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return view(page, parts, titles, run, marks or [], text, replace(old, listed=0.0, cursor=-1)) or gr.skip()
 
     @page.guard
-    def follow(version: str | None, old: Seen, event: gr.EventData) -> Any:
+    def follow(version: str | None, told: str, event: gr.EventData) -> Any:
         following = chain_view.pressed(event._data)
-        own = runner.record(old.run).version if old.run else None
+        run = Seen.read(told).run
+        own = runner.record(run).version if run else None
         data = page.studio.suited(following.method, [own, version])
         if data is None:
             learns = METHODS[following.method].learns
@@ -217,7 +241,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     stop.click(act(runner.stop), watching, changed, **quiet)
     resume.click(act(runner.resume), watching, changed, **quiet)
     again.click(
-        lambda old: (f"{old.run} {secrets.token_hex(4)}" if old.run else "", goto("train")),
+        lambda told: (_asked(Seen.read(told).run), goto("train")),
         seen,
         [page.again, page.tabs],
         **quiet,
@@ -231,7 +255,12 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     sure.click(throw_away, watching[1:], [*changed, marked], **quiet)
     save.click(keep, [name, tags, notes, *watching], changed, **quiet)
     to_train.click(lambda: goto("train"), None, page.tabs, **quiet)
-    compare.click(lambda old: (old.run, goto("compare")), seen, [page.run, page.tabs], **quiet)
+    compare.click(lambda told: (Seen.read(told).run, goto("compare")), seen, [page.run, page.tabs], **quiet)
+
+
+def _asked(run: str | None, *step: object) -> str:
+    """A run that the Train tab is to go on from, or to take the settings of; another text each time it is asked for."""
+    return " ".join(map(str, (run, secrets.token_hex(4), *step))) if run else ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -258,7 +287,7 @@ class Parts:
     settings: gr.HTML
     yaml: gr.Textbox
     run: gr.BrowserState
-    seen: gr.State
+    seen: gr.Textbox
     sooner: gr.Button
     later: gr.Button
     delete: gr.Button
@@ -273,12 +302,12 @@ def view(
     runner = page.studio.runner
     state = _state(page, run)
     runs = None
-    if state is None or find != old.find or run != old.run or time.monotonic() - old.listed > HISTORY_SECONDS:
+    if state is None or find != old.find or run != old.run or not 0 <= time.monotonic() - old.listed < HISTORY_SECONDS:
         runs = runner.runs()
     if state is None:
         if not runs:
             shown: dict[Any, Any] = {parts.empty: gr.update(visible=True), parts.layout: gr.update(visible=False)}
-            return shown | {parts.seen: Seen(empty=True)} if not old.empty else {}
+            return shown | {parts.seen: Seen(empty=True).write()} if not old.empty else {}
         run = runs[0].record.id
         state = runner.state(run)
     assert run is not None
@@ -306,7 +335,7 @@ def view(
         return {}
     if old.run is None:
         found |= {parts.empty: gr.update(visible=False), parts.layout: gr.update(visible=True), parts.run: run}
-    return found | {parts.seen: new}
+    return found | {parts.seen: new.write()}
 
 
 def _state(page: Page, run: str | None) -> RunState | None:

@@ -61,7 +61,7 @@ class Opened:
             with gr.Tab("runs") as tab:
                 runs_tab.build(self.page, self.blocks, tab)
             names = Parts.__dataclass_fields__
-            kinds = {"run": gr.BrowserState, "seen": gr.State}
+            kinds = {"run": gr.BrowserState, "seen": gr.Textbox}
             self.parts = Parts(**{name: kinds.get(name, gr.HTML)() for name in names})
 
     def run(self, name: str, *events: Event, notes: str = "", changes: dict[str, object] | None = None) -> str:
@@ -76,7 +76,8 @@ class Opened:
     def look(self, run: str | None, old: Seen, marks: tuple[str, ...] = (), find: str = "") -> dict[str, object]:
         found = view(self.page, self.parts, {"balanced": "Balanced"}, run, marks, find, old)
         parts = {name: getattr(self.parts, name) for name in Parts.__dataclass_fields__}
-        return {name: found[part] for name, part in parts.items() if part in found}
+        told = {name: found[part] for name, part in parts.items() if part in found}
+        return told | ({"seen": Seen.read(str(told["seen"]))} if "seen" in told else {})
 
 
 @pytest.fixture
@@ -84,6 +85,24 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
     made = Opened(tmp_path)
     yield made
     made.studio.close()
+
+
+def test_an_answer_overtaken_by_an_older_one_is_made_good(opened: Opened) -> None:
+    """What the page tells of itself decides what it is sent, not what it was sent last."""
+    run = opened.run("a", started())
+    early = opened.look(run, Seen())
+    opened.studio.store.append(run, Metrics(step=5, values={"loss": 1.0}))
+    late = opened.look(run, Seen())
+    assert late["head"] != early["head"]
+    again = opened.look(run, early["seen"])  # type: ignore[arg-type]  # the early one came last
+    assert again["head"] == late["head"]
+
+
+@pytest.mark.parametrize("text", ["", None, "{", "[]", '{"run": 3}', '{"cursor": "x"}', "null", '{"unknown": 1}'])
+def test_a_page_that_tells_nonsense_is_sent_everything(text: str | None) -> None:
+    assert Seen.read(text) == Seen()
+    seen = Seen("run", 3, "running", (("a", 1),), "x", 0.1 + 0.2, "日本")
+    assert Seen.read(seen.write()) == seen
 
 
 def test_without_runs_the_tab_says_so_and_leads_on(opened: Opened) -> None:
