@@ -76,8 +76,10 @@ class Opened:
     def look(self, run: str | None, old: Seen, marks: tuple[str, ...] = (), find: str = "") -> dict[str, object]:
         found = view(self.page, self.parts, {"balanced": "Balanced"}, run, marks, find, old)
         parts = {name: getattr(self.parts, name) for name in Parts.__dataclass_fields__}
-        told = {name: found[part] for name, part in parts.items() if part in found}
-        return told | ({"seen": Seen.read(str(told["seen"]))} if "seen" in told else {})
+        told: dict[str, object] = {name: found[part] for name, part in parts.items() if part in found}
+        if "seen" in told:
+            told["seen"] = Seen.read(str(told["seen"]))
+        return told
 
 
 @pytest.fixture
