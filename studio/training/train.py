@@ -5,8 +5,10 @@
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from transformers.utils import logging as transformers_logging
@@ -27,6 +29,7 @@ from studio.training.lora import Clock
 from studio.training.memory import MEMORY_SHARE, available_bytes, needed_bytes
 from studio.training.methods import method_file
 from studio.training.passes import in_passes, rows_at_once
+from studio.training.ranks import ALONE, Ranks
 from studio.training.scorer import Scorer
 from studio.training.trainer import Setup
 from studio.training.tuned import counted_weights, held_in, tuned_model
@@ -42,13 +45,28 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
     that was asked to leave saves a checkpoint, records no end and returns None.
     Raises StudioError when it cannot go on: disk, memory, numbers, data, model.
     """
-    spec = job.spec
     began = time.monotonic()
+    learned = learn(job, stop)
+    return None if learned is None else conclude(job, learned, time.monotonic() - began)
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """How far a run came, and the checkpoints it has."""
+
+    step: int
+    stopped: bool
+    checkpoints: tuple[Checkpoint, ...]
+
+
+def learn(job: TrainingJob, stop: Stop, ranks: Ranks = ALONE) -> Learned | None:
+    """All but the end of a run, in this process alone or as one of several; None when it was asked to leave."""
+    spec = job.spec
     resumed = resume_point(job.folder, job.history)
-    checkpoints = [c for c in job.history if resumed and c.step <= resumed.step]
+    checkpoints = known_checkpoints(job.history, resumed)
     sweep(job.folder, checkpoints)
 
-    with _told_errors(job, checkpoints):
+    with told_errors(job, checkpoints):
         # 1. Model and examples
         device = detect_device()
         loaded = load_model(
@@ -69,10 +87,10 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
         total_steps = spec.total_steps(len(examples.train))
 
         # 2. What is trained, and the trainer
-        clock = Clock()
+        clock = Clock(rank=ranks.rank)
         model = tuned_model(loaded.model, spec, clock, sources.get(spec.model.adapter))
         trainable, parameters = counted_weights(model)
-        _check_memory(job, model, numbers, examples, device)
+        _check_memory(job, model, numbers, examples, device, ranks)
         reporter = Reporter(
             job,
             stop,
@@ -83,6 +101,7 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
             interval=spec.evaluation_interval(len(examples.train)),
             validates=bool(examples.validation),
             checkpoint_bytes=checkpoint_bytes(trainable),
+            ranks=ranks,
         )
         trainer = method.make_trainer(
             Setup(
@@ -97,6 +116,7 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
                 clock,
                 (reporter,),
                 scorers,
+                ranks,
             )
         )
 
@@ -109,12 +129,12 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
                 validation_rows=len(examples.validation),
                 trainable_parameters=trainable,
                 parameters=parameters,
-                device=device.name,
+                device=device.name if ranks.size == 1 else f"{ranks.size} × {device.name}",
                 base_fingerprint=loaded.identity.fingerprint,
                 base_name=loaded.identity.name,
                 base_licence=loaded.identity.licence,
                 sources={run: adapter.sha256 for run, adapter in sources.items()},
-                how=(numbers, *_how(spec, device)),
+                how=(numbers, *_how(spec, device, ranks)),
             ),
         )
         _tell(job, loaded, examples, began_again=bool(job.history) and resumed is None)
@@ -124,22 +144,32 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
             step = trainer.state.global_step
         if reporter.ended_by == "leave":
             return None
+        return Learned(step, reporter.ended_by == "stop", tuple(checkpoints))
 
-        # 4. Result: the best checkpoint's weights, or the last one's
-        best = best_checkpoint([c for c in checkpoints if has_result(job.folder, c)], spec.training.keep_best)
+
+def conclude(job: TrainingJob, learned: Learned, seconds: float) -> Ended:
+    """Keep the best checkpoint's weights, or the last one's, as the result, and record the end."""
+    spec = job.spec
+    with told_errors(job, learned.checkpoints):
+        best = best_checkpoint([c for c in learned.checkpoints if has_result(job.folder, c)], spec.training.keep_best)
         result = keep_result(job.folder, best)
         ended = Ended(
-            status="stopped" if reporter.ended_by == "stop" else "done",
-            step=step,
+            status="stopped" if learned.stopped else "done",
+            step=learned.step,
             adapter=result.name,
             adapter_sha256=file_sha256(weights_of(result)),
             best_step=best.step,
             validation_loss=best.validation_loss,
             validation_reward=best.validation_reward,
-            seconds=time.monotonic() - began,
+            seconds=seconds,
         )
         job.report(ended)
         return ended
+
+
+def known_checkpoints(history: Sequence[Checkpoint], resumed: Checkpoint | None) -> list[Checkpoint]:
+    """Those that stand when a run goes on from `resumed`."""
+    return [c for c in history if resumed and c.step <= resumed.step]
 
 
 def checkpoint_bytes(trainable_parameters: int) -> int:
@@ -147,11 +177,11 @@ def checkpoint_bytes(trainable_parameters: int) -> int:
     return trainable_parameters * 12 + 2_000_000
 
 
-def _how(spec: RunSpec, device: Device) -> tuple[Any, ...]:
+def _how(spec: RunSpec, device: Device, ranks: Ranks) -> tuple[Any, ...]:
     """What was chosen to be quick, in the words of Started."""
     if isinstance(spec.method, CptSpec) and spec.method.packed:
         return ("packed",)
-    return ("passes",) if in_passes(spec.method, device) else ()
+    return ("passes",) if in_passes(spec.method, device, ranks) else ()
 
 
 def _check_base(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | None) -> None:
@@ -175,12 +205,14 @@ def _read_sources(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | N
     return read
 
 
-def _check_memory(job: TrainingJob, model: Any, numbers: Numbers, examples: ExampleSet, device: Device) -> None:
+def _check_memory(
+    job: TrainingJob, model: Any, numbers: Numbers, examples: ExampleSet, device: Device, ranks: Ranks
+) -> None:
     """Refuse what cannot fit before it takes the machine down."""
     training = job.spec.training
     longest = at_most(max(examples.train, key=lambda lesson: lesson.tokens), job.spec.method)
-    batch = min(training.batch_size, len(examples.train))
-    if in_passes(job.spec.method, device):
+    batch = min(ceil(training.batch_size / ranks.size), len(examples.train))
+    if in_passes(job.spec.method, device, ranks):
         batch = rows_at_once(longest.tokens, batch)
     needed = needed_bytes(model, job.spec, numbers, longest, batch, device)
     available = available_bytes(device)
@@ -208,7 +240,7 @@ def _tell(job: TrainingJob, loaded: LoadedModel, examples: ExampleSet, *, began_
 
 
 @contextmanager
-def _told_errors(job: TrainingJob, checkpoints: list[Checkpoint]) -> Iterator[None]:
+def told_errors(job: TrainingJob, checkpoints: Sequence[Checkpoint]) -> Iterator[None]:
     """Errors of the machine as StudioErrors that say what to do; what is no such error stays itself.
 
     A half-written checkpoint is removed at once: on a full disk its room is needed.
