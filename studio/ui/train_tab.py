@@ -15,6 +15,7 @@ from studio.errors import InputError, SpecError
 from studio.runs.methods import METHODS
 from studio.runs.spec import STARTER, RunSpec, spec_fields, with_changes
 from studio.ui.choice_view import data_summary, model_summary, open_models
+from studio.ui.cluster_form import build_cluster, cluster_of, cluster_values
 from studio.ui.cost_view import cost_panel
 from studio.ui.forms import (
     REWARDS,
@@ -111,6 +112,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         with gr.Column(scale=1, min_width=300, elem_classes="train-side s-card"):
             gr.HTML(f'<h3 class="s-h2">{shown(t("ui.train.before"))}</h3>', apply_default_css=False)
             cost = gr.HTML(elem_id="train-estimate", apply_default_css=False)
+            cluster = build_cluster(page)
             name = gr.Textbox(
                 "",
                 label=t("ui.train.name"), placeholder=t("ui.train.name_hint"), max_lines=1, max_length=120,
@@ -234,7 +236,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     def use_run(again: str, method: str) -> Any:
         """The data, the method, the model and all settings of a run."""
         if not again:
-            return [gr.skip()] * (9 + len(asked))
+            return [gr.skip()] * (12 + len(asked))
         record = studio.runner.record(again.split()[0])
         spec, version = record.spec, studio.datasets.version(record.version)
         named = spec.model.source
@@ -254,6 +256,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             gr.update(visible=kind != STARTER, value="" if kind == STARTER else named),
             known,
             record.name,
+            *cluster_values(studio.runner.state(record.id).cluster),
             *values_of(spec, asked)[:-1],
             before,
         ]
@@ -299,16 +302,19 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return [wrong, *(_beside(widget, before, wrong, language) for widget in widgets)]
 
     @page.guard
-    def begin(token: str, name: str, *values: Any) -> Any:
-        return studio.runner.submit(spec_of(*values), name, token=token).id, goto("runs"), ""
+    def begin(token: str, name: str, where: str, address: str, workers: float | None, *values: Any) -> Any:
+        cluster = cluster_of(where, address, workers)
+        return studio.runner.submit(spec_of(*values), name, token=token, cluster=cluster).id, goto("runs"), ""
 
     @page.guard
-    def begin_several(token: str, name: str, text: str, tried: str, *values: Any) -> Any:
-        spec = spec_of(*values)
+    def begin_several(
+        token: str, name: str, text: str, tried: str, where: str, address: str, workers: float | None, *values: Any
+    ) -> Any:
+        spec, cluster = spec_of(*values), cluster_of(where, address, workers)
         field = next(field for field in asked if field.text == text)
         if not belongs(field, spec.method.kind, spec.tuner.kind):
             raise InputError("error.run.sweep_method", setting=field.label(language))
-        runs = studio.runner.sweep(spec, field.path, sweep_values(tried), name, token=token)
+        runs = studio.runner.sweep(spec, field.path, sweep_values(tried), name, token, cluster)
         return runs[0].id, goto("runs"), "", ""
 
     opened = [blocks.load, tab.select, page.version.change]
@@ -320,7 +326,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     method.change(use_method, [page.version, method, kind, preset, kept], following, queue=False, **quiet).then(
         lambda: "", None, kept, queue=False, **quiet
     )
-    used = [page.version, offered, methods, method, kept, kind, source, preset, name, *fields]
+    used = [page.version, offered, methods, method, kept, kind, source, preset, name, *cluster.inputs, *fields]
     page.again.change(use_run, [page.again, method], used, **quiet)
     gr.on(
         [method.change, *(field.change for field in fields)], mark_problems, [wrong, *settings], [wrong, *fields],
@@ -350,8 +356,10 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         ],
         measure, settings, cost, concurrency_limit=1, concurrency_id="measure", **last,
     )  # fmt: skip
-    start.click(begin, [token, name, *settings], [page.run, page.tabs, name])
-    several.click(begin_several, [token, name, setting, tried, *settings], [page.run, page.tabs, name, tried])
+    start.click(begin, [token, name, *cluster.inputs, *settings], [page.run, page.tabs, name])
+    several.click(
+        begin_several, [token, name, setting, tried, *cluster.inputs, *settings], [page.run, page.tabs, name, tried]
+    )
     for button in (to_data, change_data):
         button.click(lambda: goto("data"), None, page.tabs, **quiet)
 
