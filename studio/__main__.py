@@ -34,10 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         outcome = _problem("cli.bug", translate("cli.bug", language), 1)
     if problem := outcome.values.get("error"):
         print(problem, file=sys.stderr)
-    if as_json:
-        print(json.dumps(outcome.values, ensure_ascii=False))
-    elif outcome.text:
-        print(outcome.text)
+    try:
+        if as_json or outcome.text:
+            print(json.dumps(outcome.values, ensure_ascii=False) if as_json else outcome.text, flush=True)
+    except BrokenPipeError:
+        # Its reader took what it wanted, as `head` does. The interpreter flushes once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return outcome.code
 
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -70,9 +70,11 @@ def run(options: argparse.Namespace) -> Outcome:
     with _studio(options) as studio:
         version = _open_data(studio, options.data) if options.data else None
         spec = _make_spec(options, studio, version)
-        studio.models.describe(spec.model.source)
         record = studio.runner.submit(spec, options.name, cluster=_cluster(options))
-        return _train(studio, record.id, options.language)
+        cautions = [translate(key, options.language, **values) for key, values in studio.cautions(spec)]
+        for caution in cautions:
+            print(caution, file=sys.stderr)
+        return _train(studio, record.id, options.language, cautions)
 
 
 def resume(options: argparse.Namespace) -> Outcome:
@@ -411,6 +413,7 @@ def _source(model: str) -> str:
 def _make_spec(options: argparse.Namespace, studio: Studio, version: Version | None) -> RunSpec:
     changes = {path: _value(path, text) for path, text in options.changes}
     method = options.method or changes.get("method.kind")
+    tuner = "full" if changes.get("tuner.kind") == "full" else "lora"
     if options.spec is not None:
         spec = load_spec(_text_of(options.spec), options.spec.name)
         if method:
@@ -420,7 +423,7 @@ def _make_spec(options: argparse.Namespace, studio: Studio, version: Version | N
     elif version is None:
         raise InputError("error.cli.no_data")
     else:
-        spec = studio.default_spec(version.id, options.preset or "quick-look", options.model or STARTER, method)
+        spec = studio.default_spec(version.id, options.preset or "quick-look", options.model or STARTER, method, tuner)
     chosen: dict[str, Any] = {}
     if version is not None:
         chosen |= {"data.version": version.id, "data.mapping": None}
@@ -452,8 +455,9 @@ def _value(path: str, text: str) -> Any:
 # Training in the shell
 
 
-def _train(studio: Studio, name: str, language: str) -> Outcome:
-    """Train a queued run with a bar on standard error; Ctrl-C stops it as the page's button does."""
+def _train(studio: Studio, name: str, language: str, cautions: Sequence[str] = ()) -> Outcome:
+    """Train a queued run with a bar on standard error; Ctrl-C stops it as the page's button does. `cautions` were told
+    before."""
     with _stopping(studio, language):
         training = _in_background(lambda: studio.runner.run_now(name))
         _show(studio, name, training, language)
@@ -470,7 +474,14 @@ def _train(studio: Studio, name: str, language: str) -> Outcome:
         "seconds": round(ended.seconds, 3),
         "adapter": str(folder / ended.adapter) if ended.adapter else None,
         "adapter_sha256": ended.adapter_sha256,
-        "notices": [translate(notice.key, language, **notice.values) for notice in state.notices],
+        "notices": [
+            translate(key, language, **found)
+            for key, found in (
+                *((notice.key, notice.values) for notice in state.notices),
+                *studio.runner.where_to_look(name),
+            )
+        ],
+        "cautions": list(cautions),
     }
     if ended.status == "failed" and ended.key:
         values |= {"error": translate(ended.key, language, **ended.values), "key": ended.key}

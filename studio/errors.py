@@ -4,6 +4,7 @@
     |-- InputError          the user's input is wrong (command line: exit code 2)
     |   |-- DataError       a file, a row, a column
     |   |-- SpecError       a setting
+    |   |-- PlanError       several of these at once
     |   `-- ModelError      a model or tokenizer that was named
     |-- Stopped             the user asked to stop
     `-- FaultError          the world is in the way (exit code 1)
@@ -51,7 +52,19 @@ class DataError(InputError):
 
 
 class SpecError(InputError):
-    """One or more settings; `problems` lists (path, sentence) of each."""
+    """One or more settings; `problems` lists (path, sentence) of each. `usable`: what can be used of the others."""
+
+    usable: object = None
+
+
+class PlanError(InputError):
+    """Several things that stand in the way of a run; `problems` are their errors."""
+
+    def message(self, language: str = "en") -> str:
+        problems = self.values["problems"]
+        assert isinstance(problems, tuple)
+        lines = "\n".join(f"- {problem.message(language)}" for problem in problems)
+        return translate(self.key, language, problems=lines)
 
 
 class ModelError(InputError):

@@ -18,13 +18,15 @@ def _shipped(name: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where things are and how much is allowed. `offline` forbids every Hub request."""
+    """Where things are and how much is allowed. `offline` forbids every Hub request. `memory_bytes`: what training may
+    take; None: all that is free."""
 
     workspace: Path
     assets: Path = field(default_factory=partial(_shipped, "assets"))
     presets: Path = field(default_factory=partial(_shipped, "presets"))
     max_upload_bytes: int = 20_000_000_000
     min_free_bytes: int = 200_000_000
+    memory_bytes: int | None = None
     offline: bool = False
 
     @property

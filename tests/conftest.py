@@ -1,6 +1,7 @@
 """What holds for all tests: no network, one thread for tiny models, the same language everywhere."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["WANDB_MODE"] = "offline"
+os.environ["WANDB_ERROR_REPORTING"] = "false"
+os.environ["TRACKIO_DIR"] = tempfile.mkdtemp(prefix="trackio-")  # read when it is imported
 for name in ("LC_ALL", "LC_MESSAGES", "STUDIO_WORKSPACE"):
     os.environ.pop(name, None)
 os.environ["LANG"] = "C.UTF-8"

@@ -116,6 +116,15 @@ def test_runs_needs_no_torch(trained: dict[str, object], workspace: Path) -> Non
     assert done.stdout.splitlines()[-1] == ""
 
 
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    words = [sys.executable, "-m", "studio", "settings", "--language", "ja"]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(180)) == (b"", 0)
+
+
 def test_chat_answers_with_both(trained: dict[str, object], workspace: Path, shell: Shell) -> None:
     words = ("chat", trained["run"], "--prompt", "Say 3 twice.", "--max-tokens", 8, "--workspace", workspace)
     code, found, _ = shell(*words)

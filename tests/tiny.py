@@ -48,10 +48,19 @@ SHAPES: dict[str, dict[str, Any]] = {
     "gpt_neox": {},
     "gpt2": {},
 }
+# Further ones: experts that a router chooses from, layers of a class of the model's own, no attention at all.
+FURTHER_SHAPES: dict[str, dict[str, Any]] = {
+    "mixtral": {"num_local_experts": 4},
+    "falcon": {},
+    "mamba": {"state_size": 4},
+}
 
 
 def tiny_model(kind: str = "llama", *, vocabulary: int = 261, seed: int = 0, tied: bool = True) -> "PreTrainedModel":
-    """A two-layer random model, 32 wide, of one of `SHAPES`. `tied`: the output layer is the embedding."""
+    """A two-layer random model, 32 wide, of one of `SHAPES` or `FURTHER_SHAPES`.
+
+    `tied`: the output layer is the embedding.
+    """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -67,7 +76,9 @@ def tiny_model(kind: str = "llama", *, vocabulary: int = 261, seed: int = 0, tie
         size["num_key_value_heads"] = 2
     if kind == "gpt2":
         size = {"n_positions": 512, "n_embd": 32, "n_layer": 2, "n_head": 4}
-    config = AutoConfig.for_model(kind, **{"vocab_size": vocabulary, **size, **special, **SHAPES[kind]})
+    config = AutoConfig.for_model(
+        kind, **{"vocab_size": vocabulary, **size, **special, **(SHAPES | FURTHER_SHAPES)[kind]}
+    )
     config.tie_word_embeddings = tied
     with torch.random.fork_rng():
         torch.manual_seed(seed)

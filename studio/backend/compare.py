@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from studio.models.catalog import ModelIdentity
     from studio.models.generation import Answer
     from studio.models.loading import LoadedModel
+    from studio.models.new_tokens import NewTokens
 
 _KEPT_ADAPTERS = 4
 _WAIT_SECONDS = 60.0
@@ -45,6 +46,7 @@ class Contestant:
     base: str
     validation_loss: float | None = None
     full: bool = False
+    validation_reward: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +112,14 @@ class Adapter:
 
 @dataclass(slots=True)
 class _Resident:
-    """The one base model in memory. `adapters` maps hash to uses, oldest use first; those that are whole models are
-    kept in `tuned`."""
+    """The one base model in memory, with a row for each of the new tokens, if any. `plain` is its own tokenizer; it
+    came with `rows` rows. `adapters` maps hash to uses, oldest use first; those that are whole models are kept in
+    `tuned`."""
 
-    key: ModelSpec
+    key: tuple[ModelSpec, "NewTokens | None"]
     loaded: "LoadedModel"
+    plain: Any
+    rows: int
     model: Any
     adapters: "OrderedDict[str, int]"
     tuned: dict[str, Any]
@@ -126,10 +131,13 @@ class _Resident:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A model that will not be unloaded while it is held. `lock` is taken for each step of a generation."""
+    """A model that will not be unloaded while it is held. `lock` is taken for each step of a generation. The base has a
+    tokenizer of its own where the run has new tokens; it came with `base_rows` rows of embeddings."""
 
     model: Any
     tokenizer: Any
+    base_tokenizer: Any
+    base_rows: int
     identity: "ModelIdentity"
     adapter_name: str
     adapter_sha256: str
@@ -168,7 +176,8 @@ class Comparison:
         Raises InputError when the run has no such adapter, or is a reward model, which answers nothing.
         """
         record = self._store.run(run)
-        model = record.spec.model.model_copy(update={"adapter": ""})  # what the run went on from is part of its own
+        # What the run went on from is part of its own adapter.
+        model = record.spec.model.model_copy(update={"adapter": "", "adapter_step": 0})
         if not record.spec.method.writes:
             raise InputError("error.run.scores", run=record.name)
         full = record.spec.tuner.kind == "full"
@@ -206,21 +215,34 @@ class Comparison:
     def _answers(self, request: CompareRequest, adapter: Adapter, lease: Lease) -> Iterator[CompareUpdate]:
         load_engine()
         from studio.models.generation import BASE, Generation, Sampling, render_prompt, scores_equal
+        from studio.models.new_tokens import first_new_id
 
         prompts = [
-            render_prompt(_with_system(turns, request.system), lease.tokenizer)
-            for turns in (request.base_turns, request.tuned_turns)
+            render_prompt(_with_system(turns, request.system), tokenizer)
+            for turns, tokenizer in (
+                (request.base_turns, lease.base_tokenizer),
+                (request.tuned_turns, lease.tokenizer),
+            )
         ]
         adapters = [BASE, lease.adapter_name]
+        extended = lease.tokenizer is not lease.base_tokenizer
+        vocabularies = [first_new_id(lease.base_tokenizer), first_new_id(lease.tokenizer)] if extended else None
 
         def begin(rows: Sequence[Sequence[int]], tokens: int) -> Generation:
             sampling = Sampling(request.temperature, request.top_p, tokens, request.seed)
             return Generation(
-                lease.model, lease.tokenizer, rows, sampling, adapters=adapters, lock=lease.lock, clock=self._clock
+                lease.model,
+                lease.tokenizer,
+                rows,
+                sampling,
+                adapters=adapters,
+                vocabularies=vocabularies,
+                lock=lease.lock,
+                clock=self._clock,
             )
 
         generation = begin(prompts, request.max_new_tokens)
-        identical: bool | None = None
+        identical = False if extended else None  # with new tokens it reads and writes otherwise
         shown = self._clock()
         yield _update(generation.answers, adapter, lease, identical)
         with _memory_told():
@@ -245,17 +267,24 @@ class Comparison:
 
         Waits for generations on another base to end. Raises ModelError when base or adapter are not those of the run.
         """
+        from studio.models.new_tokens import extended_tokenizer, read_new_tokens
+
+        new = read_new_tokens(adapter.folder)
         with self._changing:
-            resident = self._hold(adapter.model)
+            # A whole model has its own rows for new tokens; an adapter needs them in its base.
+            resident = self._hold(adapter.model, None if adapter.full else new)
             if resident.loaded.identity.fingerprint != adapter.started.base_fingerprint:
                 self._resident = None
                 raise ModelError("error.compare.base_changed", run=adapter.name, base=adapter.started.base_name)
             sha256 = self._attach(resident, adapter)
             resident.adapters[sha256] += 1
         try:
+            tokenizer = resident.loaded.tokenizer
             yield Lease(
                 self._answering(resident, sha256),
-                resident.loaded.tokenizer,
+                extended_tokenizer(tokenizer, new) if adapter.full else tokenizer,
+                resident.plain,
+                resident.rows,
                 resident.loaded.identity,
                 _adapter_name(sha256),
                 sha256,
@@ -266,17 +295,22 @@ class Comparison:
                 resident.adapters[sha256] -= 1
                 self._changing.notify_all()
 
-    def _hold(self, key: ModelSpec) -> _Resident:
-        """The base model of `key`, loaded in place of any other."""
+    def _hold(self, model: ModelSpec, new: "NewTokens | None") -> _Resident:
+        """The base model with these new tokens, loaded in place of any other."""
         load_engine()
         from studio.models.device import detect_device
         from studio.models.loading import load_model
+        from studio.models.new_tokens import with_new_tokens
 
+        key = (model, new)
         if self._resident is not None and self._resident.key == key:
             return self._resident
         self._release()
-        loaded = load_model(key.source, self._settings, detect_device(), key.precision)
-        self._resident = _Resident(key, loaded, loaded.model, OrderedDict(), {})
+        plain = load_model(model.source, self._settings, detect_device(), model.precision)
+        embedding: Any = plain.model.get_input_embeddings()
+        rows = int(embedding.weight.shape[0])
+        loaded = with_new_tokens(plain, new)
+        self._resident = _Resident(key, loaded, plain.tokenizer, rows, loaded.model, OrderedDict(), {})
         return self._resident
 
     def _attach(self, resident: _Resident, adapter: Adapter) -> str:
@@ -324,9 +358,14 @@ class Comparison:
     @staticmethod
     def _answering(resident: _Resident, sha256: str) -> Any:
         """What takes the name of an adapter for each row."""
-        from studio.models.beside import Beside
+        from studio.models.beside import Beside, OneAdapter, mixes
 
-        return Beside(resident.model, resident.tuned[sha256]) if sha256 in resident.tuned else resident.model
+        if sha256 in resident.tuned:
+            return Beside(resident.model, resident.tuned[sha256])
+        name = _adapter_name(sha256)
+        return (
+            resident.model if mixes(resident.model, name) else Beside(resident.model, OneAdapter(resident.model, name))
+        )
 
     def _release(self) -> None:
         """Forget the base model once nobody uses it."""
@@ -366,9 +405,11 @@ def _contestants(record: RunRecord, state: RunState) -> Iterator[Contestant]:
     run, name, base = record.id, record.name, state.started.base_name
     full = record.spec.tuner.kind == "full"
     if state.ended is not None and state.ended.adapter is not None:
-        yield Contestant(run, name, None, state.ended.adapter_sha256, base, state.ended.validation_loss, full)
+        loss, reward = state.ended.validation_loss, state.ended.validation_reward
+        yield Contestant(run, name, None, state.ended.adapter_sha256, base, loss, full, reward)
     for checkpoint in reversed(state.checkpoints):
-        yield Contestant(run, name, checkpoint.step, None, base, checkpoint.validation_loss, full)
+        loss, reward = checkpoint.validation_loss, checkpoint.validation_reward
+        yield Contestant(run, name, checkpoint.step, None, base, loss, full, reward)
 
 
 def _checkpoint(checkpoints: Sequence[Checkpoint], step: int | None) -> Checkpoint | None:

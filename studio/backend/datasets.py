@@ -332,7 +332,8 @@ class Datasets:
         """Raises DataError for data of a kind that holds nothing of what is to be learned."""
         kind = self._mapping(version, mapping).dataset_type
         if not teaches(kind, learns):
-            raise DataError(f"error.train.learns.{learns}", data=self.version(version).name)
+            able = ", ".join(f"`{name}`" for name in methods_for(kind)) or "–"
+            raise DataError(f"error.train.learns.{learns}", data=self.version(version).name, able=able)
 
     def methods(self, version: str) -> list[str]:
         """The methods that its rows can teach, the natural one first; none while it is open which column is what."""

@@ -5,6 +5,9 @@ their import locks by handing them out, and names are missing (ImportError). So 
 `models`, `training` or `export` calls this first.
 """
 
+import contextlib
+import os
+import sys
 import threading
 
 _loading = threading.Lock()
@@ -12,7 +15,9 @@ _loading = threading.Lock()
 
 def load_engine(*, training: bool = False) -> None:
     """Import what reading and generating need, and with `training` what training needs as well."""
-    with _loading:
+    # Libraries must neither send reports of their own nor mix greetings with what the studio's commands answer.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    with _loading, contextlib.redirect_stdout(sys.stderr):
         import studio.models.generation
         import studio.models.loading
 

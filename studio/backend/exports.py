@@ -88,7 +88,7 @@ class Exports:
 
         # 1. What the run's adapter answers here
         tell(0.05, "ui.export.progress.answers")
-        base, expected, sha256 = self._expect(adapter, staged)
+        base, expected, sha256, vocabulary = self._expect(adapter, staged)
         self._compare.release()  # one base model in memory is enough, and the proof loads its own
 
         # 2. The files
@@ -102,7 +102,7 @@ class Exports:
             raise ExportError("error.export.changed", run=adapter.name)
         state = self._state(adapter.run)
         spec = self._store.run(adapter.run).spec
-        facts = self._facts(adapter, spec, state, base, expected, sha256)
+        facts = self._facts(adapter, spec, state, base, expected, sha256, vocabulary)
         (staged / files.CARD).write_text(model_card(facts), encoding="utf-8")
         (staged / files.SPEC).write_text(_public(spec, base).to_yaml(), encoding="utf-8")
 
@@ -169,8 +169,9 @@ class Exports:
 
     # What goes in
 
-    def _expect(self, adapter: Adapter, staged: Path) -> "tuple[ModelIdentity, Expected, str]":
-        """The base, the answers to compare with, the adapter's hash; the tokenizer is written on the way."""
+    def _expect(self, adapter: Adapter, staged: Path) -> "tuple[ModelIdentity, Expected, str, int | None]":
+        """The base, the answers to compare with, the adapter's hash, and how many rows the embedding needs where there
+        are new ones; the tokenizer is written on the way."""
         from studio.export.adapter import write_tokenizer
         from studio.export.proof import expect
 
@@ -178,7 +179,8 @@ class Exports:
         with self._compare.lease(adapter) as lease:
             expected = expect(lease.model, lease.tokenizer, lease.adapter_name, prompts, lease.lock)
             write_tokenizer(lease.tokenizer, staged)
-            return lease.identity, expected, lease.adapter_sha256
+            rows = max(lease.tokenizer.get_vocab().values()) + 1
+            return lease.identity, expected, lease.adapter_sha256, rows if rows > lease.base_rows else None
 
     def _state(self, run: str) -> "_Outline":
         state = self._store.outlines().get(run, RunState())
@@ -192,6 +194,7 @@ class Exports:
         base: "ModelIdentity",
         expected: "Expected",
         sha256: str,
+        vocabulary: int | None,
     ) -> "CardFacts":
         from studio.export.card import CardFacts
 
@@ -224,6 +227,7 @@ class Exports:
             accuracy_after=measured.get(step, {}).get("validation_accuracy"),
             samples=len(expected.prompts),
             notices=tuple(notices),
+            vocabulary=vocabulary,
             studio_version=__version__,
         )
 

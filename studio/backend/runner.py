@@ -7,14 +7,15 @@ import gc
 import logging
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
-from studio.backend.sources import check_sources, find_sources
+from studio.backend.preflight import Preflight
+from studio.backend.sources import find_sources
 from studio.data.cluster import check_installed, reach
 from studio.errors import FaultError, InputError, StudioError
 from studio.runs.cluster import ClusterSpec, check_cluster
@@ -22,6 +23,7 @@ from studio.runs.events import Ended, Event, Queued, RunState, Stamped, StopRequ
 from studio.runs.spec import RunSpec, with_changes
 from studio.runs.stop import Stop
 from studio.runs.store import RunRecord, Store, disk_full, is_disk_full, new_id
+from studio.runs.trackers import check_trackers, where_to_look
 from studio.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ class Runner:
         self._settings = settings
         self._store = store
         self._datasets = datasets
+        self.preflight = Preflight(settings, store, datasets)
         self._wake = threading.Condition()
         self._current: str | None = None
         self._stop = Stop()
@@ -87,18 +90,18 @@ class Runner:
         self, spec: RunSpec, name: str = "", token: str | None = None, cluster: ClusterSpec | None = None
     ) -> RunRecord:
         """Queue a new run, for this machine or a cluster. The same `token` (one press of a button) never makes two.
-        Raises StudioError when it cannot be trained, before anything is loaded."""
+        Raises InputError; PlanError tells all that stands in its way."""
         version = self._datasets.version(spec.data.version)
         mapping = spec.data.mapping or version.mapping
         if mapping is None:
             raise InputError("error.train.no_mapping", data=version.name)
-        self._datasets.check_lessons(version.id, mapping, spec.method.learns)
-        check_sources(self._store, spec)
         if cluster is not None:
             check_installed()
             check_cluster(spec, cluster)
             reach(cluster.address)
         spec = spec.model_copy(update={"data": spec.data.model_copy(update={"mapping": mapping})})
+        self.preflight.check(spec)
+        check_trackers(spec.training.report_to, offline=self._settings.offline)
         with self._wake:
             if token and token in self._tokens:
                 return self._store.run(self._tokens[token])
@@ -221,17 +224,24 @@ class Runner:
             for record in self._store.runs()
         ]
 
-    def finished(self, model: str, *, writes: bool) -> list[RunSummary]:
-        """Runs of this base model that have come to an end with an adapter, newest first: of methods that write
-        answers, or of those that score them."""
+    def parents(self, model: str) -> list[RunSummary]:
+        """Runs of this base model whose adapter, or one of its checkpoints, can be gone on from, newest first."""
         return [
             run
-            for run in self.runs()
-            if run.state.ended
-            and run.state.ended.adapter
-            and run.record.spec.model.source == model
-            and run.record.spec.method.writes == writes
+            for run in self._runs_of(model)
+            if run.state.usable and run.record.spec.method.writes and run.record.spec.tuner.kind == "lora"
         ]
+
+    def reward_models(self, model: str) -> list[RunSummary]:
+        """Runs of this base model that have come to an end with a reward model, newest first."""
+        return [
+            run
+            for run in self._runs_of(model)
+            if run.state.ended and run.state.ended.adapter and not run.record.spec.method.writes
+        ]
+
+    def _runs_of(self, model: str) -> list[RunSummary]:
+        return [run for run in self.runs() if run.record.spec.model.source == model]
 
     def record(self, run: str) -> RunRecord:
         return self._store.run(run)
@@ -251,6 +261,12 @@ class Runner:
             elif not known.cursor:
                 self._store.run(run)  # an unknown run is told, not shown as queued
             return self._living(run, known)
+
+    def where_to_look(self, run: str) -> list[tuple[str, Mapping[str, Any]]]:
+        """How the numbers are looked at that the run tells others, as sentence keys with their values."""
+        if self.state(run).started is None:
+            return []
+        return where_to_look(self._store.run(run).spec.training.report_to, self._store.run_folder(run))
 
     def _outlines(self) -> dict[str, RunState]:
         """Only runs with news since the last look are read."""
@@ -363,6 +379,9 @@ class Runner:
             started=known.started,
             parts=self._datasets.split(spec.data.version, spec.data.split, spec.data.mapping),
             sources=sources,
+            name=self._store.run(run).name,
+            told_training=known.last_step("loss"),
+            told_validation=known.last_step("validation_loss", "validation_reward"),
         )
         with ONE_TRAINER:  # a probe that measures a plan ends within seconds
             return train(job, self._stop)

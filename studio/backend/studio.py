@@ -3,13 +3,14 @@
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import psutil
 
+from studio.backend.chain import Next
 from studio.backend.compare import Comparison
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
@@ -19,15 +20,19 @@ from studio.backend.mixtures import Mixtures
 from studio.backend.runner import Runner
 from studio.backend.sources import find_sources
 from studio.data.scan_workers import BOTH_CORES, Spread
-from studio.models.catalog import ModelInfo, describe
+from studio.errors import SpecError
+from studio.models.catalog import ModelInfo, describe, find_tokenizer
 from studio.models.recommended import Fit, RecommendedModel, recommended_models
+from studio.runs.cautions import SMALL_MODEL, Caution, cautions
 from studio.runs.methods import METHODS
 from studio.runs.presets import Preset, find_preset, list_presets
-from studio.runs.spec import RunSpec, with_changes
+from studio.runs.problems import Problem
+from studio.runs.spec import STARTER, RunSpec, with_changes
 from studio.runs.store import Store
 from studio.settings import Settings
 
 if TYPE_CHECKING:
+    from studio.models.shape import ModelShape
     from studio.training.estimate import Estimate
 
 LOG_FILE = "studio.log"
@@ -82,24 +87,72 @@ class Studio:
         return list_presets(self.settings.presets)
 
     def default_spec(
-        self, version: str, preset: str = "quick-look", model: str = "starter", method: str | None = None
+        self,
+        version: str,
+        preset: str = "quick-look",
+        model: str = "starter",
+        method: str | None = None,
+        tuner: str = "lora",
     ) -> RunSpec:
-        """Settings to begin with: the preset's, for a dataset version ("" for none yet), a base model and a method;
-        without one, the natural method of the data. Raises InputError."""
+        """Settings to begin with: the preset's, for a dataset version ("" for none yet), a base model, a tuner and a
+        method; without one, the natural method of the data. Raises InputError."""
         kind = method or self.datasets.natural_method(version)
-        spec = with_changes(RunSpec(), {"method.kind": kind, "data.version": version, "model.source": model})
+        chosen = {"method.kind": kind, "data.version": version, "model.source": model, "tuner.kind": tuner}
+        spec = with_changes(RunSpec(), chosen)
         return find_preset(self.settings.presets, preset).apply(spec)
 
-    def following(self, run: str, method: str) -> RunSpec:
-        """Settings of a run that goes on from this one's adapter by another method; its data is yet to be chosen."""
-        spec = self.store.run(run).spec
-        changes = {"preset": "", "method.kind": method, "model.adapter": run, "data.version": "", "data.mapping": None}
-        still = {"tuner.dropout": 0} if METHODS[method].learns == "prompts" else {}
-        return with_changes(spec, {**changes, **still})
+    def following(self, run: str, method: str, version: str = "", reward: str = "", step: int = 0) -> RunSpec:
+        """Settings of a run that goes on from this one's adapter (or that of a checkpoint) by another method, its
+        preset's for that method; the adapter's shape and the longest length are this run's. `reward`: the run whose
+        reward model judges."""
+        before = self.store.run(run).spec
+        names = {preset.name for preset in self.presets()}
+        preset = before.preset if before.preset in names else self.presets()[0].name
+        spec = self.default_spec(version, preset, before.model.source, method)
+        kept = before.model_dump(mode="json")
+        tuner = kept["tuner"] | ({"dropout": 0} if METHODS[method].learns == "prompts" else {})
+        adapter = {"model.adapter": run, "model.adapter_step": step}
+        changes = {"tuner": tuner, "model.precision": before.model.precision, **adapter}
+        judged = {"method.rewards": [{"kind": "model", "run": reward}]} if reward else {}
+        return with_changes(spec, {**changes, **judged, "data.max_length": before.data.max_length})
+
+    def next_run(self, following: Next, version: str) -> RunSpec:
+        """Settings of the next run of a chain, on this data."""
+        if following.parent:
+            return self.following(following.parent, following.method, version, following.reward)
+        model = self.store.run(following.reward).spec.model.source if following.reward else STARTER
+        spec = self.default_spec(version, self.presets()[0].name, model, following.method)
+        judged = {"method.rewards": [{"kind": "model", "run": following.reward}]} if following.reward else {}
+        return with_changes(spec, judged)
+
+    def suited(self, method: str, versions: Sequence[str | None]) -> str | None:
+        """The first of these dataset versions whose rows can teach the method."""
+        known = {record.id for record in self.store.versions()}
+        return next((v for v in versions if v in known and method in self.datasets.methods(v)), None)
+
+    def problems(self, asked: RunSpec | SpecError, *, wait: bool = True) -> list[Problem]:
+        """All that stands in the way of a run, told before anything is loaded, each with the setting it is about; also
+        of settings that are no RunSpec. Without `wait` only what is known at once."""
+        return self.runner.preflight.problems(asked, wait=wait)
+
+    def shape(self, spec: RunSpec) -> "ModelShape":
+        """What the model of a run is made of, told without its weights. Raises ModelError."""
+        _, folder = find_tokenizer(spec.model.source, self.settings)
+        load_engine()
+        from studio.models.shape import read_shape
+
+        return read_shape(folder, scores=not spec.method.writes)
+
+    def cautions(self, spec: RunSpec) -> list[Caution]:
+        """What is often regretted about these settings, before anything is measured."""
+        rows, _, _ = self.datasets.split_counts(spec.data.version, spec.data.split, spec.method.learns)
+        parameters = self.models.describe(spec.model.source).parameters
+        replays = self.mixtures.replayed(spec.data.version) is not None
+        return cautions(spec, rows, parameters is not None and parameters < SMALL_MODEL, replays=replays)
 
     def estimate(self, spec: RunSpec) -> "Estimate":
         """What a run would take, told before it starts; time and memory come from a short measured probe."""
-        self.datasets.check_lessons(spec.data.version, spec.data.mapping, spec.method.learns)
+        self.runner.preflight.check(spec)
         load_engine(training=True)
         from studio.training.estimate import estimate
 

@@ -1,6 +1,6 @@
 """Specs read from YAML: every problem of a wrong file is told at once, each with its path."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from reprlib import Repr
 from typing import Any
 
@@ -38,6 +38,16 @@ def spec_error(error: ValidationError, tags: Collection[str] = (), under: str = 
     return _SpecProblems("error.spec.invalid", problems=problems)
 
 
+def each_problem(error: SpecError) -> Iterator[tuple[str, SpecError]]:
+    """The problems of a SpecError one by one, each with its path; the path of one between several settings is empty."""
+    problems = error.values.get("problems")
+    if not isinstance(error, _SpecProblems) or not isinstance(problems, tuple):
+        yield "", error
+        return
+    for problem in problems:
+        yield problem[0], _SpecProblem("error.spec.invalid", problems=(problem,))
+
+
 def _path(places: tuple[int | str, ...], tags: Collection[str] = ()) -> str:
     kept = [
         place
@@ -65,3 +75,13 @@ class _SpecProblems(SpecError):
         names = ("ge", "gt", "le", "lt", "expected", "expected_tags", "reason", "limit")
         limit = next((context[n] for n in names if n in context), "")
         return translate(known, language, path=path, label=label, value=shown[:80], limit=limit)
+
+
+class _SpecProblem(_SpecProblems):
+    """One of them, as a sentence of its own."""
+
+    def message(self, language: str = "en") -> str:
+        problems = self.values["problems"]
+        assert isinstance(problems, tuple)
+        path, kind, context, value, text = problems[0]
+        return self._line(path, kind, context, value, text, language).removeprefix("- ")

@@ -21,7 +21,8 @@ _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-
 @dataclass(frozen=True, slots=True)
 class CardFacts:
     """All that a card tells. Losses are those of the method, on the validation rows; accuracy, 0 to 1, the share of the
-    validation pairs with the better answer ahead, where the method learns from pairs."""
+    validation pairs with the better answer ahead, where the method learns from pairs. `vocabulary`: the rows of the
+    embedding, where the run gave it new ones."""
 
     run: str
     name: str
@@ -43,6 +44,7 @@ class CardFacts:
     accuracy_after: float | None
     samples: int
     notices: tuple[tuple[str, dict[str, object]], ...]
+    vocabulary: int | None
     studio_version: str
 
 
@@ -73,6 +75,7 @@ def loading_code(facts: CardFacts) -> str:
     load = [
         f"base = {base}",
         f'model = AutoModelForCausalLM.from_pretrained(base, dtype="{facts.dtype}"{revision})',
+        *([_room(facts.vocabulary)] if facts.vocabulary else []),
         "model = PeftModel.from_pretrained(model, folder)",
     ]
     lines = [
@@ -95,6 +98,10 @@ def loading_code(facts: CardFacts) -> str:
         "print(tokenizer.decode(answer, skip_special_tokens=True))",
     ]
     return "\n".join(lines)
+
+
+def _room(rows: int) -> str:
+    return f"model.resize_token_embeddings({rows}, mean_resizing=False)  # room for the new tokens"
 
 
 def _body(facts: CardFacts, language: str) -> str:
@@ -125,6 +132,7 @@ def _body(facts: CardFacts, language: str) -> str:
         say(f"{what}.sha256", sha256=facts.adapter_sha256),
         say("adapter.parameters", parameters=f"{facts.trainable_parameters:,}"),
         say("adapter.step", step=facts.step),
+        *([say("adapter.vocabulary", rows=f"{facts.vocabulary:,}")] if facts.vocabulary else []),
         say("adapter.made", version=facts.studio_version, run=facts.run),
         say(f"{what}.proof", prompts=facts.samples),
     ]

@@ -21,9 +21,13 @@ def main() -> None:
     source = request["base"] or request["adapter"]
     model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True)
     model = model.to(request["device"]).eval()
-    if request["base"]:
-        model = PeftModel.from_pretrained(model, request["adapter"]).eval()
     tokenizer = AutoTokenizer.from_pretrained(request["adapter"])
+    if request["base"]:
+        # Room for tokens that the base does not know; what they mean is in the adapter.
+        rows = max(tokenizer.get_vocab().values()) + 1
+        if rows > model.get_input_embeddings().weight.shape[0]:
+            model.resize_token_embeddings(rows, mean_resizing=False)
+        model = PeftModel.from_pretrained(model, request["adapter"]).eval()
     answers, scores = [], {}
     for i, messages in enumerate(request["prompts"]):
         inputs = tokenizer.apply_chat_template(

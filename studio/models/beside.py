@@ -1,4 +1,5 @@
-"""Two whole models answering in one batch: the base, and one whose weights were all trained."""
+"""Two models answering in one batch: the base, and one whose weights were all trained, or whose adapter is of a kind
+that PEFT does not mix with others in a batch."""
 
 import inspect
 from collections.abc import Sequence
@@ -7,16 +8,39 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from torch.nn import functional
 
-from studio.models.generation import BASE
+from studio.models.generation import BASE, inner
 
 
 @dataclass(frozen=True, slots=True)
 class BesideOutput:
-    """`logits` of all rows in their order; `past_key_values` of each model, to be given back."""
+    """`logits` of all rows in their order, filled up with zeros where the models know unequally many tokens;
+    `past_key_values` of each model, to be given back."""
 
     logits: torch.Tensor
     past_key_values: tuple[Any, Any]
+
+
+def mixes(model: PeftModel, name: str) -> bool:
+    """Whether rows of a batch can each run through this adapter or another; not with DoRA (peft/tuners/lora/layer.py,
+    `_check_forward_args`)."""
+    return not getattr(model.peft_config[name], "use_dora", False)
+
+
+class OneAdapter:
+    """A PEFT model as one of its adapters makes it. Nobody else may call the model meanwhile."""
+
+    def __init__(self, model: PeftModel, name: str) -> None:
+        self._model, self._name = model, name
+        self.config, self.generation_config = model.config, model.generation_config
+        self.device, self.dtype = model.device, model.dtype
+        self.forward = model.get_base_model().forward
+
+    def __call__(self, **inputs: Any) -> Any:
+        if self._model.active_adapters != [self._name]:
+            self._model.set_adapter(self._name, inference_mode=True)
+        return self._model(**inputs)
 
 
 class Beside:
@@ -26,7 +50,7 @@ class Beside:
         self._models = (base, tuned)
         self.config, self.generation_config = tuned.config, tuned.generation_config
         self.device, self.dtype = tuned.device, tuned.dtype
-        self._takes_positions = "position_ids" in inspect.signature(tuned.forward).parameters
+        self._takes_positions = "position_ids" in inspect.signature(inner(tuned).forward).parameters
 
     def __call__(self, **inputs: Any) -> BesideOutput:
         return self.forward(**inputs)
@@ -56,4 +80,6 @@ class Beside:
             caches.append(output.past_key_values)
             for row, scores in zip(rows, output.logits, strict=True):
                 logits[row] = scores
-        return BesideOutput(torch.stack(logits), (caches[0], caches[1]))
+        widest = max(scores.shape[-1] for scores in logits)
+        alike = [functional.pad(scores, (0, widest - scores.shape[-1])) for scores in logits]
+        return BesideOutput(torch.stack(alike), (caches[0], caches[1]))

@@ -4,11 +4,12 @@ A source is `starter` (the built-in model), a folder of this machine, or a Hub n
 name a branch, tag or commit. A folder that exists wins over a Hub name that looks the same.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from studio.errors import ModelError
+from studio.errors import ModelError, StudioError
 from studio.models import folder as folders
 from studio.runs.events import Notice
 from studio.settings import Settings
@@ -131,6 +132,42 @@ def find_files(source: str, settings: Settings) -> ModelFiles:
     return ModelFiles(
         place.name, source, folder, config, weights, hashes, licence or folders.read_licence(folder), commit
     )
+
+
+def problems_of(source: str, settings: Settings) -> tuple[str, Path | None, tuple[StudioError, ...]]:
+    """The model's name, the folder with its small files, and all that lacks or is refused there; no folder where there
+    is none, or its configuration cannot be read."""
+    try:
+        place = _place(source, settings)
+        folder, present = place.folder, None
+        if place.hub is not None:
+            from studio.models import hub
+
+            found = hub.look_up(place.hub, offline=settings.offline)
+            folder, present = found.folder, found.files
+    except StudioError as error:
+        return source, None, (error,)
+    told: list[StudioError] = []
+    readable = True
+    try:
+        folders.read_config(folder)
+    except StudioError as error:
+        told.append(error)
+        readable = error.key == "error.model.remote_code"
+        if not folder.is_dir():
+            return place.name, None, (error,)
+    for check in (lambda: _whole_weights(folder, present), lambda: folders.check_tokenizer_files(folder, present)):
+        try:
+            check()
+        except StudioError as error:
+            told.append(error)
+    return place.name, folder if readable else None, tuple(told)
+
+
+def _whole_weights(folder: Path, present: Sequence[str] | None) -> None:
+    for name in folders.weight_files(folder, present):
+        if (folder / name).is_file():
+            folders.read_header(folder / name)
 
 
 def find_tokenizer(source: str, settings: Settings) -> tuple[str, Path]:

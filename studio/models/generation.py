@@ -102,10 +102,13 @@ class Generation:
         sampling: Sampling,
         *,
         adapters: Sequence[str] | None = None,
+        vocabularies: Sequence[int] | None = None,
         lock: AbstractContextManager[object] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """Raises ModelError when a prompt leaves no room for an answer."""
+        """`vocabularies`: how many tokens each row may choose from, where that is not all.
+
+        Raises ModelError when a prompt leaves no room for an answer."""
         longest = max(len(prompt) for prompt in prompts)
         context = model_context(model)
         if longest >= context:
@@ -115,6 +118,7 @@ class Generation:
         self._model = model
         self._sampling = sampling
         self._adapters = list(adapters) if adapters is not None else None
+        self._vocabularies = vocabularies
         self._lock = lock or nullcontext()
         self._clock = clock
         self._room = min(sampling.max_new_tokens, context - longest)
@@ -126,7 +130,7 @@ class Generation:
         self._ids = torch.tensor(padded, device=device)
         self._mask = torch.tensor(mask, device=device)
         self._cache: Any = None
-        self._takes_positions = "position_ids" in inspect.signature(_inner(model).forward).parameters
+        self._takes_positions = "position_ids" in inspect.signature(inner(model).forward).parameters
         self._generators = [torch.Generator().manual_seed(sampling.seed) for _ in prompts]
         self._seconds = 0.0
 
@@ -141,6 +145,8 @@ class Generation:
             scores = self._forward()
         if not bool(torch.isfinite(scores).all()):
             raise ModelError("error.compare.not_finite")
+        for row, tokens in zip(scores, self._vocabularies or (), strict=bool(self._vocabularies)):
+            row[tokens:] = -torch.inf
         if self.first_scores is None:
             self.first_scores = scores
         tokens = [self._choose(row, i) for i, row in enumerate(scores)]
@@ -266,7 +272,7 @@ def model_context(model: Any) -> int:
     return context_length(model.config.to_dict()) or UNLIMITED_CONTEXT
 
 
-def _inner(model: Any) -> Any:
+def inner(model: Any) -> Any:
     """The model that PEFT wraps, or the model itself."""
     from peft import PeftModel
 

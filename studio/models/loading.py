@@ -8,6 +8,8 @@ import gc
 import hashlib
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -58,8 +60,11 @@ PLAIN_TEMPLATE = (
 _PAD_NAMES = ("<pad>", "<|pad|>", "[PAD]", "<|finetune_right_pad_id|>", "<|padding|>", "<|endoftext|>")
 _END_NAMES = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "</s>", "<|endoftext|>", "<eos>", "[EOS]")
 
+# PEFT imports bitsandbytes, which looks for faster kernels on the Hub and says when there are none.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
 # transformers replaces functions of its classes while it loads: two loads at once could leave weights untied.
-_loading = threading.Lock()
+LOADING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ class LoadedModel:
 def load_tokenizer(source: str, settings: Settings) -> LoadedTokenizer:
     """The tokenizer of a model. Raises ModelError when it is missing, broken, or has nothing to end an answer with."""
     name, folder = find_tokenizer(source, settings)
-    return _read_tokenizer(name, folder)
+    return read_tokenizer(name, folder)
 
 
 def load_model(
@@ -104,10 +109,10 @@ def load_model(
     """
     files = find_files(source, settings)
     identity = files.identity()
-    ready = _read_tokenizer(files.name, files.folder)
+    ready = read_tokenizer(files.name, files.folder)
     dtype = getattr(torch, device.numbers(precision, identity.parameters))
     try:
-        with _loading:
+        with LOADING:
             model = _read_model(files.folder, dtype, quantisation, device, scores=scores)
     except StudioError:
         raise
@@ -131,27 +136,23 @@ def is_out_of_memory(error: BaseException) -> bool:
 def _read_model(
     folder: Path, dtype: torch.dtype, quantisation: Quantisation, device: Device, *, scores: bool
 ) -> PreTrainedModel:
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
     kind = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
     try:
-        loaded: Any = kind.from_pretrained(
-            folder,
-            dtype=dtype,
-            trust_remote_code=False,
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            **({"num_labels": 1} if scores else {}),
-            **({} if quantisation == "none" else {"quantization_config": _four_bits(dtype), "device_map": device.kind}),
-        )
+        with quiet_transformers():
+            loaded: Any = kind.from_pretrained(
+                folder,
+                dtype=dtype,
+                trust_remote_code=False,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                **({"num_labels": 1} if scores else {}),
+                **(_four_bits(dtype, device) if quantisation == "nf4" else {}),
+            )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, SafetensorError) as error:
         # A configuration can hold any value, and transformers checks few of them itself.
         raise ModelError("error.model.unreadable", folder=str(folder), reason=first_line(error)) from error
-    finally:
-        transformers_logging.set_verbosity(verbosity)
     model, report = loaded
     if quantisation == "none":
         model = model.to(device.kind)
@@ -169,26 +170,36 @@ def _read_model(
     return model
 
 
-def _four_bits(dtype: torch.dtype) -> BitsAndBytesConfig:
-    """NF4 with double quantisation. bitsandbytes looks for faster kernels on the Hub, and says when there are none."""
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    return BitsAndBytesConfig(
+def _four_bits(dtype: torch.dtype, device: Device) -> dict[str, Any]:
+    """NF4 with double quantisation."""
+    config = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
+    return {"quantization_config": config, "device_map": device.kind}
 
 
-def _read_tokenizer(name: str, folder: Path) -> LoadedTokenizer:
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Without the words and bars that transformers has for those who watch a terminal."""
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except Exception as error:  # `tokenizers` raises plain Exceptions for a damaged file
-        raise ModelError("error.model.bad_tokenizer", folder=str(folder), reason=first_line(error)) from error
+        yield
     finally:
         transformers_logging.set_verbosity(verbosity)
+
+
+def read_tokenizer(name: str, folder: Path) -> LoadedTokenizer:
+    """The tokenizer in a folder; the name is told in notices. Raises ModelError as `load_tokenizer` does."""
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # `tokenizers` raises plain Exceptions for a damaged file
+        raise ModelError("error.model.bad_tokenizer", folder=str(folder), reason=first_line(error)) from error
     tokenizer.clean_up_tokenization_spaces = False  # text is decoded as it was trained, spaces included
     notices: list[Notice] = []
     if tokenizer.eos_token is None:
@@ -240,7 +251,7 @@ def load_tuned(folder: Path, base: LoadedModel, device: Device) -> PreTrainedMod
     if not (folder / MODEL_WEIGHTS).is_file():
         raise ModelError("error.adapter.missing", folder=str(folder))
     try:
-        with _loading:
+        with LOADING:
             model = _read_model(folder, base.model.dtype, "none", device, scores=False)
     except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not is_out_of_memory(error):
@@ -296,15 +307,15 @@ def attach_adapter(model: "PreTrainedModel | PeftModel", adapter: AdapterFile, n
             else:
                 wrapped = PeftModel(model, config, adapter_name=name)
         result: Any = set_peft_model_state_dict(wrapped, adapter.tensors, adapter_name=name, low_cpu_mem_usage=True)
-    except (ValueError, RuntimeError, KeyError) as error:
+    except (ValueError, RuntimeError, KeyError, IndexError) as error:
         raise ModelError("error.adapter.does_not_fit", folder=str(adapter.folder), reason=first_line(error)) from error
-    left = [key for key in result.missing_keys if f".{name}." in key]
+    left = [key for key in result.missing_keys if f".{name}." in f"{key}."]
     if left or result.unexpected_keys:
         tensor = (left or result.unexpected_keys)[0]
         raise ModelError("error.adapter.does_not_fit", folder=str(adapter.folder), reason=tensor)
     base = cast(PreTrainedModel, wrapped.get_base_model())
     for key, parameter in wrapped.named_parameters():
-        if f".{name}." in key:
+        if f".{name}." in f"{key}.":
             parameter.requires_grad_(False)
             parameter.data = parameter.data.to(base.device)
     wrapped.eval()

@@ -56,3 +56,5 @@ def _problems(spec: RunSpec, cluster: ClusterSpec) -> Iterator[InputError]:
         below = batch - batch % workers
         sizes = f"{below}, {below + workers}" if below else str(workers)
         yield SpecError("error.cluster.batch", batch_size=batch, workers=workers, sizes=sizes)
+    if spec.training.report_to:
+        yield SpecError("error.cluster.trackers", trackers=", ".join(spec.training.report_to))

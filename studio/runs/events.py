@@ -26,6 +26,9 @@ class Queued(_Event):
     cluster: ClusterSpec | None = None
 
 
+Speed = Literal["float32", "bfloat16", "passes", "packed"]
+
+
 class Started(_Event):
     """Training begins. `from_step` is 0, or the step of the checkpoint it resumes from. `sources`: the runs whose
     results it builds on, by their ids, and the hashes of their weights. `how`: what was chosen to be quick on this
@@ -43,7 +46,7 @@ class Started(_Event):
     base_name: str
     base_licence: str | None = None
     sources: dict[str, str] = {}
-    how: tuple[Literal["float32", "bfloat16", "passes", "packed"], ...] = ()
+    how: tuple[Speed, ...] = ()
 
 
 class Metrics(_Event):
@@ -52,8 +55,9 @@ class Metrics(_Event):
 
     Keys: loss, learning_rate, grad_norm, tokens_per_second, memory_bytes, seconds (since the start of this leg),
     epoch, validation_loss; of methods that learn from pairs or ratings also accuracy (share of pairs with the better
-    answer ahead), margin, reward_chosen, reward_rejected and kl, of those that learn by trying reward, reward_std, kl
-    and length, each also with `validation_` before it.
+    answer ahead), margin, reward_chosen, reward_rejected and kl; of those that learn by trying reward, reward_std, kl,
+    entropy (mean per token, in nats), completion_tokens, clipped_share, and where there are several rewards the mean of
+    each before its weight, such as reward_0_length. Each of a method also with `validation_` before it.
     """
 
     kind: Literal["metrics"] = "metrics"
@@ -187,6 +191,10 @@ class RunState:
         """The last value of a metric."""
         points = self.curves.get(metric)
         return points[-1][1] if points else None
+
+    def last_step(self, *metrics: str) -> int:
+        """The last step at which one of these was reported; -1 for none."""
+        return max((self.curves[metric][-1][0] for metric in metrics if self.curves.get(metric)), default=-1)
 
     def seconds_left(self) -> float | None:
         """Estimated from this leg's steps; None until two steps are known."""

@@ -47,12 +47,14 @@ class SftSpec(Method):
 class CptSpec(Method):
     """Continued pre-training: read on in documents, every token of them learned.
 
-    `packed`: passages follow each other, an end token between them, in blocks of the longest length.
+    `packed`: passages follow each other, an end token between them, in blocks of the longest length. `new_tokens`: as
+    many are added to the vocabulary, at most, for what the tokenizer cuts into many pieces (`models/new_tokens.py`).
     """
 
     learns: ClassVar[Learns] = "text"
     kind: Literal["cpt"] = "cpt"
     packed: bool = True
+    new_tokens: Annotated[int, Field(ge=0, le=4000, json_schema_extra={"unit": "tokens"})] = 0
 
 
 class DpoSpec(Method):

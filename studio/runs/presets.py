@@ -9,7 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from studio.data.spec_files import load_yaml_mapping
 from studio.errors import SpecError
 from studio.runs.methods import METHODS
-from studio.runs.spec import STARTER, RunSpec, parse_spec
+from studio.runs.spec import STARTER, FullSpec, RunSpec, parse_spec
+
+FULL_RATE = 10
+"""All weights learn best at about a tenth of the rates of LoRA, whatever the model (Schulman et al. 2025, "LoRA Without
+Regret")."""
 
 
 class Overlay(BaseModel):
@@ -46,11 +50,16 @@ class Preset(Overlay):
 
     def apply(self, spec: RunSpec) -> RunSpec:
         """`spec` with this preset's settings; what data, model and method it names stays, unless the preset says
-        otherwise."""
+        otherwise. All weights stay all weights, at a tenth of the rate of an adapter."""
         source = spec.model.source
         values = self.over({**spec.model_dump(mode="json"), "preset": self.name}, source)
         own = self.methods.get(spec.method.kind)
-        return parse_spec(own.over(values, source) if own else values)
+        values = own.over(values, source) if own else values
+        if isinstance(spec.tuner, FullSpec):
+            rate = values["training"]["learning_rate"] / FULL_RATE
+            training = {**values["training"], "learning_rate": float(f"{rate:.6g}")}
+            values = {**values, "tuner": spec.tuner.model_dump(mode="json"), "training": training}
+        return parse_spec(values)
 
 
 def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

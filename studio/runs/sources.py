@@ -8,10 +8,10 @@ from studio.runs.spec import ModelSpec
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The result of another run: the adapter that is gone on with, or a reward model.
+    """The result of another run, or one of its checkpoints: the adapter that is gone on with, or a reward model.
 
-    `sha256` is the recorded hash of its weights file, `base_fingerprint` that of the base it was trained on, `model`
-    how that base was loaded.
+    `sha256` is the recorded hash of its weights file (None for a checkpoint), `base_fingerprint` that of the base it
+    was trained on, `model` how that base was loaded.
     """
 
     run: str

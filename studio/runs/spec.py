@@ -8,10 +8,10 @@ is told in `ui/locales` under `spec.<path>.label` and `spec.<path>.help`, one pa
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 import yaml
-from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import BaseModel, Discriminator, Field, Tag, TypeAdapter, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
@@ -20,8 +20,9 @@ from studio.data.spec_files import load_yaml_mapping, spec_error
 from studio.data.splits import SplitSpec
 from studio.errors import SpecError
 from studio.messages import translate
-from studio.runs.methods import BASIC, METHODS, MethodSpec, Part, RolloutSpec, SftSpec
+from studio.runs.methods import BASIC, METHODS, CptSpec, MethodSpec, Part, RolloutSpec, SftSpec
 from studio.runs.rewards import REWARDS
+from studio.runs.trackers import Tracker
 
 STARTER = "starter"
 
@@ -37,11 +38,12 @@ class DataSpec(Part):
 
 class ModelSpec(Part):
     """The base model: `starter`, a local folder, or a Hub name. `adapter`: the run whose adapter is gone on with, by
-    its id; empty: a fresh one."""
+    its id; empty: a fresh one. `adapter_step`: of which of that run's checkpoints; 0: the one that was kept."""
 
     source: Annotated[str, Field(min_length=1, max_length=1000)] = STARTER
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     adapter: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$", max_length=64)] = ""
+    adapter_step: Annotated[int, Field(ge=0)] = 0
 
 
 class LoraSpec(Part):
@@ -84,7 +86,7 @@ _TUNER_KIND: Any = Literal["lora", "full"]
 
 
 class TrainingSpec(Part):
-    """How long and how fast the model learns."""
+    """How long and how fast the model learns. `report_to`: who is told the numbers beside the record."""
 
     epochs: Annotated[float, Field(gt=0, le=100, json_schema_extra={**BASIC, "unit": "epochs"})] = 3
     learning_rate: Annotated[float, Field(gt=0, le=1, json_schema_extra=BASIC)] = 1e-3
@@ -99,6 +101,7 @@ class TrainingSpec(Part):
     patience: Annotated[int, Field(ge=0, le=100, json_schema_extra={"unit": "evaluations"})] = 0
     gradient_checkpointing: bool = False
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    report_to: tuple[Tracker, ...] = ()
 
 
 class RunSpec(Part):
@@ -123,6 +126,10 @@ class RunSpec(Part):
             raise PydanticCustomError("full_tuning_not_here", "this method needs an adapter")
         if isinstance(self.tuner, FullSpec) and self.model.adapter:
             raise PydanticCustomError("adapter_with_full_tuning", "an adapter cannot be gone on with")
+        if self.model.adapter_step and not self.model.adapter:
+            raise PydanticCustomError("step_without_adapter", "a checkpoint of no run")
+        if isinstance(self.method, CptSpec) and self.method.new_tokens and self.model.adapter:
+            raise PydanticCustomError("new_tokens_with_adapter", "new tokens need a fresh start")
         if isinstance(self.method, RolloutSpec) and isinstance(self.tuner, LoraSpec) and self.tuner.dropout:
             # What answers, what is judged and what is compared with must be one and the same model.
             raise PydanticCustomError("dropout_in_rollouts", "dropout with drawn answers")
@@ -235,12 +242,33 @@ def _field(path: str, text: str, info: FieldInfo) -> SpecField:
     return SpecField(path, text, info, info.default, level, unit if isinstance(unit, str) else None)
 
 
+@dataclass(frozen=True, slots=True)
+class UnusableSpec:
+    """What is left of settings that are no RunSpec: the parts that can be used, and the names of those that cannot,
+    which are as they are by default."""
+
+    spec: RunSpec
+    wrong: frozenset[str]
+
+
 def parse_spec(values: Mapping[str, Any]) -> RunSpec:
     """RunSpec from nested values. Raises SpecError that tells every problem, each with its path."""
     try:
         return RunSpec.model_validate(values)
     except ValidationError as error:
-        raise spec_error(error, tags={*METHODS, *TUNERS, *REWARDS}) from None
+        told = spec_error(error, tags={*METHODS, *TUNERS, *REWARDS})
+        told.usable = _usable(values)
+        raise told from None
+
+
+def _usable(values: Mapping[str, Any]) -> UnusableSpec:
+    parts, wrong = {}, set()
+    for name, info in RunSpec.model_fields.items():
+        try:
+            parts[name] = TypeAdapter[Any](cast(Any, info.annotation)).validate_python(values[name])
+        except (ValidationError, KeyError):
+            wrong.add(name)
+    return UnusableSpec(RunSpec.model_construct(**parts), frozenset(wrong))
 
 
 def load_spec(text: str, name: str) -> RunSpec:

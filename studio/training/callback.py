@@ -1,6 +1,7 @@
 """Reports a run while it trains: numbers, samples, checkpoints; and ends it when asked or when it goes wrong."""
 
 import math
+import re
 import shutil
 import time
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from studio.errors import TrainingError
 from studio.models.device import memory_used_bytes
 from studio.models.generation import sample_answers
 from studio.runs.events import Checkpoint, Metrics, Sample
+from studio.runs.methods import RolloutSpec
 from studio.runs.spec import TrainingSpec
 from studio.runs.stop import Stop
 from studio.runs.store import disk_full, sync_folder
@@ -87,8 +89,12 @@ class Reporter(TrainerCallback):
             self._write_samples(0, model)
             self._report_samples()
 
-    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
+    ) -> None:
         self.clock.step, self.clock.part = state.global_step, 0
+        if isinstance(self.job.spec.method, RolloutSpec):
+            self._check_finite(state.global_step, model)  # no answer can be drawn from weights that are no numbers
 
     def on_substep_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.clock.part += 1
@@ -249,11 +255,17 @@ _METHOD_NUMBERS = {
     "completions/mean_length": "completion_tokens",
     "completions/clipped_ratio": "clipped_share",
 }
+# Of each reward of a run, by its place among them.
+_ONE_REWARD = re.compile(r"rewards/(\d+_[a-z]+)/mean")
 
 
 def _of_method(logs: dict[str, float], prefix: str = "") -> dict[str, float]:
     """The method's own numbers; those that are not finite (a batch without thumbs down) are left out."""
-    found = {name: logs[f"{prefix}{key}"] for key, name in _METHOD_NUMBERS.items() if f"{prefix}{key}" in logs}
+    own = {key.removeprefix(prefix): value for key, value in logs.items() if key.startswith(prefix)}
+    found = {name: own[key] for key, name in _METHOD_NUMBERS.items() if key in own}
+    each = {f"reward_{one[1]}": value for key, value in own.items() if (one := _ONE_REWARD.fullmatch(key))}
+    if each:
+        found |= {"entropy": own["entropy"], **(each if len(each) > 1 else {})}
     return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from studio.errors import ModelError
 from studio.models.folder import read_header
+from studio.models.new_tokens import FILE as NEW_TOKENS
 from studio.runs.events import Checkpoint
 from studio.runs.store import sync_folder
 
@@ -106,6 +107,8 @@ def keep_result(folder: Path, checkpoint: Checkpoint) -> Path:
     partial.mkdir()
     for file in RESULTS[name]:
         shutil.copyfile(folder / checkpoint.path / file, partial / file)
+    if (folder / checkpoint.path / NEW_TOKENS).is_file():
+        shutil.copyfile(folder / checkpoint.path / NEW_TOKENS, partial / NEW_TOKENS)
     sync_folder(partial)
     shutil.rmtree(target, ignore_errors=True)
     os.replace(partial, target)

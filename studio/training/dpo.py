@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from datasets import Dataset
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
@@ -10,13 +11,21 @@ from studio.models.loading import LoadedModel
 from studio.runs.methods import DpoSpec
 from studio.runs.spec import RunSpec
 from studio.training.job import ExampleSet, Lesson
-from studio.training.trainer import Setup, StudioTrainer, WeighedEvaluation, on_one_device, quiet, trainer_options
+from studio.training.trainer import (
+    Setup,
+    StudioTrainer,
+    WeighedEvaluation,
+    WeighedSteps,
+    on_one_device,
+    quiet,
+    trainer_options,
+)
 from studio.training.tuned import reference_of
 
 _ANSWERS = "sft"  # TRL's name for the loss of the better answers
 
 
-class PairTrainer(WeighedEvaluation, StudioTrainer, DPOTrainer):
+class PairTrainer(WeighedEvaluation, WeighedSteps, StudioTrainer, DPOTrainer):
     """TRL's trainer, with the model as it began as what the tuned one is compared with."""
 
     def __init__(self, **options: Any) -> None:
@@ -34,12 +43,49 @@ class PairTrainer(WeighedEvaluation, StudioTrainer, DPOTrainer):
         return super().compute_loss(model, inputs, *args, **kwargs)
 
 
+class DpoTrainer(PairTrainer):
+    """What is learned of the better answers beside is a mean over their tokens: of the whole step, or of all
+    validation rows. TRL takes it of each batch; here a batch counts by its share of the tokens."""
+
+    loss_weights: list[float]
+    _tokens_per_row = 0.0
+
+    def __init__(self, *, sft_weight: float, **options: Any) -> None:
+        super().__init__(**options)
+        self._sft_weight = sft_weight
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        batches, items = super().get_batch_samples(*args, **kwargs)
+        masks = [_better(batch) for batch in batches]
+        self._tokens_per_row = sum(int(mask.sum()) for mask in masks) / max(1, sum(map(len, masks)))
+        return batches, items
+
+    def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        self._weigh(inputs, self._tokens_per_row)
+        return super().training_step(model, inputs, *args, **kwargs)
+
+    def prediction_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        rows: Any = self.eval_dataset
+        self._weigh(inputs, sum(map(len, rows["chosen_ids"])) / len(rows))
+        return super().prediction_step(model, inputs, *args, **kwargs)
+
+    def _weigh(self, inputs: Any, tokens_per_row: float) -> None:
+        mask = _better(inputs)
+        if self._sft_weight:
+            self.loss_weights[1] = self._sft_weight * float(mask.sum()) / len(mask) / tokens_per_row
+
+
+def _better(inputs: Any) -> torch.Tensor:
+    """Which tokens of a batch are those of the better answers, (pairs, tokens)."""
+    return inputs["completion_mask"].chunk(2)[0]
+
+
 def arranged(examples: ExampleSet, spec: RunSpec, loaded: LoadedModel) -> ExampleSet:
     """One by one, as they are."""
     return examples
 
 
-def make_trainer(setup: Setup) -> PairTrainer:
+def make_trainer(setup: Setup) -> DpoTrainer:
     method = setup.spec.method
     assert isinstance(method, DpoSpec)
     losses: dict[str, float] = {method.loss: 1.0}
@@ -48,7 +94,7 @@ def make_trainer(setup: Setup) -> PairTrainer:
     config = DPOConfig(
         **trainer_options(setup), beta=method.beta, loss_type=list(losses), loss_weights=list(losses.values())
     )
-    return pair_trainer(PairTrainer, setup, config)
+    return pair_trainer(DpoTrainer, setup, config, sft_weight=method.sft_weight)
 
 
 def pair_trainer(kind: type[PairTrainer], setup: Setup, config: DPOConfig, **options: Any) -> Any:

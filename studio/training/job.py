@@ -42,7 +42,8 @@ class TrainingJob:
     `history` holds the checkpoints already made, oldest first, of which the last whole one is resumed from;
     `started` is the run's last beginning, if there was one. `parts`: which rows are on which side; None: what
     `spec.data.split` makes of the rows alone, with no column and no clusters. `sources`: what it builds on, by the ids
-    of the runs (`spec.built_on`).
+    of the runs (`spec.built_on`). `name` is the user's. `told_training`, `told_validation`: the last step whose numbers
+    are recorded, -1 for none; a resumed run repeats those after its checkpoint.
     """
 
     spec: RunSpec
@@ -55,6 +56,9 @@ class TrainingJob:
     started: Started | None = None
     parts: Split | None = None
     sources: Mapping[str, Source] = field(default_factory=dict)
+    name: str = ""
+    told_training: int = -1
+    told_validation: int = -1
 
     def notice(self, key: str, **values: object) -> None:
         self.append(Notice(key=key, values=values))
@@ -79,6 +83,11 @@ class Lesson:
     def tokens(self) -> int:
         """Of all its sequences, after cutting."""
         return sum(len(side.ids) for side in self.sides)
+
+    @property
+    def computed_tokens(self) -> int:
+        """With the padding between both sides of a preference, which are computed together."""
+        return len(self.sides) * max(len(side.ids) for side in self.sides)
 
     @property
     def trained_tokens(self) -> int:

@@ -11,7 +11,7 @@ from studio.runs.methods import KtoSpec
 from studio.runs.spec import RunSpec
 from studio.training.job import ExampleSet, Lesson
 from studio.training.ranks import Shared
-from studio.training.trainer import Setup, StudioTrainer, on_one_device, quiet, trainer_options
+from studio.training.trainer import Setup, StudioTrainer, WeighedSteps, on_one_device, quiet, trainer_options
 from studio.training.tuned import reference_of
 
 
@@ -39,7 +39,7 @@ class MismatchedFirst(Shared):
         return super().__call__(mismatched(rows))
 
 
-class RatingTrainer(StudioTrainer, KTOTrainer):
+class RatingTrainer(WeighedSteps, StudioTrainer, KTOTrainer):
     """TRL's trainer, with the model as it began as what the tuned one is compared with, and rows in another order each
     pass.
 

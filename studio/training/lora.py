@@ -6,18 +6,21 @@ and a resumed run needs no random state to go on exactly as it would have.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
+from peft.tuners.trainable_tokens import TrainableTokensLayer
+from peft.utils.other import TrainableTokensWrapper
 from torch import nn
-from transformers.pytorch_utils import Conv1D
 
 from studio.errors import ModelError
 from studio.models.loading import SCORE, AdapterFile, first_line
+from studio.models.new_tokens import embedding_layers
+from studio.models.shape import shape_of
 from studio.runs.spec import LoraSpec
 
 if TYPE_CHECKING:
@@ -25,42 +28,62 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _ADAPTER = "default"
+_TOKENS = ".token_adapter."  # in the names of the embeddings of new tokens
 
 
-def lora_config(spec: LoraSpec, model: "PreTrainedModel", *, scores: bool = False) -> LoraConfig:
-    """PEFT's configuration for `model`, whatever its architecture. Raises ModelError if no layer can be adapted.
-    `scores`: the layer that scores is trained whole and kept with the adapter."""
-    layers = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)}
-    head = model.get_output_embeddings()
-    names = [
-        name
-        for name, module in layers.items()
-        if module is not head
-        and name != SCORE
-        and (spec.targets == "all-linear" or "attn" in name or "attention" in name)
-    ]
+def lora_config(
+    spec: LoraSpec, model: "PreTrainedModel", *, scores: bool = False, new_ids: Sequence[int] = ()
+) -> LoraConfig:
+    """PEFT's configuration for `model`, whatever its architecture. `scores`: the layer that scores is trained whole and
+    kept with the adapter. `new_ids`: so are the embeddings of these tokens.
+
+    Raises ModelError if no layer can be adapted, or new tokens cannot be trained.
+    """
+    shape = shape_of(model)
+    chosen = shape.adapted(spec.targets)
+    names = [layer.name for layer in chosen]
     if not names:
         raise ModelError("error.model.no_layers", targets=spec.targets, model=type(model).__name__)
     return LoraConfig(
         task_type="SEQ_CLS" if scores else "CAUSAL_LM",
         modules_to_save=[SCORE] if scores else None,
+        trainable_token_indices=_token_layers(model, new_ids) if new_ids else None,
         r=spec.rank,
         lora_alpha=spec.alpha,  # type: ignore[arg-type]  # PEFT divides it; a fraction is fine
         lora_dropout=spec.dropout,
         use_rslora=spec.variant == "rslora",
         use_dora=spec.variant == "dora",
-        target_modules=_suffixes(names, layers),
-        fan_in_fan_out=any(isinstance(layers[name], Conv1D) for name in names),
+        target_modules=_suffixes(names, [name for name, _ in model.named_modules()]),
+        fan_in_fan_out=any(layer.transposed for layer in chosen),
         bias="none",
     )
 
 
-def _suffixes(names: list[str], layers: Mapping[str, object]) -> list[str]:
-    """The shortest endings that name just these layers, so that the adapter's configuration stays readable."""
+def _token_layers(model: "PreTrainedModel", ids: Sequence[int]) -> dict[str, list[int]]:
+    """Where PEFT trains the rows of these tokens; an output that is the embedding itself follows it. PEFT 0.21 forgets
+    the bias of an output layer whose rows it trains."""
+    layers = embedding_layers(model)
+    if any(getattr(layer, "bias", None) is not None for layer in layers.values()):
+        raise ModelError("error.model.new_tokens_bias", model=type(model).__name__)
+    return {name: list(ids) for name in layers}
+
+
+def _mend_token_layers(model: "PeftModel") -> None:
+    """What PEFT 0.21 forgets of the layers that train the rows of new tokens, and others ask them for: the bias of an
+    output layer, which has none, and whether inputs are cast, which they never are."""
+    for module in model.modules():
+        if isinstance(module, TrainableTokensLayer):
+            module.cast_input_dtype_enabled = False  # type: ignore[assignment]  # what PEFT's own helper sets
+        elif isinstance(module, TrainableTokensWrapper) and isinstance(module.original_module, nn.Linear):
+            module.register_parameter("bias", None)
+
+
+def _suffixes(names: list[str], every: Sequence[str]) -> list[str]:
+    """The shortest endings that name just these of all modules, so that the adapter's configuration stays readable."""
     wanted = set(names)
     for depth in (1, 2):
         endings = {".".join(name.split(".")[-depth:]) for name in names}
-        hit = {name for name in layers if any(name == e or name.endswith(f".{e}") for e in endings)}
+        hit = {name for name in every if any(name == e or name.endswith(f".{e}") for e in endings)}
         if hit == wanted:
             return sorted(endings)
     return sorted(names)
@@ -106,15 +129,18 @@ def add_adapter(
     *,
     scores: bool = False,
     parent: AdapterFile | None = None,
+    new_ids: Sequence[int] = (),
 ) -> "PeftModel":
     """`model` with a fresh adapter: A as PEFT draws it (Kaiming), B zero; or with the weights of `parent`. The base
-    model's own dropout is off, so that the spec's is the only one. `scores`: its layer that scores is fresh.
+    model's own dropout is off, so that the spec's is the only one. `scores`: its layer that scores is fresh. `new_ids`:
+    the tokens whose embeddings are trained.
 
     Raises ModelError when `parent` is an adapter of another shape.
     """
-    config = lora_config(spec, model, scores=scores)
+    config = lora_config(spec, model, scores=scores, new_ids=new_ids)
     without_dropout(model)
     adapted = cast("PeftModel", get_peft_model(model, config))
+    _mend_token_layers(adapted)
     layers: list[Any] = [module for module in adapted.modules() if isinstance(module, LoraLayer)]
     for place, layer in enumerate(layers):
         weight = layer.lora_A[_ADAPTER].weight
@@ -133,10 +159,13 @@ def add_adapter(
 
 
 def _take_over(adapted: "PeftModel", parent: AdapterFile) -> None:
-    # The layer that scores is no part of what is taken over, but PEFT wants it named.
-    own = {name: tensor for name, tensor in get_peft_model_state_dict(adapted).items() if ".lora_" not in name}
+    # The layer that scores is no part of what is taken over, but PEFT wants it named; and where there is one, there is
+    # no output layer for new tokens.
+    weights: dict[str, Any] = get_peft_model_state_dict(adapted)
+    own = {name: tensor for name, tensor in weights.items() if ".lora_" not in name and _TOKENS not in name}
+    theirs = {name: tensor for name, tensor in parent.tensors.items() if _TOKENS not in name or name in weights}
     try:
-        result: Any = set_peft_model_state_dict(adapted, parent.tensors | own, adapter_name=_ADAPTER)
+        result: Any = set_peft_model_state_dict(adapted, theirs | own, adapter_name=_ADAPTER)
     except RuntimeError as error:
         reason = first_line(error)
     else:

@@ -1,25 +1,36 @@
 """What a run holds in memory, counted before anything large is tried: a machine out of memory kills without a word."""
 
+from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import psutil
 import torch
 from peft.helpers import disable_input_dtype_casting
+from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from studio.models.device import Device, Numbers
 from studio.runs.spec import RunSpec
+from studio.settings import Settings
 from studio.training.job import Lesson
+from studio.training.passes import in_passes, rows_at_once
+from studio.training.ranks import ALONE, Ranks
 from studio.training.tuned import base_of, new_bytes
 
 # A plan fits up to this part of the memory that is free: other programs need some too.
 MEMORY_SHARE = 0.9
+# Bytes a weight takes in 4 bits, the doubly quantised constants included (Dettmers et al. 2023, section 3: 0.127 bits).
+_FOUR_BITS = 4.127 / 8
 
 
-def available_bytes(device: Device) -> int:
+def available_bytes(device: Device, settings: Settings) -> int:
     """What this process holds and could still get."""
     if device.kind == "cuda":
-        return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved()
-    return psutil.virtual_memory().available + held_bytes(device)
+        free = torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved()
+    else:
+        free = psutil.virtual_memory().available + held_bytes(device)
+    return free if settings.memory_bytes is None else min(free, settings.memory_bytes)
 
 
 def held_bytes(device: Device) -> int:
@@ -27,17 +38,58 @@ def held_bytes(device: Device) -> int:
     return torch.cuda.memory_reserved() if device.kind == "cuda" else psutil.Process().memory_info().rss
 
 
-def needed_bytes(model: Any, spec: RunSpec, numbers: Numbers, row: Lesson, batch_size: int, device: Device) -> int:
-    """The process at its peak, the model already in memory, with batches of rows like `row`.
-
-    One forward pass of each sequence of the row is run and what it keeps for the backward pass is counted; the rows of
-    a batch keep as much each. Without the scores over the vocabulary, which TRL computes in pieces. With gradient
-    checkpointing each layer keeps its input, and one layer at a time the rest.
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a run holds, by its parts. `held`: the process with the model loaded; `added`: what is trained, its
+    gradients and moments. `row_bytes`: what the longest row keeps on its way forward for the way back, without
+    checkpointing; `side_tokens`: of its longest sequence. `linear_bytes`: of the layers that four bits would make
+    smaller, and `linear_weights` their number; none where they are so already.
     """
-    row_bytes = sum(_activation_bytes(model, numbers, side.ids) for side in row.sides)
-    if spec.training.gradient_checkpointing:
-        row_bytes = 2 * row_bytes // base_of(model).config.get_text_config().num_hidden_layers
-    return held_bytes(device) + new_bytes(model, spec) + row_bytes * batch_size
+
+    held: int
+    added: int
+    row_bytes: int
+    row_tokens: int
+    side_tokens: int
+    layers: int
+    linear_bytes: int
+    linear_weights: int
+
+    def needed_bytes(self, spec: RunSpec, device: Device, rows: int, ranks: Ranks = ALONE) -> int:
+        """The process at its peak, if it trained by `spec` on `rows` rows: what is kept for each row of a batch, or
+        of its share of it.
+        Without the scores over the vocabulary, which TRL computes in pieces. With gradient checkpointing each layer
+        keeps its input, and one layer at a time the rest."""
+        cut = min(1.0, spec.data.max_length / self.side_tokens)
+        together = min(ceil(spec.training.batch_size / ranks.size), rows)
+        if in_passes(spec.method, device, ranks):
+            together = rows_at_once(max(1, int(self.row_tokens * cut)), together)
+        row_bytes = int(self.row_bytes * cut)
+        if spec.training.gradient_checkpointing:
+            row_bytes = 2 * row_bytes // self.layers
+        saved = 0
+        if spec.tuner.quantisation == "nf4":
+            saved = self.linear_bytes - int(self.linear_weights * _FOUR_BITS)
+        return self.held + self.added + row_bytes * together - max(0, saved)
+
+
+def memory_of(model: Any, spec: RunSpec, numbers: Numbers, row: Lesson, device: Device) -> Memory:
+    """The parts of what a run by `spec` holds, the model already in memory, with rows like `row`: one forward pass of
+    its longest sequence is run, and what it keeps is counted: the others are padded to it."""
+    base = base_of(model)
+    longest = max(row.sides, key=lambda side: len(side.ids))
+    large = [m.weight for m in base.modules() if isinstance(m, nn.Linear | Conv1D) and not m.weight.requires_grad]
+    plain = [weight for weight in large if weight.is_floating_point()]
+    return Memory(
+        held=held_bytes(device),
+        added=new_bytes(model, spec),
+        row_bytes=_activation_bytes(model, numbers, longest.ids) * len(row.sides),
+        row_tokens=row.computed_tokens,
+        side_tokens=len(longest.ids),
+        layers=base.config.get_text_config().num_hidden_layers,
+        linear_bytes=sum(weight.numel() * weight.element_size() for weight in plain),
+        linear_weights=sum(weight.numel() for weight in plain),
+    )
 
 
 def _activation_bytes(model: Any, numbers: Numbers, row: tuple[int, ...]) -> int:

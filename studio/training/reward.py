@@ -9,10 +9,18 @@ from trl.trainer.reward_trainer import RewardTrainer
 from studio.models.loading import LoadedModel
 from studio.runs.spec import RunSpec
 from studio.training.job import ExampleSet, Lesson
-from studio.training.trainer import Setup, StudioTrainer, WeighedEvaluation, on_one_device, quiet, trainer_options
+from studio.training.trainer import (
+    Setup,
+    StudioTrainer,
+    WeighedEvaluation,
+    WeighedSteps,
+    on_one_device,
+    quiet,
+    trainer_options,
+)
 
 
-class ScoreTrainer(WeighedEvaluation, StudioTrainer, RewardTrainer):
+class ScoreTrainer(WeighedEvaluation, WeighedSteps, StudioTrainer, RewardTrainer):
     """TRL's trainer."""
 
 

@@ -8,6 +8,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from studio.models.device import Device
 from studio.models.loading import AdapterFile, attach_adapter, load_model
+from studio.models.new_tokens import read_new_tokens, with_new_tokens
 from studio.runs.sources import Source
 from studio.settings import Settings
 
@@ -20,6 +21,7 @@ class Scorer:
     def __init__(self, source: Source, adapter: AdapterFile, settings: Settings, device: Device) -> None:
         """Raises ModelError when the base cannot be loaded, or the adapter does not fit it."""
         loaded = load_model(source.model.source, settings, device, source.model.precision, scores=True)
+        loaded = with_new_tokens(loaded, read_new_tokens(adapter.folder))
         self._pad = int(loaded.tokenizer.pad_token_id or 0)  # type: ignore[arg-type]
         loaded.model.config.get_text_config().pad_token_id = self._pad  # by it the model finds the last token
         self._model: Any = attach_adapter(loaded.model, adapter, "reward")

@@ -3,12 +3,12 @@
 `train` reads top to bottom and knows neither threads nor browsers: it appends events and polls `stop`.
 """
 
+import json
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import ceil
 from typing import Any
 
 from transformers.utils import logging as transformers_logging
@@ -17,7 +17,8 @@ from studio.errors import ResourceError, StudioError, TrainingError
 from studio.models.device import Device, Numbers, detect_device
 from studio.models.folder import file_sha256
 from studio.models.loading import AdapterFile, LoadedModel, is_out_of_memory, load_model, read_adapter
-from studio.runs.events import Checkpoint, Ended, Started
+from studio.models.new_tokens import NewTokens, first_new_id, read_new_tokens, with_new_tokens
+from studio.runs.events import Checkpoint, Ended, Speed, Started
 from studio.runs.methods import CptSpec
 from studio.runs.spec import RunSpec
 from studio.runs.stop import Stop
@@ -26,11 +27,14 @@ from studio.training.callback import Reporter, measured_costs, without_progress
 from studio.training.checkpoints import best_checkpoint, has_result, keep_result, resume_point, sweep, weights_of
 from studio.training.job import ExampleSet, TrainingJob, at_most, make_examples
 from studio.training.lora import Clock
-from studio.training.memory import MEMORY_SHARE, available_bytes, needed_bytes
+from studio.training.memory import MEMORY_SHARE, available_bytes, memory_of
 from studio.training.methods import method_file
-from studio.training.passes import in_passes, rows_at_once
+from studio.training.nearest import nearest_fit
+from studio.training.new_tokens import new_tokens_of
+from studio.training.passes import in_passes
 from studio.training.ranks import ALONE, Ranks
 from studio.training.scorer import Scorer
+from studio.training.trackers import tracked
 from studio.training.trainer import Setup
 from studio.training.tuned import counted_weights, held_in, tuned_model
 
@@ -66,7 +70,7 @@ def learn(job: TrainingJob, stop: Stop, ranks: Ranks = ALONE) -> Learned | None:
     checkpoints = known_checkpoints(job.history, resumed)
     sweep(job.folder, checkpoints)
 
-    with told_errors(job, checkpoints):
+    with told_errors(job, checkpoints), tracked(job) as trackers:
         # 1. Model and examples
         device = detect_device()
         loaded = load_model(
@@ -80,6 +84,9 @@ def learn(job: TrainingJob, stop: Stop, ranks: Ranks = ALONE) -> Learned | None:
         _check_base(job, loaded, resumed)
         numbers = device.numbers(spec.model.precision, loaded.identity.parameters)
         sources = _read_sources(job, loaded, resumed)
+        new_tokens = _new_tokens(job, loaded, resumed)
+        new_ids = range(first_new_id(loaded.tokenizer), first_new_id(loaded.tokenizer) + len(new_tokens or ()))
+        loaded = with_new_tokens(loaded, new_tokens)
         scorers = {run: Scorer(job.sources[run], sources[run], job.settings, device) for run in spec.method.reward_runs}
         method = method_file(spec.method.kind)
         examples = make_examples(job.rows, spec, loaded.tokenizer, loaded.identity.context_length, job.parts)
@@ -88,7 +95,7 @@ def learn(job: TrainingJob, stop: Stop, ranks: Ranks = ALONE) -> Learned | None:
 
         # 2. What is trained, and the trainer
         clock = Clock(rank=ranks.rank)
-        model = tuned_model(loaded.model, spec, clock, sources.get(spec.model.adapter))
+        model = tuned_model(loaded.model, spec, clock, sources.get(spec.model.adapter), new_ids)
         trainable, parameters = counted_weights(model)
         _check_memory(job, model, numbers, examples, device, ranks)
         reporter = Reporter(
@@ -114,8 +121,9 @@ def learn(job: TrainingJob, stop: Stop, ranks: Ranks = ALONE) -> Learned | None:
                 examples,
                 resumed is not None,
                 clock,
-                (reporter,),
+                (reporter, *trackers),
                 scorers,
+                new_tokens,
                 ranks,
             )
         )
@@ -134,9 +142,10 @@ def learn(job: TrainingJob, stop: Stop, ranks: Ranks = ALONE) -> Learned | None:
                 base_name=loaded.identity.name,
                 base_licence=loaded.identity.licence,
                 sources={run: adapter.sha256 for run, adapter in sources.items()},
-                how=(numbers, *_how(spec, device, ranks)),
+                how=chosen_speed(spec, device, loaded.identity.parameters, ranks),
             ),
         )
+        _tell_tokens(job, new_tokens)
         _tell(job, loaded, examples, began_again=bool(job.history) and resumed is None)
         step = resumed.step if resumed else 0
         if step < total_steps and not without_progress(measured_costs(checkpoints), spec.training.patience):
@@ -177,11 +186,12 @@ def checkpoint_bytes(trainable_parameters: int) -> int:
     return trainable_parameters * 12 + 2_000_000
 
 
-def _how(spec: RunSpec, device: Device, ranks: Ranks) -> tuple[Any, ...]:
-    """What was chosen to be quick, in the words of Started."""
+def chosen_speed(spec: RunSpec, device: Device, parameters: int, ranks: Ranks = ALONE) -> tuple[Speed, ...]:
+    """What is chosen to be quick with a model of this size."""
+    numbers = device.numbers(spec.model.precision, parameters)
     if isinstance(spec.method, CptSpec) and spec.method.packed:
-        return ("packed",)
-    return ("passes",) if in_passes(spec.method, device, ranks) else ()
+        return (numbers, "packed")
+    return (numbers, "passes") if in_passes(spec.method, device, ranks) else (numbers,)
 
 
 def _check_base(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | None) -> None:
@@ -205,26 +215,50 @@ def _read_sources(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | N
     return read
 
 
+def _new_tokens(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | None) -> NewTokens | None:
+    """Those of this run. Raises TrainingError when a reward model has others: it would read other words."""
+    parent = job.sources.get(job.spec.model.adapter)
+    new = new_tokens_of(
+        job.spec,
+        job.rows,
+        job.parts,
+        loaded.tokenizer,
+        parent.folder if parent else None,
+        job.folder / resumed.path if resumed else None,
+    )
+    merges = new.merges if new else ()
+    for run in job.spec.method.reward_runs:
+        theirs = read_new_tokens(job.sources[run].folder)
+        if (theirs.merges if theirs else ()) != merges:
+            raise TrainingError("error.source.other_tokens", run=job.sources[run].name)
+    return new
+
+
+def _tell_tokens(job: TrainingJob, new: NewTokens | None) -> None:
+    wanted = job.spec.method.new_tokens if isinstance(job.spec.method, CptSpec) else 0
+    if new:
+        share, words = f"{100 * new.saved_share:.0f}", " ".join(f"`{text}`" for text in new.shown)
+        job.notice("notice.train.new_tokens", count=len(new), percent=share, words=words)
+    elif wanted and not job.spec.model.adapter:
+        job.notice("notice.train.no_new_tokens")
+
+
 def _check_memory(
     job: TrainingJob, model: Any, numbers: Numbers, examples: ExampleSet, device: Device, ranks: Ranks
 ) -> None:
     """Refuse what cannot fit before it takes the machine down."""
-    training = job.spec.training
-    longest = at_most(max(examples.train, key=lambda lesson: lesson.tokens), job.spec.method)
-    batch = min(ceil(training.batch_size / ranks.size), len(examples.train))
-    if in_passes(job.spec.method, device, ranks):
-        batch = rows_at_once(longest.tokens, batch)
-    needed = needed_bytes(model, job.spec, numbers, longest, batch, device)
-    available = available_bytes(device)
-    if needed > available * MEMORY_SHARE:
-        raise ResourceError(
-            "error.train.too_large",
-            needed_mb=needed // 1_000_000,
-            available_mb=available // 1_000_000,
-            batch_size=training.batch_size,
-            accumulation=training.accumulation,
-            max_length=job.spec.data.max_length,
-        )
+    spec, rows = job.spec, len(examples.train)
+    longest = at_most(max(examples.train, key=lambda lesson: lesson.computed_tokens), spec.method)
+    memory = memory_of(model, spec, numbers, longest, device)
+    needed, available = memory.needed_bytes(spec, device, rows, ranks), available_bytes(device, job.settings)
+    room = int(available * MEMORY_SHARE)
+    if needed <= room:
+        return
+    values = {"needed_mb": needed // 1_000_000, "available_mb": available // 1_000_000}
+    if nearest := nearest_fit(spec, memory, device, rows, room, ranks):
+        settings = ", ".join(f"{path}={json.dumps(value)}" for path, value in nearest.items())
+        raise ResourceError("error.train.too_large.nearest", settings=settings, **values)
+    raise ResourceError("error.train.too_large", max_length=spec.data.max_length, **values)
 
 
 def _tell(job: TrainingJob, loaded: LoadedModel, examples: ExampleSet, *, began_again: bool) -> None:

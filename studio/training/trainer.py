@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from datasets import Dataset
 from peft import PeftModel
+from peft.tuners.trainable_tokens import TrainableTokensLayer
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
 
 from studio.models.device import Device, Numbers
+from studio.models.new_tokens import NewTokens
 from studio.runs.spec import RunSpec
 from studio.training.callback import EvaluationGivenUp
 from studio.training.job import ExampleSet
@@ -30,7 +32,7 @@ _REFERENCE = "ref"  # TRL's name for it
 class Setup:
     """What a trainer is made of. `numbers`: what it computes in; `model` has its adapter, if any, whose dropout
     follows `clock`; `resumed`: it goes on from a checkpoint. `scorers`: the reward models that are asked, by the ids of
-    their runs. `ranks`: the processes that share the batches."""
+    their runs. `new_tokens`: those that the vocabulary was given. `ranks`: the processes that share the batches."""
 
     spec: RunSpec
     folder: Path
@@ -43,6 +45,7 @@ class Setup:
     clock: Clock
     callbacks: tuple[TrainerCallback, ...]
     scorers: Mapping[str, Scorer] = field(default_factory=dict)
+    new_tokens: NewTokens | None = None
     ranks: Ranks = ALONE
 
     def common(self) -> dict[str, Any]:
@@ -52,6 +55,7 @@ class Setup:
             "processing_class": self.tokenizer,
             "callbacks": list(self.callbacks),
             "fresh": not self.spec.model.adapter,
+            "new_tokens": self.new_tokens,
             "ranks": self.ranks,
         }
 
@@ -66,8 +70,9 @@ class StudioTrainer:
     _loss_sum = 0.0
     _loss_rows = 0
 
-    def __init__(self, *, fresh: bool, ranks: Ranks, **options: Any) -> None:
-        """`fresh`: the adapter does nothing yet."""
+    def __init__(self, *, fresh: bool, new_tokens: NewTokens | None, ranks: Ranks, **options: Any) -> None:
+        """`fresh`: the adapter does nothing yet. `new_tokens` are kept with every checkpoint."""
+        self._new_tokens = new_tokens
         trained = [(p, p.data) for p in options["model"].parameters() if p.requires_grad]
         super().__init__(**options)
         for parameter, data in trained:
@@ -76,6 +81,8 @@ class StudioTrainer:
         # model alone is the same.
         if fresh and isinstance(self.model, PeftModel) and _REFERENCE in self.model.peft_config:
             self.model.delete_adapter(_REFERENCE)
+        elif new_tokens and isinstance(self.model, PeftModel) and _REFERENCE in self.model.peft_config:
+            _copy_tokens(self.model)
         self.ranks = ranks
         if ranks.several:
             self.data_collator = self.shared(self.data_collator, ranks)
@@ -149,12 +156,23 @@ class StudioTrainer:
             )
         else:
             self.model.save_pretrained(output_dir, state_dict=state_dict, max_shard_size="10TB")
+        if self._new_tokens:
+            self._new_tokens.write(Path(output_dir))
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """The studio writes its own card at export."""
 
     def _send_telemetry(self) -> None:
         """Nothing is sent anywhere."""
+
+
+def _copy_tokens(model: PeftModel) -> None:
+    """To the adapter that is compared with: TRL copies every weight but the embeddings of new tokens, for it looks for
+    names that go on behind the adapter's."""
+    for module in model.modules():
+        if isinstance(module, TrainableTokensLayer):
+            tokens = module.trainable_tokens_delta
+            tokens[_REFERENCE].data.copy_(tokens["default"].data)
 
 
 class WeighedEvaluation:
@@ -173,7 +191,25 @@ class WeighedEvaluation:
         return result
 
 
+class WeighedSteps:
+    """Laid over a Trainer of TRL: the loss of a step is the mean over its rows, however they are divided into batches.
+    TRL takes the mean of the batches' means, in which the rows of a smaller last batch count for more."""
+
+    current_gradient_accumulation_steps: float
+    _step_rows = 0
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        batches, items = super().get_batch_samples(*args, **kwargs)  # type: ignore[misc]
+        self._step_rows = sum(map(_rows, batches))
+        return batches, items
+
+    def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        self.current_gradient_accumulation_steps = self._step_rows / _rows(inputs)  # the loss is divided by
+        return super().training_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
+
+
 def _rows(inputs: Any) -> int:
+    """Those of a batch: of all processes that share it."""
     if isinstance(inputs, list):
         return len(inputs)
     return inputs[BATCH_ROWS] if BATCH_ROWS in inputs else len(inputs["input_ids"])
@@ -201,6 +237,8 @@ def trainer_options(setup: Setup) -> dict[str, Any]:
         "dataloader_pin_memory": device.kind == "cuda",
         "seed": training.seed,
         "data_seed": training.seed,
+        # Mixtures of experts: the loss is what it says, without a term for how evenly the experts are used.
+        **({"router_aux_loss_coef": 0.0} if spec.method.writes else {}),
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "eval_strategy": "steps" if validates else "no",
@@ -209,7 +247,7 @@ def trainer_options(setup: Setup) -> dict[str, Any]:
         "save_strategy": "steps",
         "save_steps": interval,
         "max_length": None,
-        "report_to": "none",
+        "report_to": "none",  # who is told is in `trackers.py`
         "disable_tqdm": True,
         **(_SEVERAL if setup.ranks.several else {}),
     }

@@ -1,6 +1,7 @@
 """The model that a run trains: the base with an adapter on it, or all of its weights."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from peft import PeftModel
@@ -11,12 +12,18 @@ from studio.runs.spec import FullSpec, RunSpec
 from studio.training.lora import Clock, add_adapter, without_dropout
 
 
-def tuned_model(model: PreTrainedModel, spec: RunSpec, clock: Clock, parent: AdapterFile | None = None) -> Any:
-    """`model` with the weights that the run trains, those of `parent` if there is one. The base model's own dropout is
-    off."""
+def tuned_model(
+    model: PreTrainedModel,
+    spec: RunSpec,
+    clock: Clock,
+    parent: AdapterFile | None = None,
+    new_ids: Sequence[int] = (),
+) -> Any:
+    """`model` with the weights that the run trains, those of `parent` if there is one, and the embeddings of the tokens
+    `new_ids`. The base model's own dropout is off."""
     if not isinstance(spec.tuner, FullSpec):
         scores = not spec.method.writes
-        return add_adapter(model, spec.tuner, spec.training.seed, clock, scores=scores, parent=parent)
+        return add_adapter(model, spec.tuner, spec.training.seed, clock, scores=scores, parent=parent, new_ids=new_ids)
     without_dropout(model)
     return model.requires_grad_(True)
 

@@ -6,8 +6,10 @@ is 4.6 MB; so the page draws these lines itself.
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import cycle
 from typing import Literal
 
 from studio.runs.events import RunState
@@ -48,14 +50,18 @@ class Chart:
 
 # What methods record beside their loss: the chart, what it counts, and its lines, each of training and of validation.
 _METHOD_CHARTS: tuple[tuple[str, Unit, tuple[str, ...]], ...] = (
-    ("reward", "number", ("reward",)),
     ("accuracy", "share", ("accuracy",)),
     ("margin", "number", ("margin",)),
     ("kl", "number", ("kl",)),
+    ("reward_std", "number", ("reward_std",)),
     ("completion_tokens", "number", ("completion_tokens",)),
+    ("clipped_share", "share", ("clipped_share",)),
+    ("entropy", "number", ("entropy",)),
     ("rewards", "number", ("reward_chosen", "reward_rejected")),
 )
 _PAIR_COLORS = (2, 7)
+_REWARD_COLORS = (2, 3, 4, 5, 6, 7, 1)
+_ONE_REWARD = re.compile(r"reward_(\d+)_([a-z]+)")
 
 
 def downsample(points: Sequence[Point], limit: int = LARGE) -> list[Point]:
@@ -94,11 +100,14 @@ def smooth(points: Sequence[Point]) -> list[Point]:
 
 def run_charts(state: RunState, method: str, t: Callable[..., str]) -> tuple[Chart, ...]:
     """The panels of one run; a metric without values has none."""
-    lines = _both_sides(state, "loss", t)
     charts = []
-    if lines:
-        about = t(f"ui.method.{method}.read.loss")
-        charts.append(Chart("loss", t("ui.runs.chart.loss"), "loss", lines, wide=True, about=about))
+    if lines := _both_sides(state, "reward", t):
+        charts.append(_told("reward", lines, method, t))
+        if lines := _each_reward(state, t):
+            charts.append(_told("each_reward", lines, method, t))
+    if lines := _both_sides(state, "loss", t):
+        loss = Chart("loss", t("ui.runs.chart.loss"), "loss", lines, about=t(f"ui.method.{method}.read.loss"))
+        charts.append(replace(loss, wide=not charts))  # beside a reward the loss says little
     for key, unit, metrics in _METHOD_CHARTS:
         lines = _both_sides(state, metrics[0], t) if len(metrics) == 1 else _pair_lines(state, metrics, t)
         if lines:
@@ -120,6 +129,12 @@ def run_charts(state: RunState, method: str, t: Callable[..., str]) -> tuple[Cha
     return tuple(charts)
 
 
+def _told(key: str, lines: tuple[Series, ...], method: str, t: Callable[..., str]) -> Chart:
+    """A wide chart of rewards."""
+    about = t(f"ui.method.{method}.read.{key}")
+    return Chart(key, t(f"ui.runs.chart.{key}"), "number", lines, wide=True, about=about)
+
+
 def _both_sides(state: RunState, metric: str, t: Callable[..., str]) -> tuple[Series, ...]:
     """The line of the training rows, smoothed where it is long, and that of the validation rows."""
     points, lines = state.curves.get(metric, []), []
@@ -138,20 +153,39 @@ def _pair_lines(state: RunState, metrics: Sequence[str], t: Callable[..., str]) 
     """Two metrics in one chart, a colour for each."""
     lines = []
     for metric, color in zip(metrics, _PAIR_COLORS, strict=True):
-        name = t(f"ui.runs.chart.{metric}")
-        if points := state.curves.get(metric, []):
-            lines.append(
-                Series(name, downsample(smooth(points) if len(points) >= _MANY else points), color, group=metric)
-            )
-        if points := state.curves.get(f"validation_{metric}", []):
-            told = t("ui.runs.chart.of_validation", name=name)
-            lines.append(Series(told, downsample(points), color, "dots", f"validation_{metric}"))
+        lines += _line_of(state, metric, t(f"ui.runs.chart.{metric}"), color, t)
+    return tuple(lines)
+
+
+def _line_of(state: RunState, metric: str, name: str, color: int, t: Callable[..., str]) -> list[Series]:
+    """A metric called `name`, in one colour: of the training rows, smoothed where it is long, and of the validation
+    rows."""
+    lines = []
+    if points := state.curves.get(metric, []):
+        lines.append(Series(name, downsample(smooth(points) if len(points) >= _MANY else points), color, group=metric))
+    if points := state.curves.get(f"validation_{metric}", []):
+        told = t("ui.runs.chart.of_validation", name=name)
+        lines.append(Series(told, downsample(points), color, "dots", f"validation_{metric}"))
+    return lines
+
+
+def _each_reward(state: RunState, t: Callable[..., str]) -> tuple[Series, ...]:
+    """Every reward of a run that has several, in one chart; their names tell what they praise."""
+    found = [match for name in state.curves if (match := _ONE_REWARD.fullmatch(name))]
+    kinds = [match[2] for match in found]
+    lines = []
+    for match, color in zip(found, cycle(_REWARD_COLORS), strict=False):
+        name = t(f"ui.reward.{match[2]}")
+        if kinds.count(match[2]) > 1:
+            name = f"{name} ({int(match[1]) + 1})"
+        lines += _line_of(state, match[0], name, color, t)
     return tuple(lines)
 
 
 def overlay_charts(runs: Sequence[tuple[str, RunState]], t: Callable[..., str]) -> tuple[Chart, ...]:
-    """Training and validation losses of several runs, and how often the better answer is ahead; a colour for each."""
-    training, validation, accuracy = [], [], []
+    """Training and validation losses of several runs, how often the better answer is ahead, and what answers earn; a
+    colour for each."""
+    training, validation, accuracy, reward = [], [], [], []
     for color, (name, state) in enumerate(runs):
         loss = state.curves.get("loss", [])
         if loss:
@@ -162,7 +196,12 @@ def overlay_charts(runs: Sequence[tuple[str, RunState]], t: Callable[..., str]) 
         ahead = state.curves.get("validation_accuracy", [])
         if ahead:
             accuracy.append(Series(name, downsample(ahead), color, "dots", str(color)))
+        earned = state.curves.get("validation_reward", [])
+        if earned:
+            reward.append(Series(name, downsample(earned), color, "dots", str(color)))
     charts = []
+    if reward:
+        charts.append(Chart("reward", t("ui.runs.chart.validation_reward"), "number", tuple(reward), wide=True))
     if validation:
         charts.append(Chart("validation", t("ui.runs.chart.validation_loss"), "loss", tuple(validation), wide=True))
     if training:

@@ -78,3 +78,8 @@ def open_models(page: Page) -> list[tuple[str, str]]:
         )
         for model, fit in found
     ]
+
+
+def percent(share: float) -> str:
+    """A share (0 to 1, or more) in percent: two digits that say something, and never a power of ten."""
+    return f"{100 * share:.0f}" if share > 0.1 else f"{100 * share:.2g}"

@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from studio.backend.compare import Contestant
+from studio.ui.checkpoint_view import measured
 from studio.ui.page import Page
 from studio.ui.run_view import moment
 
@@ -39,9 +40,7 @@ def _label(page: Page, contestant: Contestant) -> str:
     label = page.t("ui.compare.kept") if kept else page.t("ui.compare.checkpoint_step", step=contestant.step)
     if contestant.full:
         label = page.t("ui.compare.whole_model", label=label)
-    if contestant.validation_loss is None:
-        return label
-    return page.t("ui.compare.with_loss", label=label, loss=f"{contestant.validation_loss:.4f}")
+    return measured(label, contestant.validation_loss, contestant.validation_reward, page.t)
 
 
 def _key(contestant: Contestant) -> str:

@@ -1,22 +1,22 @@
 """What a run will cost, told before it starts, and what is often regretted about its settings."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from studio.errors import SpecError, StudioError
+from studio.runs.cautions import SMALL_MODEL, cautions
 from studio.runs.methods import CptSpec
 from studio.runs.spec import RunSpec
-from studio.ui.choice_view import count
-from studio.ui.forms import cautions, problems
+from studio.ui.choice_view import count, percent
 from studio.ui.markup import said, shown
+from studio.ui.nearest_view import nearest_plan
 from studio.ui.page import Page
 from studio.ui.run_view import duration, size
 
 if TYPE_CHECKING:
+    from studio.models.new_tokens import NewTokens
+    from studio.runs.problems import Problem
     from studio.training.estimate import Estimate
-
-SMALL_MODEL = 50_000_000
-"""Parameters below which a model takes the learning rates of the starter."""
 
 
 def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
@@ -24,24 +24,27 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
     t, studio = page.t, page.studio
     try:
         spec = make()
-        train, validation, test = studio.datasets.split_counts(spec.data.version, spec.data.split, spec.method.learns)
     except SpecError as error:
-        lines = "".join(f"<li>{said(text)}</li>" for _, text in problems(error, page.language))
-        yield f'<div class="say say-bad" role="alert">{shown(t("ui.train.problems"))}<ul>{lines}</ul></div>'
+        yield _problems(page, studio.problems(error))
         return
+    try:
+        train, validation, test = studio.datasets.split_counts(spec.data.version, spec.data.split, spec.method.learns)
     except StudioError as error:
         yield f'<div class="say say-bad" role="alert">{said(error.message(page.language))}</div>'
         return
     known = [
         ("rows", _rows(page, train, validation, test)),
     ]
-    waiting: tuple[str, ...] = ("tokens", "parameters", "adapter", "time", "memory")
+    waiting: tuple[str, ...] = ("tokens", "parameters", "adapter", "how", "time", "memory")
     if isinstance(spec.method, CptSpec) and spec.method.packed:
         waiting = ("steps", *waiting)  # of blocks that are not counted yet
     else:
         known.append(("steps", f"{spec.total_steps(train):,}"))
     small = spec.model.source == "starter"
     careful = _cautions(page, spec, train, small)
+    if found := studio.problems(spec):
+        yield _facts(page, known) + _problems(page, found) + careful
+        return
     if studio.runner.current():
         # A probe would slow the run in training and take memory beside it.
         yield _facts(page, known) + f'<p class="quiet">{shown(t("ui.train.cost.busy"))}</p>' + careful
@@ -52,9 +55,19 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
     except StudioError as error:
         yield _facts(page, known) + f'<div class="say say-bad" role="alert">{said(error.message(page.language))}</div>'
         return
-    yield _facts(page, _estimated(page, estimate, test)) + _cautions(
-        page, spec, estimate.rows, estimate.parameters < SMALL_MODEL, estimate
+    yield "".join(
+        (
+            _facts(page, _estimated(page, estimate, test)),
+            "" if estimate.fits else nearest_plan(page, spec, estimate),
+            _cautions(page, spec, estimate.rows, estimate.parameters < SMALL_MODEL, estimate),
+        )
     )
+
+
+def _problems(page: Page, found: "Sequence[Problem]") -> str:
+    """All that stands in the way, together, each with the way out."""
+    lines = "".join(f"<li>{said(problem.error.message(page.language))}</li>" for problem in found)
+    return f'<div class="say say-bad" role="alert">{shown(page.t("ui.train.problems"))}<ul>{lines}</ul></div>'
 
 
 def _rows(page: Page, train: int, validation: int, test: int) -> str:
@@ -70,15 +83,17 @@ def _estimated(page: Page, estimate: "Estimate", test: int) -> list[tuple[str, s
         ("rows", _rows(page, estimate.rows, estimate.validation_rows, test)),
         ("steps", f"{estimate.steps:,}"),
         ("tokens", t("ui.train.cost.tokens_value", **tokens)),
+        *([("new_tokens", _new_tokens(page, estimate.new_tokens))] if estimate.new_tokens else []),
         (
             "parameters",
             t(
                 "ui.train.cost.parameters_value",
                 trained=count(estimate.trainable_parameters, page.language),
-                share=_percent(estimate.trainable_share),
+                share=percent(estimate.trainable_share),
             ),
         ),
         ("adapter", size(estimate.adapter_bytes)),
+        ("how", ", ".join(t(f"ui.runs.how.{name}") for name in estimate.how)),
         ("time", t("ui.train.cost.about", value=duration(estimate.seconds, t))),
         (
             "memory",
@@ -89,6 +104,12 @@ def _estimated(page: Page, estimate: "Estimate", test: int) -> list[tuple[str, s
             ),
         ),
     ]
+
+
+def _new_tokens(page: Page, new: "NewTokens") -> str:
+    """How many there are, what they save, and the first of them."""
+    share = f"{100 * new.saved_share:.0f}"
+    return page.t("ui.train.cost.new_tokens_value", count=f"{len(new):,}", percent=share, words=", ".join(new.shown))
 
 
 def _facts(page: Page, facts: list[tuple[str, str]]) -> str:
@@ -108,17 +129,12 @@ def _cautions(page: Page, spec: RunSpec, rows: int, small_model: bool, estimate:
     t = page.t
     lines: list[tuple[str, str]] = []
     if estimate is not None:
-        if not estimate.fits:
-            lines.append(("bad", t("ui.train.caution.memory")))
         limit = f"{spec.data.max_length:,}"
         for key, lost in (("lost", estimate.lost_rows), ("truncated", estimate.truncated_rows)):
             if lost:
                 lines.append(("warn", t(f"ui.train.caution.{key}", rows=f"{lost:,}", tokens=limit)))
     tokens = estimate.tokens if estimate else None
-    lines += [("warn", t(key, **values)) for key, values in cautions(spec, rows, small_model, tokens)]
+    replays = page.studio.mixtures.replayed(spec.data.version) is not None
+    told = cautions(spec, rows, small_model, tokens, replays=replays)
+    lines += [("warn", t(key, **values)) for key, values in told]
     return "".join(f'<div class="say say-{kind}">{said(text)}</div>' for kind, text in lines)
-
-
-def _percent(share: float) -> str:
-    """Two digits that say something, and never a power of ten."""
-    return f"{100 * share:.0f}" if share > 0.1 else f"{100 * share:.2g}"

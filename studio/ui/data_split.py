@@ -46,8 +46,10 @@ def build(bench: Bench, panel: gr.Tab) -> None:
         with gr.Column(scale=3, min_width=300, elem_classes="s-card"):
             counts = html(elem_id="data-split-counts")
 
-    def show(version: Version, turn: int) -> tuple[Any, ...]:
+    def show(version: Version, turn: int, old: str) -> tuple[Any, ...]:
         spec = version.split
+        if old == _key(version):  # asked twice: a widget that was set in between keeps what it was set to
+            return *[gr.skip()] * 5, split_view.counting(t), turn + 1, gr.skip()
         none = (t("ui.data.split.stratify_none"), "")
         columns = [(shorten(column.name, 60), column.name) for column in version.columns]
         return (
@@ -100,7 +102,7 @@ def build(bench: Bench, panel: gr.Tab) -> None:
 
         return page.guard(change)
 
-    bench.when_open(panel, "split", show, [asked], [validation, test, group, stratify, seed, counts, asked, told])
+    bench.when_open(panel, "split", show, [asked, told], [validation, test, group, stratify, seed, counts, asked, told])
     asked.change(page.guard(count), page.version, counts, trigger_mode="always_last", show_progress="minimal")
     bench.views.select(page.guard(leave), [page.version, told, bench.changed], [bench.changed, told], **QUICK)
     for events, widget, name, scale in (

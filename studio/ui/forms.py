@@ -1,7 +1,7 @@
 """Form widgets made from RunSpec's fields, and their values <-> RunSpec."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
@@ -9,15 +9,12 @@ import gradio as gr
 
 from studio.errors import SpecError
 from studio.messages import translate
-from studio.runs.methods import CptSpec, DpoSpec, KtoSpec, OrpoSpec, SimpoSpec
-from studio.runs.spec import TUNERS, FullSpec, RunSpec, SpecField, method_fields, spec_fields, with_changes
+from studio.runs.spec import TUNERS, RunSpec, SpecField, method_fields, spec_fields, with_changes
 
-CHOSEN_ABOVE = {"model.source", "model.adapter"}
+CHOSEN_ABOVE = {"model.source", "model.adapter", "model.adapter_step"}
 """Fields with a place of their own on the page."""
 REWARDS = "method.rewards"
 """The setting that is a list, shown as JSON to the form that fills it."""
-FEW_TOKENS = 100_000
-"""Of text; below, a model learns how it sounds rather than what it says."""
 
 _ORDER = ("training", "tuner", "data", "model")
 Level = Literal["basic", "advanced"]
@@ -28,7 +25,7 @@ class Widget:
     """A setting and what shows it."""
 
     field: SpecField
-    component: gr.Number | gr.Radio | gr.Dropdown | gr.Checkbox | gr.Textbox
+    component: gr.Number | gr.Radio | gr.Dropdown | gr.Checkbox | gr.CheckboxGroup | gr.Textbox
 
 
 def form_fields(level: Level) -> list[SpecField]:
@@ -78,6 +75,10 @@ def make_widget(field: SpecField, value: Any, language: str) -> Widget:
         if len(choices) <= 3:
             return Widget(field, gr.Radio(choices, value=value, **common))
         return Widget(field, gr.Dropdown(choices, value=value, **common))
+    if get_origin(annotation) is tuple:
+        name, (several, _) = field.path.rpartition(".")[2], get_args(annotation)
+        choices = [(translate(f"ui.form.{name}.{choice}", language), choice) for choice in get_args(several)]
+        return Widget(field, gr.CheckboxGroup(choices, value=list(value), **common))
     if annotation in (int, float):
         return Widget(field, gr.Number(value, step=_step(field), **common))
     return Widget(field, gr.Textbox(value, max_lines=1, **common))
@@ -137,97 +138,3 @@ def problems(error: SpecError, language: str) -> list[tuple[str, str]]:
     if not isinstance(found, tuple) or len(found) != len(lines):
         return [("", "\n".join((first, *lines)))]
     return [(str(problem[0]), line.removeprefix("- ")) for problem, line in zip(found, lines, strict=True)]
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """Learning rates of LoRA: `low` to `high` is usual, above `limit` most runs go wrong."""
-
-    low: float
-    high: float
-    limit: float
-
-
-# Large models. Answers: about ten times the rates of full fine-tuning, 1e-4 to 5e-4 for billions of parameters
-# (Schulman et al. 2025, "LoRA Without Regret"). Texts: 2e-4 at most (Biderman et al. 2024, arXiv:2405.09673). Pairs and
-# thumbs: ten times the 5e-7 of full tuning; TRL's own scripts have 5e-6 for DPO with LoRA and 8e-5 for SimPO and ORPO.
-RATES = {
-    "sft": Rates(1e-4, 5e-4, 1e-3),
-    "cpt": Rates(5e-5, 2e-4, 5e-4),
-    "dpo": Rates(5e-6, 5e-5, 1e-4),
-    "simpo": Rates(5e-6, 8e-5, 2e-4),
-    "orpo": Rates(8e-6, 8e-5, 3e-4),
-    "kto": Rates(5e-6, 5e-5, 1e-4),
-    # Scores: 1e-4 in TRL. By trying: 1e-6 for full tuning in TRL, ten times it for LoRA.
-    "reward": Rates(5e-5, 2e-4, 1e-3),
-    "rloo": Rates(5e-6, 5e-5, 1e-4),
-    "grpo": Rates(5e-6, 5e-5, 1e-4),
-}
-# The starter, as measured (presets/quick-look.yaml); other small models are much like it.
-SMALL_RATES = {
-    "sft": Rates(1e-3, 3e-3, 5e-3),
-    "cpt": Rates(5e-4, 3e-3, 5e-3),
-    "dpo": Rates(1e-4, 3e-4, 5e-4),
-    "simpo": Rates(1e-4, 3e-4, 5e-4),
-    "orpo": Rates(1e-3, 3e-3, 5e-3),
-    "kto": Rates(2e-4, 1e-3, 2e-3),
-}
-
-
-Caution = tuple[str, dict[str, Any]]
-
-
-def cautions(spec: RunSpec, rows: int, small_model: bool, tokens: int | None = None) -> list[Caution]:
-    """What is allowed but often regretted, as sentence keys with their values. `rows` are those trained on, `tokens`
-    those of one pass, where they were counted."""
-    found: list[Caution] = [*_rate_cautions(spec, small_model), *_method_cautions(spec, tokens), *_epoch_cautions(spec)]
-    together = spec.training.batch_size * spec.training.accumulation
-    if rows and together * 4 > rows and rows > 1:
-        found.append(("ui.train.caution.batch", {"batch": together, "rows": rows}))
-    if not spec.data.split.validation_share:
-        found.append(("ui.train.caution.no_validation", {}))
-    if rows < 50 and spec.method.learns != "text":
-        found.append(("ui.train.caution.few_rows", {"rows": rows}))
-    return found
-
-
-# All weights learn at a tenth of the rates of LoRA (Schulman et al. 2025).
-_FULL = 10
-
-
-def _rate_cautions(spec: RunSpec, small_model: bool) -> Iterator[Caution]:
-    rate, known = spec.training.learning_rate, SMALL_RATES if small_model else RATES
-    usual = known.get(spec.method.kind, known["sft"])
-    if isinstance(spec.tuner, FullSpec):
-        usual = Rates(usual.low / _FULL, usual.high / _FULL, usual.limit / _FULL)
-    values = {"rate": f"{rate:g}", "low": f"{usual.low:g}", "high": f"{usual.high:g}"}
-    if rate > usual.limit:
-        yield "ui.train.caution.rate_high", values
-    elif rate < usual.low / 20:
-        yield "ui.train.caution.rate_low", values
-
-
-def _epoch_cautions(spec: RunSpec) -> Iterator[Caution]:
-    """Answers are learned by heart after some passes; of text, what was read more than four times teaches less and less
-    (Muennighoff et al. 2023, arXiv:2305.16264); pairs and thumbs are usually seen once to three times (Tunstall et al.
-    2023, arXiv:2310.16944; Meng et al. 2024, arXiv:2405.14734)."""
-    most = {"answers": 6, "text": 4}.get(spec.method.learns, 3)
-    if spec.training.epochs > most:
-        yield "ui.train.caution.epochs", {"epochs": f"{spec.training.epochs:g}"}
-
-
-def _method_cautions(spec: RunSpec, tokens: int | None) -> Iterator[Caution]:
-    """What the settings of a method do at their ends."""
-    match spec.method:
-        case CptSpec():
-            yield "ui.train.caution.forgets_answers", {}
-            if tokens is not None and tokens < FEW_TOKENS:
-                yield "ui.train.caution.few_tokens", {"tokens": f"{tokens:,}"}
-        case DpoSpec(beta=beta) | KtoSpec(beta=beta) if beta < 0.01:
-            yield "ui.train.caution.beta_low", {"beta": f"{beta:g}"}
-        case DpoSpec(beta=beta) | KtoSpec(beta=beta) if beta > 1:
-            yield "ui.train.caution.beta_high", {"beta": f"{beta:g}"}
-        case SimpoSpec(beta=beta, margin=margin) if margin > beta:
-            yield "ui.train.caution.margin_high", {"margin": f"{margin:g}", "beta": f"{beta:g}"}
-        case OrpoSpec(beta=beta) if beta > 1:
-            yield "ui.train.caution.penalty_high", {"beta": f"{beta:g}"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 
-from studio.runs.methods import METHODS
+from studio.runs.methods import METHODS, Method
 from studio.ui.markup import shown
 
 T = Callable[..., str]
@@ -24,21 +24,32 @@ def method_cards(able: Sequence[str], chosen: str, t: T) -> str:
     they would need."""
     cards = "".join(
         f'<label class="method-card"><input type="radio" name="method" value="{kind}"{_checked(kind == chosen)}>'
-        f"<span><b>{shown(method_name(kind, t))}</b>{shown(t(f'ui.method.{kind}.when'))}</span></label>"
+        f"<span><b>{shown(method_name(kind, t))}</b>{shown(t(f'ui.method.{kind}.when'))}{_of_pairs(kind, able, t)}"
+        "</span></label>"
         for kind in able
     )
     title = f"<legend>{shown(t('ui.train.method'))}</legend>"
     return f'<fieldset class="method-cards">{title}{cards}</fieldset>{_others(able, t)}'
 
 
+def _of_pairs(kind: str, able: Collection[str], t: T) -> str:
+    """What answers are learned of where each question has two."""
+    return f" {shown(t('ui.method.sft.of_pairs'))}" if kind == "sft" and "dpo" in able else ""
+
+
 def _checked(yes: bool) -> str:
     return " checked" if yes else ""
+
+
+def _needs(method: type[Method], able: Collection[str]) -> str:
+    one_answer = method.learns == "pairs" and "sft" in able
+    return "ui.train.one_answer" if one_answer else f"ui.method.needs.{method.learns}"
 
 
 def _others(able: Collection[str], t: T) -> str:
     lines = "".join(
         f"<li><b>{shown(method_name(kind, t))}</b>{shown(t(f'ui.method.{kind}.when'))}"
-        f'<span class="method-needs">{shown(t(f"ui.method.needs.{method.learns}"))}</span></li>'
+        f'<span class="method-needs">{shown(t(_needs(method, able)))}</span></li>'
         for kind, method in METHODS.items()
         if kind not in able
     )

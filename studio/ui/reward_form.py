@@ -37,13 +37,22 @@ def build_rewards(page: Page, value: gr.Textbox) -> RewardForm:
             widgets += [_widget(field, next(begun), page.language) for field in _FIELDS[kind]]
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
     last: dict[str, Any] = {"trigger_mode": "always_last", **quiet}
-    gr.on([widget.input for widget in widgets], page.guard(lambda *given: told(given)), widgets, value, **last)
-    value.change(
-        page.guard(lambda text, *given: [gr.skip()] * len(given) if text == told(given) else filled(text)),
-        [value, *widgets],
-        widgets,
-        **last,
-    )
+    # What the form itself told last: it comes back to the form as any other change of the value does.
+    own = gr.Textbox(value.value, visible=False)
+
+    @page.guard
+    def tell(text: str, *given: Any) -> Any:
+        """Nothing where the form says no more than the value does: it was filled with it just now."""
+        return [gr.skip()] * 2 if list(given) == filled(text) else [told(given)] * 2
+
+    @page.guard
+    def fill(text: str, mine: str, *given: Any) -> Any:
+        return [gr.skip()] * len(given) if text in (mine, told(given)) else filled(text)
+
+    # A text box tells `input` of typed keys alone, not of what is pasted or cut with the mouse.
+    typed = [widget.change if isinstance(widget, gr.Textbox) else widget.input for widget in widgets]
+    gr.on(typed, tell, [value, *widgets], [value, own], **last)
+    value.change(fill, [value, own, *widgets], widgets, **last)
     (runs,) = (w for w in widgets if isinstance(w, gr.Dropdown) and w.label == t("spec.reward.model.run.label"))
     return RewardForm(runs, widgets)
 

@@ -1,12 +1,12 @@
 """Records of runs -> what the Runs tab shows of them, as HTML. Pure; every text goes through `shown`."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from studio.messages import translate
 from studio.runs.events import RunState, Sample
-from studio.runs.spec import RunSpec, SpecField, spec_fields
+from studio.runs.spec import RunSpec
 from studio.runs.store import RunRecord
 from studio.ui.markup import said, shown
 from studio.ui.method_view import method_name
@@ -76,6 +76,13 @@ def best_validation(state: RunState) -> float | None:
         return state.ended.validation_loss
     losses = [c.validation_loss for c in state.checkpoints if c.validation_loss is not None]
     return min(losses, default=None)
+
+
+def best_reward(state: RunState) -> float | None:
+    """Reward on the validation rows of the kept adapter, or the highest so far."""
+    if state.ended and state.ended.validation_reward is not None:
+        return state.ended.validation_reward
+    return max((c.validation_reward for c in state.checkpoints if c.validation_reward is not None), default=None)
 
 
 def run_seconds(state: RunState) -> float | None:
@@ -180,7 +187,9 @@ def about(record: RunRecord, data: str, parent: str, titles: dict[str, str], t: 
     from."""
     spec = record.spec
     model = t("ui.runs.starter") if spec.model.source == "starter" else spec.model.source
-    follows = (t("ui.runs.follows", run=parent),) if parent else ()
+    step = spec.model.adapter_step
+    after = t("ui.runs.follows.step", run=parent, step=step) if step else t("ui.runs.follows", run=parent)
+    follows = (after,) if parent else ()
     method = method_name(spec.method.kind, t)
     return " · ".join((data, method, model, *follows, preset_title(spec, titles, t), moment(record.created)))
 
@@ -227,9 +236,13 @@ def _tiles(state: RunState, t: T) -> str:
     validation = loss(now) if before is None or first_only else f"{loss(before)} → {loss(now)}"
     memory = max((value for _, value in state.curves.get("memory_bytes", [])), default=None)
     ahead = accuracy(state)
+    validated = ("validation", validation, change)
+    if (earned := state.curves.get("validation_reward")) is not None:
+        last = best_reward(state) if state.status in ("done", "stopped") else earned[-1][1]
+        validated = ("reward", f"{earned[0][1]:.3f} → {last:.3f}" if len(earned) > 1 else f"{last:.3f}", "")
     tiles = (
         ("loss", loss(state.latest("loss")), "") if ahead is None else ("accuracy", f"{100 * ahead:.0f} %", ""),
-        ("validation", validation, change),
+        validated,
         ("tokens", number(_typical(state, "tokens_per_second")), ""),
         ("memory", size(memory) if memory else "–", ""),
     )
@@ -255,8 +268,11 @@ def _typical(state: RunState, metric: str) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def messages(state: RunState, read_only: bool, language: str) -> str:
-    """What the user should know of the run, worst first."""
+def messages(
+    state: RunState, read_only: bool, language: str, beside: Sequence[tuple[str, Mapping[str, Any]]] = ()
+) -> str:
+    """What the user should know of the run, worst first. `beside`: where else its numbers are told, as keys of
+    sentences with their values."""
 
     def t(key: str, **values: object) -> str:
         return translate(key, language, **values)
@@ -278,6 +294,7 @@ def messages(state: RunState, read_only: bool, language: str) -> str:
     if read_only:
         lines.append(("info", t("ui.runs.say.read_only")))
     lines += [("note", t(notice.key, **notice.values)) for notice in state.notices]
+    lines += [("note", t(key, **values)) for key, values in beside]
     shown = list(dict.fromkeys(lines))
     return "".join(
         f'<div class="say say-{kind}" role="{"alert" if kind == "bad" else "status"}">{_lines(text)}</div>'
@@ -295,6 +312,12 @@ def _result(state: RunState, t: T) -> tuple[str, str]:
     before, best = state.validation_loss_before, state.ended.validation_loss
     values: dict[str, Any] = {"step": state.ended.best_step or state.ended.step}
     how = "stopped" if state.ended.status == "stopped" else "done"
+    if state.ended.validation_reward is not None:
+        first, last = state.curves["validation_reward"][0][1], state.ended.validation_reward
+        values |= {"before": f"{first:.3f}", "after": f"{last:.3f}"}
+        if last <= first:
+            return "warn", t("ui.runs.say.reward_worse", **values)
+        return "good", t(f"ui.runs.say.{how}_reward", **values)
     if before is None or best is None:
         return "good", t(f"ui.runs.say.{how}", **values)
     values |= {"before": loss(before), "after": loss(best), "percent": f"{abs(best / before - 1) * 100:.0f}"}
@@ -355,85 +378,3 @@ def _alike(rows: Sequence[Sample]) -> list[list[Sample]]:
         else:
             groups.append([row])
     return groups
-
-
-def settings_table(spec: RunSpec, language: str) -> str:
-    """Every setting of the run with its label; the method comes first."""
-    rows = "".join(
-        f'<tr><th scope="row">{shown(label)}</th><td>{shown(value)}</td><td><code>{shown(path)}</code></td></tr>'
-        for label, value, path in (
-            _method_row(spec, language),
-            *((field.label(language), _setting_of(spec, field), field.path) for field in _fields_of(spec)),
-        )
-    )
-    return f'<div class="table-scroll"><table class="settings">{rows}</table></div>'
-
-
-def _method_row(spec: RunSpec, language: str) -> tuple[str, str, str]:
-    def t(key: str, **values: object) -> str:
-        return translate(key, language, **values)
-
-    return t("ui.runs.method"), method_name(spec.method.kind, t), "method.kind"
-
-
-def _fields_of(spec: RunSpec) -> Iterator[SpecField]:
-    return spec_fields(spec.method.kind, spec.tuner.kind)
-
-
-def _setting_of(spec: RunSpec, field: SpecField) -> str:
-    """The setting as text; a dash where the run's method or tuner has no such setting."""
-    if field.text not in {own.text for own in _fields_of(spec)}:
-        return "–"
-    return _setting(flat(spec)[field.path])
-
-
-def differences(runs: Sequence[tuple[str, RunSpec, RunState]], language: str) -> str:
-    """Results of several runs, and the settings in which they differ."""
-
-    def t(key: str, **values: object) -> str:
-        return translate(key, language, **values)
-
-    head = "".join(
-        f'<th scope="col"><span class="chart-swatch chart-c{i % 8}"></span>{shown(name)}</th>'
-        for i, (name, _, _) in enumerate(runs)
-    )
-    lines = [
-        (t("ui.runs.list.validation"), [loss(best_validation(state)) for _, _, state in runs]),
-        (t("ui.runs.list.time"), [duration(run_seconds(state) or 0, t) for _, _, state in runs]),
-    ]
-    kinds = list(dict.fromkeys(spec.method.kind for _, spec, _ in runs))
-    if len(kinds) > 1:
-        lines.append((t("ui.runs.method"), [method_name(spec.method.kind, t) for _, spec, _ in runs]))
-    fields = {field.text: field for _, spec, _ in runs for field in _fields_of(spec)}
-    for field in fields.values():
-        found = [_setting_of(spec, field) for _, spec, _ in runs]
-        if len(set(found)) > 1:
-            lines.append((field.label(language), found))
-    body = "".join(
-        f'<tr><th scope="row">{shown(label)}</th>{"".join(f"<td>{shown(cell)}</td>" for cell in cells)}</tr>'
-        for label, cells in lines
-    )
-    table = f"<thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody>"
-    note = f'<p class="quiet">{shown(t("ui.runs.overlay.methods"))}</p>' if len(kinds) > 1 else ""
-    return f'{note}<div class="table-scroll"><table class="settings">{table}</table></div>'
-
-
-def flat(spec: RunSpec) -> dict[str, Any]:
-    """The spec's values by dotted path."""
-    found: dict[str, Any] = {}
-
-    def walk(values: dict[str, Any], prefix: str) -> None:
-        for name, value in values.items():
-            if isinstance(value, dict):
-                walk(value, f"{prefix}{name}.")
-            else:
-                found[prefix + name] = value
-
-    walk(spec.model_dump(mode="json"), "")
-    return found
-
-
-def _setting(value: object) -> str:
-    if isinstance(value, bool):
-        return "✓" if value else "–"
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -9,13 +9,19 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import gradio as gr
+from pydantic import TypeAdapter, ValidationError
 
+from studio.backend.chain import offers
 from studio.errors import InputError
 from studio.runs.events import RunState
+from studio.runs.methods import METHODS
 from studio.runs.store import RunRecord
-from studio.ui import run_view
+from studio.ui import chain_view, run_view
 from studio.ui.charts import overlay_charts, run_charts, to_json
+from studio.ui.checkpoint_view import BRANCH, checkpoints_table
+from studio.ui.markup import ACTIONS
 from studio.ui.page import Page, chosen, goto
+from studio.ui.settings_view import differences_table, settings_table
 
 HISTORY_SECONDS = 5.0
 """How old the list may get while nothing of the chosen run changes: another tab may have started or renamed one."""
@@ -37,7 +43,11 @@ watch('value', () => {
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What this browser tab shows: when nothing of it changed, a tick sends nothing."""
+    """What this browser tab shows: when nothing of it changed, a tick sends nothing.
+
+    The page holds it, as JSON, and is given it together with what it tells of: an answer that is lost, or overtaken by
+    an older one, is made good by the next tick.
+    """
 
     run: str | None = None
     cursor: int = -1
@@ -48,13 +58,27 @@ class Seen:
     find: str = ""
     empty: bool = False
 
+    @classmethod
+    def read(cls, text: str | None) -> "Seen":
+        """Nothing is seen where the text is none of ours."""
+        try:
+            return _SEEN.validate_json(text or "{}")
+        except ValidationError:
+            return cls()
+
+    def write(self) -> str:
+        return _SEEN.dump_json(self).decode()
+
+
+_SEEN = TypeAdapter(Seen)
+
 
 def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     """Lay out the tab and wire it."""
     t, runner = page.t, page.studio.runner
     script = (page.studio.settings.assets / "js" / "chart.js").read_text(encoding="utf-8")
     titles = {preset.name: preset.title["ja" if page.language == "ja" else "en"] for preset in page.studio.presets()}
-    seen = gr.State(Seen())
+    seen = gr.Textbox("", visible=False)
     marked = chosen("marked", page.studio.settings.workspace)
     timer = gr.Timer(1.0)
 
@@ -93,8 +117,10 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                 sooner = gr.Button(t("ui.runs.sooner"), size="md", elem_id="runs-sooner", visible=False)
                 later = gr.Button(t("ui.runs.later"), size="md", elem_id="runs-later", visible=False)
             words = gr.HTML(elem_id="runs-words", apply_default_css=False)
+            following = gr.HTML(elem_id="runs-next", js_on_load=ACTIONS, apply_default_css=False)
             figure = chart("runs-chart")
             samples = gr.HTML(elem_id="runs-samples", apply_default_css=False)
+            checkpoints = gr.HTML(elem_id="runs-checkpoints", js_on_load=BRANCH, apply_default_css=False)
             with gr.Accordion(t("ui.runs.name_notes"), open=False, elem_id="runs-about"):
                 name = gr.Textbox(label=t("ui.runs.name"), max_lines=1, max_length=120, elem_id="runs-name")
                 tags = gr.Textbox(
@@ -121,33 +147,35 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     parts = Parts(
         empty, layout, history, overlay, overlay_chart, overlay_table, head, stop, resume, compare, words, figure,
-        samples, name, tags, notes, settings, yaml, page.run, seen, sooner, later, delete, asking,
+        samples, checkpoints, name, tags, notes, settings, yaml, page.run, seen, sooner, later, delete, asking,
+        following,
     )  # fmt: skip
     watching: list[Any] = [page.run, marked, find, seen]
     changed = [getattr(parts, field.name) for field in fields(parts)]
     quiet: dict[str, Any] = {"show_progress": "hidden"}
 
     @page.guard
-    def look(run: str | None, marks: list[str] | None, text: str, old: Seen) -> Any:
-        return view(page, parts, titles, run, marks or [], text, old) or gr.skip()
+    def look(run: str | None, marks: list[str] | None, text: str, told: str) -> Any:
+        return view(page, parts, titles, run, marks or [], text, Seen.read(told)) or gr.skip()
 
     @page.guard
-    def choose(marks: list[str] | None, text: str, old: Seen, event: gr.EventData) -> Any:
-        found = view(page, parts, titles, event.run, marks or [], text, old)
+    def choose(marks: list[str] | None, text: str, told: str, event: gr.EventData) -> Any:
+        found = view(page, parts, titles, event.run, marks or [], text, Seen.read(told))
         return found | {page.run: event.run}
 
     @page.guard
-    def mark(run: str | None, marks: list[str] | None, text: str, old: Seen, event: gr.EventData) -> Any:
+    def mark(run: str | None, marks: list[str] | None, text: str, told: str, event: gr.EventData) -> Any:
         kept = [m for m in marks or [] if m != event.run] + ([event.run] if event.on else [])
-        return view(page, parts, titles, run, kept, text, old) | {marked: kept}
+        return view(page, parts, titles, run, kept, text, Seen.read(told)) | {marked: kept}
 
     @page.guard
-    def unmark_all(run: str | None, text: str, old: Seen) -> Any:
-        return view(page, parts, titles, run, [], text, old) | {marked: []}
+    def unmark_all(run: str | None, text: str, told: str) -> Any:
+        return view(page, parts, titles, run, [], text, Seen.read(told)) | {marked: []}
 
     def act(action: Callable[[str], object]) -> Callable[..., Any]:
         @page.guard
-        def pressed(run: str | None, marks: list[str] | None, text: str, old: Seen) -> Any:
+        def pressed(run: str | None, marks: list[str] | None, text: str, told: str) -> Any:
+            old = Seen.read(told)
             if old.run:
                 action(old.run)
             return view(page, parts, titles, run, marks or [], text, replace(old, listed=0.0)) or gr.skip()
@@ -157,32 +185,50 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     def move(by: int) -> Callable[[str], None]:
         return lambda run: runner.move(run, by)
 
-    @page.guard
-    def ask(old: Seen) -> Any:
-        if not old.run:
-            return gr.skip(), gr.skip()
-        told = t("ui.runs.delete.ask", name=runner.record(old.run).name, size=run_view.size(runner.size(old.run)))
-        return gr.update(visible=True), f"<p>{run_view.shown(told)}</p>"
+    def branch(told: str, event: gr.EventData) -> Any:
+        return _asked(Seen.read(told).run, event.step), goto("train")
 
     @page.guard
-    def throw_away(marks: list[str] | None, text: str, old: Seen) -> Any:
-        marks = [mark for mark in marks or [] if mark != old.run]
-        if old.run:
-            freed = runner.delete(old.run)
+    def ask(told: str) -> Any:
+        run = Seen.read(told).run
+        if not run:
+            return gr.skip(), gr.skip()
+        words = t("ui.runs.delete.ask", name=runner.record(run).name, size=run_view.size(runner.size(run)))
+        return gr.update(visible=True), f"<p>{run_view.shown(words)}</p>"
+
+    @page.guard
+    def throw_away(marks: list[str] | None, text: str, told: str) -> Any:
+        run = Seen.read(told).run
+        marks = [mark for mark in marks or [] if mark != run]
+        if run:
+            freed = runner.delete(run)
             gr.Info(t("ui.runs.deleted", size=run_view.size(freed)), duration=4)
         found = view(page, parts, titles, None, marks, text, Seen())
         return {page.run: None, **found, marked: marks, asking: gr.update(visible=False)}
 
     @page.guard
     def keep(
-        title: str, labels: str, words: str, run: str | None, marks: list[str] | None, text: str, old: Seen
+        title: str, labels: str, words: str, run: str | None, marks: list[str] | None, text: str, told: str
     ) -> Any:
+        old = Seen.read(told)
         if old.run:
             runner.rename(old.run, title)
             runner.set_notes(old.run, words)
             runner.set_tags(old.run, re.split("[,、，]", labels))
         gr.Info(t("ui.runs.saved"), duration=2)
         return view(page, parts, titles, run, marks or [], text, replace(old, listed=0.0, cursor=-1)) or gr.skip()
+
+    @page.guard
+    def follow(version: str | None, told: str, event: gr.EventData) -> Any:
+        following = chain_view.pressed(event._data)
+        run = Seen.read(told).run
+        own = runner.record(run).version if run else None
+        data = page.studio.suited(following.method, [own, version])
+        if data is None:
+            learns = METHODS[following.method].learns
+            gr.Info(t("ui.chain.no_data", needs=t(f"ui.method.needs.{learns}")), duration=12)
+            return gr.skip(), goto("data")
+        return chain_view.written(following, data), goto("train")
 
     # A tick is one small request beside the queue, so that it waits for no slower work of the page.
     timer.tick(look, watching, changed, trigger_mode="once", queue=False, **quiet)
@@ -195,11 +241,13 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     stop.click(act(runner.stop), watching, changed, **quiet)
     resume.click(act(runner.resume), watching, changed, **quiet)
     again.click(
-        lambda old: (f"{old.run} {secrets.token_hex(4)}" if old.run else "", goto("train")),
+        lambda told: (_asked(Seen.read(told).run), goto("train")),
         seen,
         [page.again, page.tabs],
         **quiet,
     )
+    checkpoints.branch(branch, seen, [page.again, page.tabs], **quiet)  # type: ignore[attr-defined]
+    following.click(follow, [page.version, seen], [page.follow, page.tabs], **quiet)
     sooner.click(act(move(-1)), watching, changed, **quiet)
     later.click(act(move(1)), watching, changed, **quiet)
     delete.click(ask, seen, [asking, question], **quiet)
@@ -207,7 +255,12 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     sure.click(throw_away, watching[1:], [*changed, marked], **quiet)
     save.click(keep, [name, tags, notes, *watching], changed, **quiet)
     to_train.click(lambda: goto("train"), None, page.tabs, **quiet)
-    compare.click(lambda old: (old.run, goto("compare")), seen, [page.run, page.tabs], **quiet)
+    compare.click(lambda told: (Seen.read(told).run, goto("compare")), seen, [page.run, page.tabs], **quiet)
+
+
+def _asked(run: str | None, *step: object) -> str:
+    """A run that the Train tab is to go on from, or to take the settings of; another text each time it is asked for."""
+    return " ".join(map(str, (run, secrets.token_hex(4), *step))) if run else ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -227,17 +280,19 @@ class Parts:
     words: gr.HTML
     figure: gr.HTML
     samples: gr.HTML
+    checkpoints: gr.HTML
     name: gr.Textbox
     tags: gr.Textbox
     notes: gr.Textbox
     settings: gr.HTML
     yaml: gr.Textbox
     run: gr.BrowserState
-    seen: gr.State
+    seen: gr.Textbox
     sooner: gr.Button
     later: gr.Button
     delete: gr.Button
     asking: gr.Column
+    following: gr.HTML
 
 
 def view(
@@ -247,12 +302,12 @@ def view(
     runner = page.studio.runner
     state = _state(page, run)
     runs = None
-    if state is None or find != old.find or run != old.run or time.monotonic() - old.listed > HISTORY_SECONDS:
+    if state is None or find != old.find or run != old.run or not 0 <= time.monotonic() - old.listed < HISTORY_SECONDS:
         runs = runner.runs()
     if state is None:
         if not runs:
             shown: dict[Any, Any] = {parts.empty: gr.update(visible=True), parts.layout: gr.update(visible=False)}
-            return shown | {parts.seen: Seen(empty=True)} if not old.empty else {}
+            return shown | {parts.seen: Seen(empty=True).write()} if not old.empty else {}
         run = runs[0].record.id
         state = runner.state(run)
     assert run is not None
@@ -280,7 +335,7 @@ def view(
         return {}
     if old.run is None:
         found |= {parts.empty: gr.update(visible=False), parts.layout: gr.update(visible=True), parts.run: run}
-    return found | {parts.seen: new}
+    return found | {parts.seen: new.write()}
 
 
 def _state(page: Page, run: str | None) -> RunState | None:
@@ -299,9 +354,11 @@ def _run(
     writable = not studio.store.read_only
     return {
         parts.head: run_view.headline(record.name, about, state, status, t),
-        parts.words: run_view.messages(state, not writable, page.language),
+        parts.words: run_view.messages(state, not writable, page.language, studio.runner.where_to_look(record.id)),
         parts.figure: to_json(record.id, run_charts(state, record.spec.method.kind, t), t),
         parts.samples: run_view.samples(state, t),
+        parts.checkpoints: checkpoints_table(record.spec, state, writable, t),
+        parts.following: _following(page, record) if writable and status in ("done", "stopped") else "",
         parts.stop: gr.update(
             visible=writable and status in ("queued", "preparing", "running", "stopping"),
             interactive=status != "stopping",
@@ -316,6 +373,14 @@ def _run(
         parts.later: gr.update(visible=writable and status == "queued"),
         parts.delete: gr.update(visible=writable and status in ("done", "stopped", "failed", "interrupted")),
     }
+
+
+def _following(page: Page, record: RunRecord) -> str:
+    """What can follow the run; answers after documents even where no data for them is open yet."""
+    runs = page.studio.runner.runs()
+    found = offers(next(run for run in runs if run.record.id == record.id), runs)
+    fit = [one for one in found if one.method == "sft" or page.studio.suited(one.method, [record.version])]
+    return chain_view.offer(fit, page.t)
 
 
 def _parent_name(page: Page, record: RunRecord) -> str:
@@ -333,7 +398,7 @@ def _about(page: Page, parts: Parts, record: RunRecord) -> dict[Any, Any]:
         parts.name: record.name,
         parts.notes: record.notes,
         parts.tags: ", ".join(record.tags),
-        parts.settings: run_view.settings_table(record.spec, page.language),
+        parts.settings: settings_table(record.spec, page.language),
         parts.yaml: record.spec.to_yaml(),
     }
 
@@ -347,8 +412,16 @@ def _overlay(page: Page, parts: Parts, marks: Sequence[str]) -> dict[Any, Any]:
     return {
         parts.overlay: gr.update(visible=True),
         parts.overlay_chart: to_json("overlay " + " ".join(marks), charts, page.t),
-        parts.overlay_table: run_view.differences([(r.name, r.spec, s) for r, s in runs], page.language),
+        parts.overlay_table: differences_table(
+            [(record.name, record.spec, state) for record, state in runs], _names(page, runs), page.language
+        ),
     }
+
+
+def _names(page: Page, runs: Sequence[tuple[RunRecord, RunState]]) -> dict[str, str]:
+    """What the runs name by ids, in words: their data, and the runs that they go on from."""
+    versions = {record.version: _data_name(page, record.version) for record, _ in runs}
+    return versions | {record.spec.model.adapter: _parent_name(page, record) for record, _ in runs}
 
 
 def _data_name(page: Page, version: str) -> str:

@@ -1,19 +1,23 @@
 """The Train tab: which data, which model, which settings; what it will cost; start."""
 
+import json
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import gradio as gr
 
+from studio.backend.chain import chain, documents_read
 from studio.backend.runner import SWEEP
 from studio.data.splits import SplitSpec
-from studio.errors import InputError, SpecError
+from studio.errors import InputError, SpecError, StudioError
 from studio.runs.methods import METHODS
 from studio.runs.spec import STARTER, RunSpec, spec_fields, with_changes
+from studio.ui import chain_view
+from studio.ui.checkpoint_view import checkpoint_choices
 from studio.ui.choice_view import data_summary, model_summary, open_models
 from studio.ui.cluster_form import build_cluster, cluster_of, cluster_values
 from studio.ui.cost_view import cost_panel
@@ -27,12 +31,12 @@ from studio.ui.forms import (
     group,
     info,
     make_widgets,
-    problems,
     to_spec,
     values_of,
 )
-from studio.ui.markup import shown
+from studio.ui.markup import ACTIONS, shown
 from studio.ui.method_view import CHOOSE, method_cards
+from studio.ui.model_picture import model_picture
 from studio.ui.page import Page, goto, html
 from studio.ui.reward_form import RewardForm, build_rewards
 
@@ -64,6 +68,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             # The value of the cards: a Radio refuses what was sent before its choices changed.
             method = gr.Textbox("sft", visible=False)
             methods = html(js_on_load=CHOOSE, elem_id="train-method")
+            path = html(js_on_load=ACTIONS, elem_id="train-chain")
             kind = gr.Radio(
                 [(t(f"ui.train.model.{name}"), name) for name in ("starter", "folder", "hub")],
                 value="starter", label=t("ui.train.model"), elem_id="train-model", elem_classes="cards",
@@ -94,6 +99,14 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                 visible=False,
                 elem_id="train-adapter",
             )
+            checkpoint = gr.Dropdown(
+                [0],
+                value=0,
+                label=t("spec.model.adapter_step.label"),
+                info=t("spec.model.adapter_step.help"),
+                visible=False,
+                elem_id="train-checkpoint",
+            )
             preset = gr.Radio(
                 [(f"{p.title[_lang(page)]}\n{p.about[_lang(page)]}", p.name) for p in presets],
                 value=presets[0].name, label=t("ui.train.preset"), elem_id="train-preset", elem_classes="cards",
@@ -107,11 +120,11 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                 widgets += _advanced(page, firsts["sft"])
                 own += _own(page, firsts, "advanced")
             widgets += [widget for rows in own for widget in rows.widgets]
-            (parent,) = (field for field in spec_fields() if field.path == "model.adapter")
-            widgets.append(Widget(parent, adapter))
+            chosen_above = {"model.adapter": adapter, "model.adapter_step": checkpoint}
+            widgets += [Widget(f, chosen_above[f.path]) for f in spec_fields() if f.path in chosen_above]
         with gr.Column(scale=1, min_width=300, elem_classes="train-side s-card"):
             gr.HTML(f'<h3 class="s-h2">{shown(t("ui.train.before"))}</h3>', apply_default_css=False)
-            cost = gr.HTML(elem_id="train-estimate", apply_default_css=False)
+            cost = html(js_on_load=ACTIONS, elem_id="train-estimate")
             cluster = build_cluster(page)
             name = gr.Textbox(
                 "",
@@ -122,6 +135,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                 t("ui.train.start"), variant="primary", size="lg", elem_id="train-start",
                 interactive=not studio.store.read_only,
             )  # fmt: skip
+            with gr.Accordion(t("ui.train.picture.title"), open=True, elem_id="train-picture-fold"):
+                picture = html(elem_id="train-picture")
             with gr.Accordion(t("ui.train.sweep"), open=False, elem_id="train-sweep"):
                 setting = gr.Dropdown(
                     _numbers(widgets, language),
@@ -145,6 +160,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     asked = [widget.field for widget in widgets]
     fields = [widget.component for widget in widgets]
+    by_path = {widget.field.path: widget.component for widget in widgets}
     settings: list[Any] = [page.version, method, kind, source, preset, *fields]
     quiet: dict[str, Any] = {"show_progress": "hidden"}
 
@@ -152,19 +168,32 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         model = STARTER if kind == "starter" else source.strip()
         return to_spec(studio.default_spec(version or "", preset, model, method), asked, values)
 
-    def parents(model: str, chosen: str | None) -> Any:
-        """The choice of the runs of this model to go on from; `chosen` is kept where it is one of them."""
-        found = [(run.record.name, run.record.id) for run in studio.runner.finished(model, writes=True)]
+    def parents(model: str, chosen: str | None, step: int | None) -> tuple[Any, Any]:
+        """The choice of the runs of this model to go on from, and of a checkpoint; what is chosen is kept where it is
+        one of them."""
+        found = [(run.record.name, run.record.id) for run in studio.runner.parents(model)]
         kept = chosen if chosen in dict(found).values() else ""
-        return gr.update(choices=[(t("ui.train.adapter.none"), ""), *found], value=kept, visible=bool(found))
+        runs = gr.update(choices=[(t("ui.train.adapter.none"), ""), *found], value=kept, visible=bool(found))
+        return runs, checkpoints(kept or "", step)
+
+    def checkpoints(run: str, step: int | None = 0) -> Any:
+        """The choice of a checkpoint of the run; of none where there is no run."""
+        found = checkpoint_choices(studio.runner.state(run), t) if run else [("", 0)]
+        steps = [step_of for _, step_of in found]
+        return gr.update(choices=found, value=step if step in steps else steps[0], visible=bool(run))
 
     @page.guard
-    def offer_runs(kind: str, source: str, adapter: str | None) -> Any:
+    def offer_runs(kind: str, source: str, adapter: str | None, checkpoint: int | None) -> Any:
         """Runs of the chosen model that can be gone on from, and reward models of it."""
         model = STARTER if kind == "starter" else source.strip()
-        scores = [(run.record.name, run.record.id) for run in studio.runner.finished(model, writes=False)]
+        scores = [(run.record.name, run.record.id) for run in studio.runner.reward_models(model)]
         told = t("spec.reward.model.run.help" if scores else "ui.reward.model.none")
-        return parents(model, adapter), *[gr.update(choices=scores, info=told)] * len(rewards)
+        runs, steps = parents(model, adapter, checkpoint)
+        if runs["value"] == adapter:  # another may have been chosen by the time that this arrives
+            del runs["value"]
+            if steps["value"] == checkpoint:
+                del steps["value"]
+        return runs, steps, *[gr.update(choices=scores, info=told)] * len(rewards)
 
     @page.guard
     def enter(version: str | None) -> Any:
@@ -203,7 +232,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         """The settings of the other methods too, which are not seen: they wait there until they are. A run that is gone
         on from stays chosen, with what is its own."""
         values = {name: preset_values(version, name, kind, preset) for name in METHODS}
-        held = ("model.adapter", *PARENTS_OWN) if parent else ()
+        held = (*chosen_above, *PARENTS_OWN) if parent else ()
         return [
             gr.skip() if field.path in held else values[field.method or method][place]
             for place, field in enumerate(asked)
@@ -222,6 +251,12 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return differing(use_preset(version, method, kind, preset), others)
 
     @page.guard
+    def use_tuner(version: str | None, method: str, kind: str, preset: str, tuner: str) -> Any:
+        """The preset's rate for it."""
+        model = STARTER if kind == "starter" else kind
+        return studio.default_spec(version or "", preset, model, method, tuner).training.learning_rate
+
+    @page.guard
     def use_method(version: str | None, method: str, kind: str, preset: str, kept: str) -> Any:
         """Its own settings are shown. Of those that all methods have, what a preset sets otherwise for this one is set;
         the rest stays as it was typed. `kept`: the method came with the settings of a run, which stay."""
@@ -232,42 +267,74 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         changed = differing(chosen, others)
         return [*shown, *(gr.skip() if f.method else new for f, new in zip(asked, changed, strict=True))]
 
-    @page.guard
-    def use_run(again: str, method: str) -> Any:
-        """The data, the method, the model and all settings of a run."""
-        if not again:
-            return [gr.skip()] * (12 + len(asked))
-        record = studio.runner.record(again.split()[0])
-        spec, version = record.spec, studio.datasets.version(record.version)
+    def filled(spec: RunSpec, version: str, name: str, method: str, where: Sequence[Any]) -> list[Any]:
+        """The form with these settings; `method` is what was chosen before, `where` what the cluster's part shows."""
         named = spec.model.source
         kind = STARTER if named == STARTER else "folder" if Path(named).expanduser().is_dir() else "hub"
-        able = studio.datasets.methods(version.id)
-        before = parents(named, spec.model.adapter)
-        if before["value"] != spec.model.adapter:
+        able = studio.datasets.methods(version)
+        before = parents(named, spec.model.adapter, spec.model.adapter_step)
+        if (before[0]["value"], before[1]["value"]) != (spec.model.adapter, spec.model.adapter_step):
             gr.Warning(shown(t("ui.train.adapter.gone", run=spec.model.adapter)))
         known = spec.preset if spec.preset in {one.name for one in presets} else gr.skip()
         return [
-            version.id,
-            (version.dataset, able),
+            version,
+            (studio.datasets.version(version).dataset, able),
             method_cards(able, spec.method.kind, t),
             spec.method.kind,
             spec.method.kind if spec.method.kind != method else "",
             kind,
             gr.update(visible=kind != STARTER, value="" if kind == STARTER else named),
             known,
-            record.name,
-            *cluster_values(studio.runner.state(record.id).cluster),
-            *values_of(spec, asked)[:-1],
-            before,
+            name,
+            *where,
+            *values_of(spec, asked)[:-2],
+            *before,
         ]
+
+    @page.guard
+    def use_run(again: str, method: str) -> Any:
+        """The data, the method, the model and all settings of a run; with a step, to go on from that checkpoint."""
+        if not again:
+            return [gr.skip()] * (12 + len(asked))
+        run, _, *steps = again.split()
+        record = studio.runner.record(run)
+        spec, name = record.spec, record.name
+        if steps:
+            spec = with_changes(spec, {"model.adapter": run, "model.adapter_step": int(steps[0])})
+            name = t("ui.runs.branch_name", name=name, step=int(steps[0]))
+        return filled(spec, record.version, name, method, cluster_values(studio.runner.state(run).cluster))
+
+    @page.guard
+    def use_next(follow: str, method: str) -> Any:
+        """The settings of the next run of a chain, and the reward models to choose from."""
+        following, version = chain_view.read(follow)
+        spec = with_changes(studio.next_run(following, version), _split_of(page, version))
+        scores = [(run.record.name, run.record.id) for run in studio.runner.reward_models(spec.model.source)]
+        name = studio.datasets.version(version).name
+        title = t("ui.chain.name", name=name, term=t(f"ui.method.{following.method}.term"))
+        return [
+            *[gr.update(choices=scores)] * len(rewards),
+            *filled(spec, version, title, method, [gr.skip()] * len(cluster.inputs)),
+        ]
+
+    @page.guard
+    def show_chain(version: str | None, kind: str, source: str) -> str:
+        version = _known(page, version)
+        model = STARTER if kind == "starter" else source.strip()
+        return chain_panel(page, version, model) if version else ""
+
+    @page.guard
+    def follow(version: str | None, event: gr.EventData) -> str:
+        return chain_view.written(chain_view.pressed(event._data), version or "")
 
     @page.guard
     def use_parent(run: str) -> Any:
         """An adapter can only be gone on with as the very thing it is."""
-        if not run:
-            return [gr.skip()] * len(fields)
-        shown_of = values_of(studio.runner.record(run).spec, asked)
-        return [value if field.path in PARENTS_OWN else gr.skip() for field, value in zip(asked, shown_of, strict=True)]
+        found: dict[str, Any] = {"model.adapter_step": checkpoints(run)}
+        if run:
+            values = values_of(studio.runner.record(run).spec, asked)
+            found |= {f.path: value for f, value in zip(asked, values, strict=True) if f.path in PARENTS_OWN}
+        return [found.get(field.path, gr.skip()) for field in asked]
 
     @page.guard
     def use_split(version: str | None, taken: dict[str, Any]) -> Any:
@@ -294,6 +361,20 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         able = studio.datasets.methods(version) if version else []
         if version and (method in able or not able):
             yield from cost_panel(page, lambda: spec_of(*values))
+
+    @page.guard
+    def draw(*values: Any) -> str:
+        """The model as the run would train it; nothing where that is not known, which the cost tells the reason of."""
+        try:
+            spec = spec_of(*values)
+            return model_picture(studio.shape(spec), spec, t, language)
+        except StudioError:
+            return ""
+
+    @page.guard
+    def use_nearest(event: gr.EventData) -> Any:
+        changes = json.loads(event.changes)
+        return [changes.get(field.path, gr.skip()) for field in asked]
 
     @page.guard
     def mark_problems(before: dict[str, str], *values: Any) -> list[Any]:
@@ -328,6 +409,9 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     )
     used = [page.version, offered, methods, method, kept, kind, source, preset, name, *cluster.inputs, *fields]
     page.again.change(use_run, [page.again, method], used, **quiet)
+    page.follow.change(use_next, [page.follow, method], [*(form.runs for form in rewards), *used], **quiet)
+    gr.on([*opened, kind.change, source.change], show_chain, [page.version, kind, source], path, **last)
+    path.click(follow, page.version, page.follow, queue=False, **quiet)
     gr.on(
         [method.change, *(field.change for field in fields)], mark_problems, [wrong, *settings], [wrong, *fields],
         **last,
@@ -336,6 +420,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     gr.on(opened, use_split, [page.version, taken], [taken, *split_fields], **last)
     preset.input(use_preset, [page.version, method, kind, preset, adapter], fields, **last)
     adapter.input(use_parent, adapter, fields, **last)
+    tuner, rate = (by_path[path] for path in ("tuner.kind", "training.learning_rate"))
+    tuner.input(use_tuner, [page.version, method, kind, preset, tuner], rate, **last)
     kind.input(use_kind, [page.version, method, kind, preset], fields, **last)
     kind.input(pick_kind, kind, [source, offered_models], **last)
     offered_models.input(lambda name: name or "", offered_models, source, queue=False, **last)
@@ -343,8 +429,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     gr.on(
         [*opened, kind.change, source.change],
         offer_runs,
-        [kind, source, adapter],
-        [adapter, *(form.runs for form in rewards)],
+        [kind, source, adapter, checkpoint],
+        [adapter, checkpoint, *(form.runs for form in rewards)],
         **last,
     )
     # Entering the tab and every change of a setting ask for the cost; while one is measured only the last waits.
@@ -355,13 +441,31 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             *(field.change for field in fields),
         ],
         measure, settings, cost, concurrency_limit=1, concurrency_id="measure", **last,
+    ).then(mark_problems, [wrong, *settings], [wrong, *fields], **last)  # fmt: skip
+    gr.on(
+        [tab.select, method.change, kind.change, source.change, *(field.change for field in fields)],
+        draw, settings, picture, **last,
     )  # fmt: skip
+    cost.click(use_nearest, None, fields, queue=False, **last)  # type: ignore[attr-defined]
     start.click(begin, [token, name, *cluster.inputs, *settings], [page.run, page.tabs, name])
     several.click(
         begin_several, [token, name, setting, tried, *cluster.inputs, *settings], [page.run, page.tabs, name, tried]
     )
     for button in (to_data, change_data):
         button.click(lambda: goto("data"), None, page.tabs, **quiet)
+
+
+def chain_panel(page: Page, version: str, model: str) -> str:
+    """What this data and model can go on to: answers after documents, the stages of RLHF."""
+    runner, able = page.studio.runner, page.studio.datasets.methods(version)
+    runs = runner.runs()
+    stages = chain(runs, model)
+    states = {stage.run.record.id: runner.state(stage.run.record.id) for stage in stages if stage.run}
+    read = documents_read(runs, model)
+    offered = ""
+    if read is not None and read.method in able:
+        offered = chain_view.documents(read, runner.record(read.parent).name, page.t)
+    return offered + chain_view.strip(stages, states, able, page.t)
 
 
 def _advanced(page: Page, first: RunSpec) -> list[Widget]:
@@ -422,10 +526,11 @@ def _problems(page: Page, method: str, make: Callable[[], RunSpec]) -> dict[str,
     """The problems by the name of the setting's sentences, which tells settings of different methods apart."""
     texts = {field.path: field.text for field in spec_fields(method)}
     try:
-        make()
+        asked: RunSpec | SpecError = make()
     except SpecError as error:
-        return {texts.get(path, path): told for path, told in problems(error, page.language)}
-    return {}
+        asked = error
+    found = page.studio.problems(asked, wait=False)
+    return {texts.get(problem.path, problem.path): problem.error.message(page.language) for problem in reversed(found)}
 
 
 def _beside(widget: Widget, before: dict[str, str], wrong: dict[str, str], language: str) -> Any:

@@ -1,6 +1,7 @@
 """RLHF as a chain of runs in a workspace: SFT, a reward model, GRPO against it; and what cannot be chained."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import pytest
 from studio.backend.compare import CompareRequest
 from studio.backend.studio import Studio
 from studio.data.records import Message
-from studio.errors import InputError
+from studio.errors import InputError, SpecError
+from studio.models.folder import file_sha256
+from studio.models.loading import ADAPTER_WEIGHTS
 from studio.runs.events import Ended, Queued
+from studio.runs.methods import GrpoSpec
 from studio.runs.spec import RunSpec, with_changes
 from studio.runs.store import new_id
 from studio.settings import Settings
@@ -62,10 +66,13 @@ def chain(place: Place) -> dict[str, str]:
     """The runs of a chain, by method."""
     studio = place.studio
     sft = place.train(place.spec("sft", place.rows), "polite")
-    reward = place.train(with_changes(studio.following(sft, "reward"), {"data.version": place.pairs}), "taste")
+    reward = place.train(with_changes(studio.following(sft, "reward", place.pairs), QUICK), "taste")
+    following = studio.following(sft, "grpo", place.pairs, reward)
+    assert isinstance(following.method, GrpoSpec)
+    assert following.method.reward_runs == (reward,)
     rewards = [{"kind": "model", "run": reward}, {"kind": "length", "low": 1, "high": 20, "weight": 0.5}]
     small = {"method.rewards": rewards, "method.samples_per_row": 2, "method.max_new_tokens": 4}
-    grpo = place.train(with_changes(studio.following(sft, "grpo"), {"data.version": place.pairs, **small}), "liked")
+    grpo = place.train(with_changes(following, {**QUICK, **small}), "liked")
     return {"sft": sft, "reward": reward, "grpo": grpo}
 
 
@@ -124,6 +131,39 @@ def test_a_run_that_was_deleted_is_missed(place: Place) -> None:
     follower = place.studio.runner.submit(place.spec("sft", place.rows, model__adapter=first), "second").id
     place.studio.runner.delete(first)
     ended = place.studio.runner.run_now(follower)
+    assert (ended.status, ended.key, ended.wrong_input) == ("failed", "error.source.missing", True)
+
+
+def test_any_checkpoint_is_gone_on_from(place: Place) -> None:
+    """Also one of whose training state nothing is left; of a run that goes on there is no result yet."""
+    studio = place.studio
+    many = place.spec("sft", place.rows, training__evaluations=4, training__keep_best=False)
+    first = place.train(many, "first")
+    checkpoints = studio.runner.state(first).checkpoints
+    folder = studio.store.run_folder(first)
+    steps = [checkpoint.step for checkpoint in checkpoints]
+    assert len(steps) >= 3
+    assert not (folder / checkpoints[0].path / "optimizer.pt").exists()
+    unlike = {file_sha256(folder / checkpoint.path / ADAPTER_WEIGHTS) for checkpoint in checkpoints}
+    assert len(unlike) == len(checkpoints)
+    for checkpoint in checkpoints:
+        assert studio.compare.adapter(first, checkpoint.step).folder == folder / checkpoint.path
+    spec = with_changes(studio.following(first, "sft", step=steps[0]), {"data.version": place.rows})
+    branch = place.train(spec, "branch")
+    started = studio.runner.state(branch).started
+    assert started is not None
+    assert started.sources == {first: file_sha256(folder / checkpoints[0].path / ADAPTER_WEIGHTS)}
+    assert studio.estimate(spec).seconds > 0
+    assert studio.compare.adapter(branch).model == studio.compare.adapter(first).model
+    with pytest.raises(InputError, match=f"no checkpoint of step 99.*{steps[0]}, {steps[1]}"):
+        studio.runner.submit(with_changes(spec, {"model.adapter_step": 99}))
+    with pytest.raises(SpecError, match="no run that it belongs to"):
+        with_changes(spec, {"model.adapter": ""})
+    studio.store.append(first, Queued())  # resumed: it has no end
+    assert first in [run.record.id for run in studio.runner.parents(str(place.model))]
+    place.train(spec, "branch of a run without an end")
+    shutil.rmtree(folder / checkpoints[0].path)
+    ended = studio.runner.run_now(studio.runner.submit(spec).id)
     assert (ended.status, ended.key, ended.wrong_input) == ("failed", "error.source.missing", True)
 
 

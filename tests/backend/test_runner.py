@@ -13,7 +13,7 @@ from studio.backend.runner import Runner
 from studio.errors import InputError, ResourceError, SpecError, WorkspaceError
 from studio.runs.cluster import ClusterSpec
 from studio.runs.events import Checkpoint, Ended, Event, Metrics, Queued, Started
-from studio.runs.spec import DataSpec, RunSpec
+from studio.runs.spec import DataSpec, RunSpec, with_changes
 from studio.runs.stop import Stop
 from studio.runs.store import Store, new_id
 from studio.settings import Settings
@@ -374,7 +374,7 @@ def test_data_without_a_mapping_is_refused(house: House, tmp_path: Path) -> None
 def waiting(runner: Runner, house: House, count: int) -> list[str]:
     """One run that trains, and so many that wait."""
     first = runner.submit(house.spec).id
-    wait_for(lambda: runner.current() == first)
+    wait_for(lambda: runner.state(first).status == "running")  # as other studios see it too
     return [runner.submit(house.spec, f"run {i}").id for i in range(count)]
 
 
@@ -442,6 +442,25 @@ def test_a_killed_deletion_is_finished_or_undone_and_other_folders_stay(house: H
     house.store = Store(house.settings.workspace)
     assert (house.store.run_folder(run) / "adapter").read_bytes() == b"x"
     assert sorted(path.name for path in runs.iterdir()) == sorted((run, own.name))
+
+
+def test_a_run_says_where_its_numbers_are_told(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is refused before it waits when a package for that is missing."""
+    runner = house.runner(worker=False)
+    spec = with_changes(house.spec, {"training.report_to": ["tensorboard"]})
+    monkeypatch.setattr("studio.runs.trackers.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="pip install tensorboard"):
+        runner.submit(spec)
+    assert runner.runs() == []
+    monkeypatch.setattr("studio.runs.trackers.find_spec", lambda name: object())
+    run = runner.submit(spec).id
+    assert runner.where_to_look(run) == []  # nothing is written before it begins
+    house.lesson.allow(4)
+    runner.run_now(run)
+    folder = str(house.store.run_folder(run) / "tensorboard")
+    assert runner.where_to_look(run) == [("notice.tracker.tensorboard", {"folder": folder})]
+    assert (house.lesson.jobs[0].name, house.lesson.jobs[0].told_training) == (runner.record(run).name, -1)
+    assert runner.where_to_look(runner.submit(house.spec).id) == []
 
 
 def test_tags_are_kept_and_cleaned(house: House) -> None:

@@ -112,8 +112,8 @@ def measure(folder: Path, seed: int, parts: Sequence[str]) -> dict[str, Any]:
 
         def next_run(method: str, rate: float, **settings: object) -> tuple[str, dict[str, Any]]:
             own = {f"method.{name}": value for name, value in settings.items()}
-            changes = {"data.version": taste, "training.epochs": 1, "training.learning_rate": rate, **own}
-            return trained(studio, with_changes(studio.following(parent, method), changes), method)
+            own |= {"training.epochs": 1, "training.learning_rate": rate, "data.split.validation_share": 0.2}
+            return trained(studio, with_changes(studio.following(parent, method, taste), own), method)
 
         drawn = {"samples_per_row": 8, "max_new_tokens": 64}
         judge = ""

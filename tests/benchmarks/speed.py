@@ -31,6 +31,7 @@ import random
 import resource
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -221,21 +222,12 @@ def studio(folder: Path, spec: RunSpec, rows: list[Any]) -> dict[str, Any]:
     return leg.report()
 
 
-def hand(folder: Path, spec: RunSpec, rows: list[Any]) -> dict[str, Any]:
+def hand(_: Path, spec: RunSpec, rows: list[Any]) -> dict[str, Any]:
     import torch
-    from peft import LoraConfig, get_peft_model
     from torch.nn.functional import cross_entropy
-    from transformers import AutoModelForCausalLM
 
-    model: Any = AutoModelForCausalLM.from_pretrained(spec.model.source, dtype=torch.bfloat16)
-    model = get_peft_model(
-        model, LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32, target_modules="all-linear")
-    ).train()
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=spec.training.learning_rate, weight_decay=0.0, fused=True)
-    leg = Leg()
-    for batch in in_order(tokenised(spec, rows), spec.training.seed):
-        began, used = time.perf_counter(), time.process_time()
+    def learn(model: Any, batch: list[Example]) -> float:
+        """Row by row."""
         count = sum(side.trained_tokens for side in batch)
         total = 0.0
         for side in batch:
@@ -244,47 +236,54 @@ def hand(folder: Path, spec: RunSpec, rows: list[Any]) -> dict[str, Any]:
             loss = cross_entropy(scores.float(), torch.tensor(side.labels[1:]), reduction="sum") / count
             loss.backward()
             total += loss.item()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimiser.step()
-        optimiser.zero_grad()
-        leg.seconds.append(time.perf_counter() - began)
-        leg.processor.append(time.process_time() - used)
-        leg.tokens.append(sum(len(side.ids) for side in batch))
-        leg.losses.append(total)
-    return leg.report()
+        return total
+
+    return _by_hand(spec, rows, torch.bfloat16, learn)
 
 
-def padded(folder: Path, spec: RunSpec, rows: list[Any]) -> dict[str, Any]:
+def padded(_: Path, spec: RunSpec, rows: list[Any]) -> dict[str, Any]:
     import torch
-    from peft import LoraConfig, get_peft_model
     from torch.nn.functional import cross_entropy
     from torch.nn.utils.rnn import pad_sequence
-    from transformers import AutoModelForCausalLM
 
-    assert isinstance(spec.tuner, LoraSpec)
-    model: Any = AutoModelForCausalLM.from_pretrained(spec.model.source, dtype=torch.float32)
-    shape = LoraConfig(
-        task_type="CAUSAL_LM", r=spec.tuner.rank, lora_alpha=int(spec.tuner.alpha), target_modules="all-linear"
-    )
-    model = get_peft_model(model, shape).train()
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=spec.training.learning_rate, weight_decay=0.0, fused=True)
-    leg = Leg()
-    for batch in in_order(tokenised(spec, rows), spec.training.seed):
-        began, used = time.perf_counter(), time.process_time()
+    def learn(model: Any, batch: list[Example]) -> float:
+        """All rows at once."""
         ids = pad_sequence([torch.tensor(side.ids) for side in batch], batch_first=True)
         labels = pad_sequence([torch.tensor(side.labels) for side in batch], batch_first=True, padding_value=-100)
         present = pad_sequence([torch.ones(len(side.ids), dtype=torch.long) for side in batch], batch_first=True)
         scores = model(input_ids=ids, attention_mask=present).logits[:, :-1]
         loss = cross_entropy(scores.flatten(0, 1), labels[:, 1:].flatten())
         loss.backward()
+        return loss.item()
+
+    return _by_hand(spec, rows, torch.float32, learn)
+
+
+def _by_hand(
+    spec: RunSpec, rows: list[Any], dtype: Any, learn: Callable[[Any, list[Example]], float]
+) -> dict[str, Any]:
+    """A training loop without a Trainer. `learn` computes the gradients of a batch and returns its loss."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    assert isinstance(spec.tuner, LoraSpec)
+    base: Any = AutoModelForCausalLM.from_pretrained(spec.model.source, dtype=dtype)
+    alpha = int(spec.tuner.alpha)
+    shape = LoraConfig(task_type="CAUSAL_LM", r=spec.tuner.rank, lora_alpha=alpha, target_modules="all-linear")
+    model = get_peft_model(base, shape).train()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=spec.training.learning_rate, weight_decay=0.0, fused=True)
+    leg = Leg()
+    for batch in in_order(tokenised(spec, rows), spec.training.seed):
+        began, used = time.perf_counter(), time.process_time()
+        leg.losses.append(learn(model, batch))
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()
         optimiser.zero_grad()
         leg.seconds.append(time.perf_counter() - began)
         leg.processor.append(time.process_time() - used)
         leg.tokens.append(sum(len(side.ids) for side in batch))
-        leg.losses.append(loss.item())
     return leg.report()
 
 

@@ -33,6 +33,7 @@ FACTS = CardFacts(
     loss_after=1.2345,
     accuracy_after=None,
     samples=4,
+    vocabulary=None,
     notices=(("notice.model.default_pad", {"model": "tiny", "token": "</s>"}),),
     studio_version="0.1.0",
 )

@@ -156,6 +156,14 @@ class Walk:
             assert time.monotonic() < end, f"the run is not finished after {seconds} s"
             self.page.wait_for_timeout(300)
 
+    def wait_until_done(self, name: str, seconds: float) -> None:
+        """Until the run of this name is done; a reward model leaves nothing to compare."""
+        expect(self.page.locator("#runs-progress .run-title")).to_have_text(name)
+        done = self.page.locator("#runs-progress .chip-done")
+        failed = self.page.locator("#runs-progress .chip-failed")
+        expect(done.or_(failed)).to_be_visible(timeout=seconds * 1000)
+        assert not failed.is_visible(), self.page.locator("#runs-words").inner_text()
+
     def stop_button(self) -> Locator:
         return self.page.locator("#runs-stop")
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from studio.errors import ModelError
-from studio.models.device import Device, detect_device
+from studio.models.device import Device
 from studio.models.loading import attach_adapter, load_model, load_tokenizer, read_adapter
 from studio.settings import Settings
 from tests.models.adapters import save_adapter
@@ -243,20 +243,3 @@ def test_adapter_files_that_are_missing_or_damaged(saved: Path, tmp_path: Path) 
     with pytest.raises(ModelError) as caught:
         read_adapter(folder)
     assert caught.value.key == "error.adapter.missing"
-
-
-def test_the_numbers_of_a_model_follow_its_size_and_the_device() -> None:
-    fast, slow = Device("cpu", "test", 8_000_000_000, "bfloat16"), CPU
-    gpu = Device("cuda", "test", 8_000_000_000, "bfloat16")
-    small, large = 3_000_000, 135_000_000
-    assert [d.numbers("auto", large) for d in (fast, slow, gpu)] == ["bfloat16", "float32", "bfloat16"]
-    assert [d.numbers("auto", small) for d in (fast, slow, gpu)] == ["float32", "float32", "bfloat16"]
-    assert fast.numbers("float32", large) == "float32"
-    assert slow.numbers("bfloat16", small) == "bfloat16"
-
-
-def test_the_device_of_this_machine() -> None:
-    device = detect_device()
-    assert device.memory_bytes > 0
-    assert device.name
-    assert torch.zeros(1, dtype=getattr(torch, device.dtype), device=device.kind).isfinite().all()

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from studio.errors import SpecError
+from studio.runs.cautions import cautions
 from studio.runs.methods import METHODS
 from studio.runs.presets import Preset, find_preset, list_presets
-from studio.runs.spec import RunSpec, with_changes
+from studio.runs.spec import FullSpec, RunSpec, with_changes
 from studio.settings import Settings
 
 SHIPPED = Settings(workspace=Path()).presets
@@ -84,3 +85,16 @@ def test_preferences_and_thumbs_are_learned_in_smaller_steps() -> None:
             }
             assert rates["dpo"] < rates["sft"] / 2
             assert rates["kto"] < rates["sft"] / 2
+
+
+@pytest.mark.parametrize("method", ["sft", "cpt", "dpo", "simpo", "orpo", "kto"])
+def test_all_weights_learn_at_a_tenth_of_the_rate(method: str) -> None:
+    for preset in list_presets(SHIPPED):
+        for source in ("starter", "owner/name"):
+            lora = with_changes(RunSpec(), {"method.kind": method, "model.source": source})
+            full = preset.apply(with_changes(lora, {"tuner.kind": "full"}))
+            assert full.tuner == FullSpec()
+            rate = preset.apply(lora).training.learning_rate
+            assert full.training.learning_rate == pytest.approx(rate / 10)
+            found = {key.rsplit(".", 1)[1] for key, _ in cautions(full, 2000, source == "starter")}
+            assert found <= {"forgets_answers"}

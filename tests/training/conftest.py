@@ -1,11 +1,21 @@
 """The tiny models of the training tests, made once."""
 
+import gc
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.tiny import save_tiny, tiny_model
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _libraries_are_no_garbage() -> None:
+    """Every run ends with a search for garbage, which takes longest among the objects of the libraries."""
+    import studio.training.train  # noqa: F401
+    from studio.training import dpo, grpo, kto, reward, rloo, sft  # noqa: F401
+
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

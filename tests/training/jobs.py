@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from studio.data.records import Conversation, Message
 from studio.data.splits import SplitSpec
@@ -95,6 +96,8 @@ class Recording:
             append=self.append,
             started=state.started,
             sources=self.sources,
+            told_training=state.last_step("loss"),
+            told_validation=state.last_step("validation_loss", "validation_reward"),
         )
 
     def weights(self, name: str = "adapter") -> bytes:
@@ -126,6 +129,12 @@ def assert_resumes(spec: RunSpec, rows: list[Any], folder: Path, sources: Sequen
     times = {"seconds", "tokens_per_second", "memory_bytes"}
     for name in whole.state.curves.keys() - times:
         assert killed.state.curves[name] == whole.state.curves[name], name
+    assert killed.state.samples == whole.state.samples
+    assert killed.state.checkpoints == whole.state.checkpoints
+    last = whole.state.checkpoints[-1].path
+    for name in ("optimizer.pt", "scheduler.pt"):
+        theirs, ours = (torch.load(run.folder / last / name, weights_only=True) for run in (whole, killed))
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
     return whole
 
 

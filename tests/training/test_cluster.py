@@ -141,13 +141,14 @@ def replace_workers(cluster: ClusterSpec, workers: int) -> ClusterSpec:
 
 @pytest.mark.parametrize("method", ROLLOUTS)
 def test_every_reason_is_told_at_once(method: str, llama: Path) -> None:
-    spec = method_spec(method, llama, training__batch_size=4)
+    spec = method_spec(method, llama, training__batch_size=4, training__report_to=("tensorboard",))
     with pytest.raises(SpecError) as caught:
         check_cluster(spec, ClusterSpec(workers=3))
     told = caught.value.message()
     assert f"`{method}` cannot" in told
     assert "sft, cpt, dpo, simpo, orpo, kto, reward" in told
     assert "3, 6" in told
+    assert "tensorboard" in told
     check_cluster(method_spec("dpo", llama, training__batch_size=6), ClusterSpec(workers=3))
 
 

@@ -6,13 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from studio.data.records import Message
+from studio.data.records import Message, Preference
 from studio.errors import DataError
+from studio.models.loading import load_tokenizer
 from studio.runs.events import Checkpoint, Metrics
 from studio.settings import Settings
-from studio.training.estimate import estimate, fit_line, padded_tokens
+from studio.training.counted import count_rows, padded_tokens
+from studio.training.estimate import estimate
+from studio.training.job import encode
+from studio.training.probe import fit_line
 from tests.training.jobs import Recording, conversations, tiny_spec
-from tests.training.test_methods import METHODS, ROLLOUTS, lessons, method_spec
+from tests.training.test_methods import METHODS, ROLLOUTS, asked, lessons, method_spec, said
 
 
 def test_counts_are_those_of_the_run(llama: Path, tmp_path: Path) -> None:
@@ -104,5 +108,17 @@ def test_a_plan_of_any_method_counts_the_rows_of_its_run(method: str, llama: Pat
     notices = {notice.key: notice.values["rows"] for notice in run.state.notices}
     assert (told.rows, told.validation_rows) == (started.train_rows, started.validation_rows)
     assert told.steps == started.total_steps
+    assert told.how == started.how
     assert told.lost_rows == notices.get("notice.train.lost", 0) == (method != "cpt")
     assert told.truncated_rows == notices.get("notice.train.truncated", 0)
+
+
+def test_both_sides_of_a_pair_are_computed_at_the_length_of_the_longer(llama: Path, tmp_path: Path) -> None:
+    loaded = load_tokenizer(str(llama), Settings(workspace=tmp_path)).tokenizer
+    pair = Preference(asked(1), said("yes"), said("no " * 10))
+    lesson = encode(pair, loaded, 512)
+    short, long = (len(side.ids) for side in lesson.sides)
+    assert (lesson.tokens, lesson.computed_tokens) == (short + long, 2 * long)
+    spec = method_spec("dpo", llama, data__split__validation_share=0)
+    counted = count_rows([(1, pair)] * 3, spec, loaded, 512, None)
+    assert (counted.tokens, counted.train) == (3 * lesson.tokens, [2 * long] * 3)

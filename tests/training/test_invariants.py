@@ -23,26 +23,6 @@ def tensors(run: Recording) -> dict[str, torch.Tensor]:
     return load(run.weights())
 
 
-def test_one_times_eight_is_eight_times_one(llama: Path, tmp_path: Path) -> None:
-    """Rows of unequal length: the loss is a mean over tokens of the whole step, not a mean of means."""
-    rows = conversations(18, answer=lambda i: "long " * (i % 5) + "end")
-    runs = []
-    for batch, accumulation in ((8, 1), (1, 8), (2, 4)):
-        spec = tiny_spec(llama, training__batch_size=batch, training__accumulation=accumulation, tuner__dropout=0.0,
-                         training__evaluations=1)  # fmt: skip
-        run = Recording(spec, tmp_path / str(batch), rows)
-        run.run()
-        runs.append(run)
-    first = runs[0]
-    for other in runs[1:]:
-        assert [s for s, _ in other.losses()] == [s for s, _ in first.losses()]
-        for name in ("loss", "grad_norm", "validation_loss"):
-            ours = [v for _, v in first.state.curves[name]]
-            assert [v for _, v in other.state.curves[name]] == pytest.approx(ours, rel=1e-3)
-        for name, tensor in tensors(first).items():
-            torch.testing.assert_close(tensors(other)[name], tensor, rtol=0.02, atol=2e-4)
-
-
 def test_losses_are_means_over_trained_tokens(llama: Path, tmp_path: Path) -> None:
     """The reported numbers against a plain forward pass, row by row and without any padding."""
     rows = conversations(14, answer=lambda i: "x" * (1 + 7 * (i % 4)))

@@ -102,6 +102,35 @@ def test_ratings_show_the_distance_from_the_base_model() -> None:
     assert [series.style for series in charts["kl"].series] == ["faint", "line"]
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("method", [name for name, kind in METHODS.items() if kind.learns == "prompts"])
+def test_a_method_that_tries_shows_what_answers_earn_and_how_they_are(method: str, language: str) -> None:
+    def t(key: str, **values: object) -> str:
+        return translate(key, language, **values)
+
+    numbers = {
+        "reward": 0.5, "reward_std": 0.1, "kl": 0.02, "entropy": 1.5, "completion_tokens": 20.0, "clipped_share": 0.25,
+        "reward_0_length": 0.5, "reward_1_contains": 1.0, "reward_2_contains": 0.0,
+    }  # fmt: skip
+    events = [
+        Metrics(step=0, values={f"validation_{name}": value for name, value in numbers.items()}),
+        *(Metrics(step=step, values={"loss": 0.0, **numbers}) for step in (1, 2)),
+    ]
+    state = RunState().fold(Stamped(i, float(i), event) for i, event in enumerate(events, 1))
+    charts = {chart.key: chart for chart in run_charts(state, method, t)}
+    assert list(charts) == [
+        "reward", "each_reward", "loss", "kl", "reward_std", "completion_tokens", "clipped_share", "entropy",
+    ]  # fmt: skip
+    assert [key for key, chart in charts.items() if chart.wide] == ["reward", "each_reward"]
+    assert all(len(chart.about) > 20 for chart in charts.values())
+    lines = charts["each_reward"].series
+    assert [line.style for line in lines] == ["line", "dots"] * 3
+    assert len({line.name for line in lines}) == 6
+    assert len({line.color for line in lines}) == 3
+    (earned,) = [chart for chart in overlay_charts([("one", state), ("other", state)], t) if chart.key == "reward"]
+    assert [line.name for line in earned.series] == ["one", "other"]
+
+
 def test_runs_of_pairs_laid_over_each_other_show_how_often_the_better_answer_is_ahead() -> None:
     charts = overlay_charts([("one", pair_state(3)), ("other", state_of(3))], translate)
     (ahead,) = [chart for chart in charts if chart.key == "accuracy"]

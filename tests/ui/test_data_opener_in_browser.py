@@ -12,6 +12,7 @@ from studio.ui.data_bench import VIEWS
 from tests.data.test_hub_data import StandIn
 from tests.data.test_hub_data import folder as _hub_folder
 from tests.journeys.server import running_studio
+from tests.ui.conftest import PATIENCE_MS
 from tests.ui.long_work import eventually, kept
 
 pytestmark = pytest.mark.journey
@@ -165,7 +166,7 @@ def test_every_panel_can_be_reached_on_a_narrow_page(browser: Browser, address: 
     expect(finding.locator(".d-what")).to_be_hidden()
     for name in VIEWS:
         button = page.locator(f"#data-panel-{name}-button")
-        button.click(timeout=5_000)
+        button.click(timeout=PATIENCE_MS)  # one that is covered is never clicked
         expect(button).to_have_attribute("aria-selected", "true")
         expect(page.locator(f"#data-panel-{name}")).to_be_visible()
     expect(look_for).to_be_hidden()

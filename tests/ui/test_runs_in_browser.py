@@ -1,5 +1,6 @@
 """The Runs tab in a real browser: tags are found again, settings used again, a deleted run is gone."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from studio.backend.studio import Studio
-from studio.runs.events import Ended, Queued
+from studio.runs.events import Checkpoint, Ended, Queued
 from studio.runs.spec import RunSpec, with_changes
 from studio.runs.store import new_id
 from studio.settings import Settings
@@ -28,7 +29,8 @@ def history(tmp_path: Path) -> Iterator[str]:
         for name in ("Lantern", "Kettle"):
             run = new_id()
             studio.store.add_run(run, name, spec, Queued())
-            studio.store.append(run, Ended(status="stopped"))
+            checkpoints = [Checkpoint(step=s, path=f"checkpoint-{s}", validation_loss=2.0) for s in (4, 8)]
+            studio.store.append(run, *checkpoints, Ended(status="stopped"))
             studio.store.run_folder(run).mkdir()
             (studio.store.run_folder(run) / "weights").write_bytes(b"x" * 3_000_000)
     with running_studio(folder) as server:
@@ -77,3 +79,29 @@ def test_the_settings_of_a_run_are_used_again_and_tried_with_other_values(page: 
     page.click("#train-sweep-start")
     expect(page.locator(".run-card:has-text('rank 2')")).to_be_visible()
     expect(page.locator(".run-card:has-text('rank 3')")).to_be_visible()
+
+
+def test_a_checkpoint_is_gone_on_from_and_what_is_pasted_as_a_reward_counts(page: Page, history: str) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"{history}en/")
+    page.click("#tab-runs-button")
+    expect(page.locator("#runs-progress")).to_contain_text("Kettle")
+    page.click('#runs-checkpoints [data-branch="4"]')
+    expect(page.locator("#train-name input")).to_have_value("Kettle · from step 4")
+    expect(page.locator("#train-adapter input")).to_have_value("Kettle")
+    expect(page.locator("#train-checkpoint input")).to_have_value("Step 4 · validation loss 2.0000 · best")
+    page.locator("#train-method input[value=grpo]").check()
+    line = page.locator(".train-own:visible .reward-line", has_text="It contains a text")
+    line.locator("input[type=number]").fill("0.5")
+    box = line.locator("input[type=text], textarea").first
+    page.evaluate("navigator.clipboard.writeText('glad to help')")
+    box.click()
+    page.keyboard.press("Control+A")
+    page.keyboard.press("Control+V")
+    expect(box).to_have_value("glad to help")
+    page.click("#train-start")
+    expect(page.locator("#runs-progress")).to_contain_text("after step 4 of “Kettle”")
+    settings = page.locator("#runs-yaml textarea")
+    page.click("#runs-settings button")
+    expect(settings).to_have_value(re.compile(r"kind: contains[^-]*text: glad to help"))
+    expect(settings).to_have_value(re.compile(r"adapter_step: 4"))

@@ -61,7 +61,7 @@ class Opened:
             with gr.Tab("runs") as tab:
                 runs_tab.build(self.page, self.blocks, tab)
             names = Parts.__dataclass_fields__
-            kinds = {"run": gr.BrowserState, "seen": gr.State}
+            kinds = {"run": gr.BrowserState, "seen": gr.Textbox}
             self.parts = Parts(**{name: kinds.get(name, gr.HTML)() for name in names})
 
     def run(self, name: str, *events: Event, notes: str = "", changes: dict[str, object] | None = None) -> str:
@@ -76,7 +76,10 @@ class Opened:
     def look(self, run: str | None, old: Seen, marks: tuple[str, ...] = (), find: str = "") -> dict[str, object]:
         found = view(self.page, self.parts, {"balanced": "Balanced"}, run, marks, find, old)
         parts = {name: getattr(self.parts, name) for name in Parts.__dataclass_fields__}
-        return {name: found[part] for name, part in parts.items() if part in found}
+        told: dict[str, object] = {name: found[part] for name, part in parts.items() if part in found}
+        if "seen" in told:
+            told["seen"] = Seen.read(str(told["seen"]))
+        return told
 
 
 @pytest.fixture
@@ -84,6 +87,24 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
     made = Opened(tmp_path)
     yield made
     made.studio.close()
+
+
+def test_an_answer_overtaken_by_an_older_one_is_made_good(opened: Opened) -> None:
+    """What the page tells of itself decides what it is sent, not what it was sent last."""
+    run = opened.run("a", started())
+    early = opened.look(run, Seen())
+    opened.studio.store.append(run, Metrics(step=5, values={"loss": 1.0}))
+    late = opened.look(run, Seen())
+    assert late["head"] != early["head"]
+    again = opened.look(run, early["seen"])  # type: ignore[arg-type]  # the early one came last
+    assert again["head"] == late["head"]
+
+
+@pytest.mark.parametrize("text", ["", None, "{", "[]", '{"run": 3}', '{"cursor": "x"}', "null", '{"unknown": 1}'])
+def test_a_page_that_tells_nonsense_is_sent_everything(text: str | None) -> None:
+    assert Seen.read(text) == Seen()
+    seen = Seen("run", 3, "running", (("a", 1),), "x", 0.1 + 0.2, "日本")
+    assert Seen.read(seen.write()) == seen
 
 
 def test_without_runs_the_tab_says_so_and_leads_on(opened: Opened) -> None:
@@ -175,12 +196,31 @@ def test_marked_runs_are_laid_over_each_other_with_what_differs(opened: Opened) 
     table = str(found["overlay_table"])
     assert translate("spec.tuner.rank.label") in table
     assert translate("spec.training.epochs.label") not in table
+    assert "<code>tuner.rank</code>" in table
     assert "1.500" in table
     assert "1.250" in table
     seen = found["seen"]
     assert isinstance(seen, Seen)
     assert opened.look(one, seen, marks=(one, other)) == {}
     assert opened.look(one, seen, marks=(one,))["overlay"] == gr.update(visible=False)
+
+
+def test_what_runs_name_by_ids_is_told_by_names(opened: Opened) -> None:
+    one = opened.run("one", started(), *steps(1, 3))
+    again = {"model.adapter": one, "method.kind": "grpo", "method.rewards": [{"kind": "contains", "text": PAYLOAD}]}
+    other = opened.run("other", started(), *steps(1, 3), changes=again)
+    scored = Checkpoint(step=3, path="checkpoint-3", validation_reward=0.625)
+    opened.studio.store.append(other, scored)
+    table = str(opened.look(one, Seen(), marks=(one, other))["overlay_table"])
+    rows = re.findall(r"<tr>.*?</tr>", table)
+    (parent,) = [row for row in rows if translate("spec.model.adapter.label") in row]
+    assert "<td>–</td><td>one</td>" in parent
+    (reward,) = [row for row in rows if translate("ui.runs.checkpoints.reward") in row]
+    assert "<td>–</td><td>0.625</td>" in reward
+    assert "contains" in table
+    assert "<img" not in table
+    alike = str(opened.look(one, Seen(), marks=(one, opened.run("third", started())))["overlay_table"])
+    assert translate("ui.runs.differ.none") in alike
 
 
 def test_a_run_that_trained_all_weights_says_so(opened: Opened) -> None:
@@ -308,6 +348,18 @@ def test_the_result_is_told_in_a_sentence(state: RunState, key: str, language: s
     told = re.sub(r"<[^>]+>", "", run_view.messages(state, False, language))
     numbers = re.compile(r"[\d.?]+")
     assert numbers.sub("#", told) == numbers.sub("#", run_view.shown(expected))
+
+
+@pytest.mark.parametrize(("last", "key", "kind"), [(0.75, "done_reward", "good"), (0.25, "reward_worse", "warn")])
+def test_a_run_that_is_judged_by_its_reward_is_told_by_it(last: float, key: str, kind: str) -> None:
+    rewards = [Metrics(step=step, values={"validation_reward": value}) for step, value in ((0, 0.5), (10, last))]
+    state = state_of(started(), *rewards, ended("done", adapter="adapter", best_step=10, validation_reward=last))
+    told = run_view.messages(state, False, "en")
+    assert f"say-{kind}" in told
+    assert run_view.shown(translate(f"ui.runs.say.{key}", before="0.500", after=f"{last:.3f}", step=10)) in told
+    head = run_view.headline("a", "", state, "done", translate)
+    assert f"0.500 → {last:.3f}" in head
+    assert "tile-validation" not in head
 
 
 def test_an_interrupted_run_names_the_step_it_resumes_from() -> None:

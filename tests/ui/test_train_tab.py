@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from html import unescape
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,16 +14,17 @@ import pytest
 from studio.backend.studio import Studio
 from studio.data.lessons import teaches
 from studio.data.records import DatasetType
-from studio.errors import DataError, ModelError
+from studio.errors import DataError, ModelError, SpecError
 from studio.messages import LANGUAGES, translate
 from studio.models.catalog import ModelInfo
 from studio.runs.cluster import ClusterSpec
-from studio.runs.events import Ended, Notice, Queued
+from studio.runs.events import Checkpoint, Ended, Notice, Queued
 from studio.runs.methods import METHODS
+from studio.runs.problems import Problem, spec_problems
 from studio.runs.spec import RunSpec, with_changes
 from studio.settings import Settings
-from studio.ui import cost_view, train_tab
-from studio.ui.choice_view import count, data_summary, model_summary
+from studio.ui import train_tab
+from studio.ui.choice_view import count, data_summary, model_summary, percent
 from studio.ui.cost_view import cost_panel
 from studio.ui.page import Page, chosen
 from studio.ui.train_tab import sweep_values
@@ -52,6 +54,9 @@ class Cost:
     truncated_rows: int = 0
     device: str = "CPU"
     fits: bool = True
+    how: tuple[str, ...] = ("float32", "passes")
+    nearest: dict[str, Any] | None = None
+    new_tokens: object = None
 
 
 @dataclass
@@ -65,10 +70,16 @@ class Pretended:
 
     test_rows: int = 0
 
-    datasets = runner = models = property(lambda self: self)
+    datasets = runner = models = mixtures = property(lambda self: self)
+
+    def replayed(self, version: str) -> None:
+        return None
 
     def split_counts(self, version: str, split: object, learns: str) -> tuple[int, int, int]:
         return 360, 40, self.test_rows
+
+    def problems(self, asked: object, *, wait: bool = True) -> list[Problem]:
+        return spec_problems(asked)[0] if isinstance(asked, SpecError) else []
 
     def current(self) -> str | None:
         return self.training
@@ -115,6 +126,7 @@ def test_what_is_known_comes_first_and_what_is_measured_after(language: str) -> 
     for part in ("21,000", "9,000", "3.2", "452 kB", "900 MB"):
         assert part in last
     assert translate("ui.runs.time.seconds", language, seconds=41) in last
+    assert f"float32, {translate('ui.runs.how.passes', language)}" in last
 
 
 def test_nothing_is_measured_beside_a_run_in_training() -> None:
@@ -147,7 +159,6 @@ def test_an_error_of_the_probe_is_told_and_what_was_known_stays() -> None:
 @pytest.mark.parametrize(
     ("change", "key"),
     [
-        ({"fits": False}, "ui.train.caution.memory"),
         ({"lost_rows": 3}, "ui.train.caution.lost"),
         ({"truncated_rows": 3}, "ui.train.caution.truncated"),
         ({"parameters": 7_000_000_000}, "ui.train.caution.rate_high"),
@@ -162,6 +173,28 @@ def test_what_will_be_regretted_is_said_before_the_start(change: dict[str, Any],
 
     assert said not in last(Cost())
     assert said in last(replace(Cost(), **change))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_plan_that_does_not_fit_comes_with_the_nearest_that_does(language: str) -> None:
+    changes = {"training.batch_size": 2, "training.accumulation": 4}
+    saving = {"training.gradient_checkpointing": True}
+    four_bits, shorter = {"tuner.quantisation": "nf4"}, {"data.max_length": 64}
+    for nearest, how in (
+        (changes, "batch"),
+        (changes | saving, "saving"),
+        (changes | saving | four_bits, "four_bits"),
+        (changes | saving | shorter, "shorter"),
+    ):
+        cost = replace(Cost(), fits=False, nearest=nearest)
+        last = list(cost_panel(page_of(Pretended(cost=cost), language), RunSpec))[-1]
+        assert translate(f"ui.train.nearest.{how}", language, batch=2, accumulation=4, length=64) in last
+        (data,) = re.findall(r'data-act="nearest" data-changes="([^"]*)"', last)
+        assert json.loads(unescape(data)) == nearest
+    last = list(cost_panel(page_of(Pretended(cost=replace(Cost(), fits=False)), language), RunSpec))[-1]
+    assert "data-changes" not in last
+    sizes = {"memory": "900 MB", "free": "20 GB"}
+    assert translate("ui.train.nearest.none", language, **sizes) in last
 
 
 def test_a_model_is_described_or_its_fault_told() -> None:
@@ -357,7 +390,14 @@ def test_a_preset_leaves_the_run_that_is_gone_on_from(studio: Studio) -> None:
     found, version = handlers(studio)
     alone, after = (found["use_preset"](version, "sft", "starter", "thorough", run) for run in ("", "a-run"))
     held = [old for old, new in zip(alone, after, strict=True) if new == gr.skip() != old]
-    assert sorted(map(str, held)) == ["", "128.0", "32", "all-linear", "lora"]  # no run; its adapter's own settings
+    assert sorted(map(str, held)) == [
+        "",
+        "0",
+        "128.0",
+        "32",
+        "all-linear",
+        "lora",
+    ]  # no run; its adapter's own settings
 
 
 def test_no_cost_is_told_of_a_method_that_is_about_to_change(studio: Studio) -> None:
@@ -407,7 +447,7 @@ def test_the_settings_of_a_run_are_used_again(studio: Studio) -> None:
     assert told[3:6] == ["sft", "sft", "starter"]
     assert told[8] == "mine"
     assert told[9:12] == list(HERE)
-    fields = [*told[12:-1], told[-1]["value"]]
+    fields = [*told[12:-2], *(choice["value"] for choice in told[-2:])]
     again = studio.store.run(found["begin"]("t", "", *HERE, version, "sft", "starter", "", "balanced", *fields)[0]).spec
     assert (again.method.loss_on, again.tuner.rank) == ("all", 4)  # type: ignore[union-attr]
     assert all(type(value) is dict for value in found["use_method"](version, "sft", "starter", "balanced", "sft"))
@@ -422,14 +462,14 @@ def test_a_run_that_went_on_from_another_is_used_again_with_it(studio: Studio, m
     for run, spec in (("first", base), ("gone", base), ("second", with_changes(base, {"model.adapter": "first"}))):
         studio.store.add_run(run, run, spec, Queued())
     studio.store.append("first", Ended(status="done", adapter="adapter", adapter_sha256="a"))
-    before = found["use_run"]("second once", "sft")[-1]
+    before = found["use_run"]("second once", "sft")[-2]
     assert before["value"] == "first"
     assert "first" in dict(before["choices"]).values()
     studio.store.append("gone", Ended(status="stopped"))
     studio.store.add_run("third", "third", with_changes(base, {"model.adapter": "gone"}), Queued())
     told: list[str] = []
     monkeypatch.setattr(gr, "Warning", told.append)
-    assert found["use_run"]("third once", "sft")[-1]["value"] == ""
+    assert found["use_run"]("third once", "sft")[-2]["value"] == ""
     assert "gone" in told[0]
 
 
@@ -446,6 +486,39 @@ def test_a_run_is_sent_to_a_cluster_and_used_again_there(studio: Studio) -> None
     assert len(studio.store.runs()) == 1
 
 
+def test_a_run_is_gone_on_from_at_any_of_its_checkpoints(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, version = handlers(studio)
+    spec = with_changes(RunSpec(), {"data.version": version, "tuner.rank": 4})
+    studio.store.add_run("first", "mine", spec, Queued())
+    checkpoints = [Checkpoint(step=s, path=f"checkpoint-{s}", validation_loss=2 - s / 10) for s in (4, 8)]
+    studio.store.append("first", *checkpoints)
+    runs, steps = found["offer_runs"]("starter", "", "", 0)[:2]
+    assert runs["value"] == ""
+    assert "first" in dict(runs["choices"]).values()
+    assert not steps["visible"]
+    told = found["use_run"]("first once 4", "sft")
+    assert told[8] == "mine · from step 4"
+    fields = [*told[12:-2], *(choice["value"] for choice in told[-2:])]
+    begun = found["begin"]("t", "", *HERE, version, "sft", "starter", "", "quick-look", *fields)[0]
+    again = studio.store.run(begun).spec
+    assert (again.model.adapter, again.model.adapter_step, again.tuner) == ("first", 4, spec.tuner)
+
+    def offered(*, chosen: int) -> dict[str, int]:
+        update = found["offer_runs"]("starter", "", "first", chosen)[1]
+        assert update["visible"]
+        assert update["value"] == (chosen if chosen in dict(update["choices"]).values() else update["choices"][0][1])
+        return dict(update["choices"])
+
+    running = offered(chosen=4)  # nothing is kept before the end: the newest comes first
+    assert list(running.values()) == [8, 4]
+    assert [label for label in running if "best" in label] == ["Step 8 · validation loss 1.2000 · best"]
+    studio.store.append("first", Ended(status="done", adapter="adapter", adapter_sha256="a", best_step=4))
+    ended = offered(chosen=0)
+    assert list(ended.values()) == [0, 8, 4]
+    assert [label for label in ended if "best" in label] == ["Step 4 · validation loss 1.6000 · best"]
+    assert found["use_parent"]("")[-1] == gr.update(choices=[("", 0)], value=0, visible=False)
+
+
 def test_several_values_of_a_setting_become_runs(studio: Studio) -> None:
     found, version = handlers(studio)
     fields = found["use_preset"](version, "sft", "starter", "quick-look")
@@ -460,7 +533,7 @@ def test_several_values_of_a_setting_become_runs(studio: Studio) -> None:
 
 
 def test_shares_are_told_in_plain_numbers() -> None:
-    assert [cost_view._percent(share) for share in (1.0, 0.995, 0.0972, 0.0123, 0.0004)] == [
+    assert [percent(share) for share in (1.0, 0.995, 0.0972, 0.0123, 0.0004)] == [
         "100",
         "100",
         "9.7",

@@ -1,0 +1,181 @@
+"""What stands in the way of a run, all of it at once, before anything is loaded.
+
+Each rule stands in one place: what a setting may be in RunSpec, what a model folder must hold in `models`, what the
+method needs of the data in `data`; here they are asked together, and with them the rules between a model and settings.
+Of a model only its small files are read, and the headers of its weights.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from studio.backend.datasets import Datasets
+from studio.backend.engine import load_engine
+from studio.backend.sources import check_source
+from studio.errors import InputError, PlanError, SpecError, StudioError
+from studio.models.catalog import UNLIMITED_CONTEXT, problems_of
+from studio.models.folder import CONFIG, context_length, read_json
+from studio.runs.methods import RolloutSpec
+from studio.runs.problems import Problem, spec_problems
+from studio.runs.spec import LoraSpec, RunSpec
+from studio.runs.store import Store
+from studio.settings import Settings
+
+if TYPE_CHECKING:
+    from studio.models.shape import ModelShape
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What is known of a model from its small files; None where one of `problems` kept it from being told. `tokens` are
+    those that its tokenizer knows, up to the highest id."""
+
+    name: str
+    problems: tuple[StudioError, ...]
+    context: int | None = None
+    shape: "ModelShape | None" = None
+    tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What this machine brings for weights in 4 bits."""
+
+    device: Literal["cpu", "cuda", "mps"]
+    bitsandbytes: bool
+
+
+def model_problems(spec: RunSpec, model: ModelFacts, means: Means) -> Iterator[Problem]:
+    """What in a spec does not go with the model or the machine. Pure."""
+    yield from (Problem("model.source", error) for error in model.problems)
+    if model.shape is not None:
+        if model.tokens is not None and model.tokens > model.shape.embedded:
+            facts = {"model": model.name, "tokens": model.tokens, "embeddings": model.shape.embedded}
+            yield Problem("model.source", InputError("error.model.vocabulary", **facts))
+        if isinstance(spec.tuner, LoraSpec):
+            yield from _adapter_problems(spec.tuner, model.name, model.shape)
+    if spec.tuner.quantisation == "nf4":
+        yield from _four_bits_problems(model, means)
+    if model.context is not None:
+        yield from _length_problems(spec, model.name, model.context)
+
+
+def _adapter_problems(tuner: LoraSpec, name: str, shape: "ModelShape") -> Iterator[Problem]:
+    layers = shape.adapted(tuner.targets)
+    if not layers:
+        yield Problem("tuner.targets", InputError("error.model.no_layers", targets=tuner.targets, model=name))
+        return
+    least = min(layers, key=lambda layer: layer.least_side)
+    if tuner.rank > least.least_side:
+        facts = {"rank": tuner.rank, "layer": least.name, "inputs": least.inputs, "outputs": least.outputs}
+        yield Problem("tuner.rank", InputError("error.plan.rank", most=least.least_side, **facts))
+
+
+def _four_bits_problems(model: ModelFacts, means: Means) -> Iterator[Problem]:
+    path = "tuner.quantisation"
+    if not means.bitsandbytes:
+        yield Problem(path, InputError("error.plan.four_bits.missing"))
+    if means.device == "mps":
+        yield Problem(path, InputError("error.plan.four_bits.device"))
+    if model.shape is not None and not any(model.shape.in_four_bits().values()):
+        yield Problem(path, InputError("error.plan.four_bits.layers", model=model.shape.name))
+
+
+def _length_problems(spec: RunSpec, name: str, context: int) -> Iterator[Problem]:
+    if spec.data.max_length > context:
+        facts = {"max_length": spec.data.max_length, "context": context, "model": name}
+        yield Problem("data.max_length", InputError("error.plan.max_length", **facts))
+    if isinstance(spec.method, RolloutSpec) and spec.method.max_new_tokens >= context:
+        facts = {"tokens": spec.method.max_new_tokens, "context": context, "model": name}
+        yield Problem("method.max_new_tokens", InputError("error.plan.max_new_tokens", **facts))
+
+
+class Preflight:
+    """Finds what stands in the way of a run. What was read of a model is kept until its files change."""
+
+    def __init__(self, settings: Settings, store: Store, datasets: Datasets) -> None:
+        self._settings = settings
+        self._store = store
+        self._datasets = datasets
+        self._known: dict[tuple[str, bool], tuple[object, ModelFacts]] = {}
+
+    def check(self, spec: RunSpec) -> None:
+        """Raises the error, or a PlanError that tells all of them."""
+        found = [problem.error for problem in self.problems(spec)]
+        if found:
+            raise found[0] if len(found) == 1 else PlanError("error.plan.invalid", problems=tuple(found))
+
+    def problems(self, asked: RunSpec | SpecError, *, wait: bool = True) -> list[Problem]:
+        """All of them, each with the setting it is about. Of settings that are no RunSpec, their own and those of what
+        can be used of them. Without `wait` a model that was not looked at yet is left out."""
+        if isinstance(asked, RunSpec):
+            return list(self._of(asked, wait))
+        own, usable, wrong = spec_problems(asked)
+        rest = [] if usable is None else self._of(usable, wait)
+        return [*own, *(problem for problem in rest if problem.path.partition(".")[0] not in wrong)]
+
+    def _of(self, spec: RunSpec, wait: bool) -> Iterator[Problem]:
+        if spec.data.version:
+            data = spec.data
+            lessons = lambda: self._datasets.check_lessons(data.version, data.mapping, spec.method.learns)  # noqa: E731
+            yield from _told("method.kind", lessons)
+        for run in spec.built_on:
+            path = "model.adapter" if run == spec.model.adapter else "method.rewards"
+            yield from _told(path, lambda run=run: check_source(self._store, spec, run))
+        model = self._facts(spec, wait)
+        if model is not None:
+            yield from model_problems(spec, model, _means())
+
+    def _facts(self, spec: RunSpec, wait: bool) -> ModelFacts | None:
+        key = (spec.model.source, not spec.method.writes)
+        if not wait:
+            return self._known[key][1] if key in self._known else None
+        name, folder, problems = problems_of(spec.model.source, self._settings)
+        stamp = (str(folder), tuple(str(error) for error in problems), _times(folder))
+        if key not in self._known or self._known[key][0] != stamp:
+            load_engine()
+            self._known[key] = stamp, _read(name, folder, problems, scores=key[1])
+        return self._known[key][1]
+
+
+def _told(path: str, check: Callable[[], None]) -> Iterator[Problem]:
+    try:
+        check()
+    except StudioError as error:
+        yield Problem(path, error)
+
+
+def _times(folder: Path | None) -> tuple[object, ...]:
+    if folder is None:
+        return ()
+    return tuple(sorted((p.name, p.stat().st_mtime_ns) for p in folder.iterdir() if p.suffix in (".json", ".model")))
+
+
+def _read(name: str, folder: Path | None, problems: tuple[StudioError, ...], *, scores: bool) -> ModelFacts:
+    from studio.models.loading import read_tokenizer
+    from studio.models.shape import read_shape
+
+    if folder is None:
+        return ModelFacts(name, problems)
+    found, shape, tokens = list(problems), None, None
+    try:
+        shape = read_shape(folder, scores=scores)
+    except StudioError as error:
+        found.append(error)
+    # One that is missing, or wants to run a program, is told already.
+    if not any("tokenizer" in str(error.values.get("file")) for error in problems):
+        try:
+            vocabulary = read_tokenizer(name, folder).tokenizer.get_vocab()
+            tokens = max(vocabulary.values(), default=-1) + 1
+        except StudioError as error:
+            found.append(error)
+    context = context_length(read_json(folder, CONFIG)) or UNLIMITED_CONTEXT
+    return ModelFacts(name, tuple(found), context, shape, tokens)
+
+
+def _means() -> Means:
+    from studio.models.device import detect_device
+
+    return Means(detect_device().kind, find_spec("bitsandbytes") is not None)

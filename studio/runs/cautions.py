@@ -1,0 +1,149 @@
+"""What is allowed in the settings of a run, but often regretted: each risk by its name. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from studio.runs.methods import CptSpec, DpoSpec, KtoSpec, OrpoSpec, RolloutSpec, SimpoSpec
+from studio.runs.presets import FULL_RATE
+from studio.runs.spec import FullSpec, LoraSpec, RunSpec
+
+SMALL_MODEL = 50_000_000
+"""Parameters below which a model takes the learning rates of the starter."""
+FEW_TOKENS = 100_000
+"""Of text; below, a model learns how it sounds rather than what it says."""
+FEW_ROWS = 50
+FEW_ROWS_FOR_ALL_WEIGHTS = 1000
+LARGE_RANK = 32
+FORGETTING = {"ui.train.caution.rate_high", "ui.train.caution.epochs", "ui.train.caution.few_rows_full"}
+"""The risks of which forgetting is one: general data mixed in holds against it (tests/benchmarks/replay.py)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Learning rates of LoRA: `low` to `high` is usual, above `limit` most runs go wrong."""
+
+    low: float
+    high: float
+    limit: float
+
+
+# Large models. Answers: about ten times the rates of full fine-tuning, 1e-4 to 5e-4 for billions of parameters
+# (Schulman et al. 2025, "LoRA Without Regret"). Texts: 2e-4 at most (Biderman et al. 2024, arXiv:2405.09673). Pairs and
+# thumbs: ten times the 5e-7 of full tuning; TRL's own scripts have 5e-6 for DPO with LoRA and 8e-5 for SimPO and ORPO.
+RATES = {
+    "sft": Rates(1e-4, 5e-4, 1e-3),
+    "cpt": Rates(5e-5, 2e-4, 5e-4),
+    "dpo": Rates(5e-6, 5e-5, 1e-4),
+    "simpo": Rates(5e-6, 8e-5, 2e-4),
+    "orpo": Rates(8e-6, 8e-5, 3e-4),
+    "kto": Rates(5e-6, 5e-5, 1e-4),
+    # Scores: 1e-4 in TRL. By trying: 1e-6 for full tuning in TRL, ten times it for LoRA.
+    "reward": Rates(5e-5, 2e-4, 1e-3),
+    "rloo": Rates(5e-6, 5e-5, 1e-4),
+    "grpo": Rates(5e-6, 5e-5, 1e-4),
+}
+# The starter, as measured (presets/quick-look.yaml); other small models are much like it.
+SMALL_RATES = {
+    "sft": Rates(1e-3, 3e-3, 5e-3),
+    "cpt": Rates(5e-4, 3e-3, 5e-3),
+    "dpo": Rates(1e-4, 3e-4, 5e-4),
+    "simpo": Rates(1e-4, 3e-4, 5e-4),
+    "orpo": Rates(1e-3, 3e-3, 5e-3),
+    "kto": Rates(2e-4, 1e-3, 2e-3),
+    "reward": Rates(5e-4, 2e-3, 5e-3),
+    "rloo": Rates(2e-4, 1e-3, 3e-3),
+    "grpo": Rates(2e-4, 1e-3, 3e-3),
+}
+
+
+Caution = tuple[str, dict[str, Any]]
+
+
+def cautions(
+    spec: RunSpec, rows: int, small_model: bool, tokens: int | None = None, *, replays: bool = False
+) -> list[Caution]:
+    """What is allowed but often regretted, as sentence keys with their values. `rows` are those trained on, `tokens`
+    those of one pass, where they were counted. `replays`: general data is mixed in."""
+    found: list[Caution] = [
+        *_rate_cautions(spec, small_model),
+        *_method_cautions(spec, tokens),
+        *_epoch_cautions(spec),
+        *_row_cautions(spec, rows),
+    ]
+    together = spec.training.batch_size * spec.training.accumulation
+    if rows and together * 4 > rows and rows > 1:
+        found.append(("ui.train.caution.batch", {"batch": together, "rows": rows}))
+    if not spec.data.split.validation_share:
+        found.append(("ui.train.caution.no_validation", {}))
+    if not replays and FORGETTING & {key for key, _ in found}:
+        found.append(("ui.train.caution.no_replay", {}))
+    return found
+
+
+def _rate_cautions(spec: RunSpec, small_model: bool) -> Iterator[Caution]:
+    rate, known = spec.training.learning_rate, SMALL_RATES if small_model else RATES
+    usual = known[spec.method.kind]
+    if isinstance(spec.tuner, FullSpec):
+        usual = Rates(usual.low / FULL_RATE, usual.high / FULL_RATE, usual.limit / FULL_RATE)
+    values = {"rate": f"{rate:g}", "low": f"{usual.low:g}", "high": f"{usual.high:g}"}
+    if rate > usual.limit:
+        yield "ui.train.caution.rate_high", values
+    elif rate < usual.low / 20:
+        yield "ui.train.caution.rate_low", values
+
+
+def _epoch_cautions(spec: RunSpec) -> Iterator[Caution]:
+    """Answers are learned by heart after some passes; of text, what was read more than four times teaches less and less
+    (Muennighoff et al. 2023, arXiv:2305.16264); pairs and thumbs are usually seen once to three times (Tunstall et al.
+    2023, arXiv:2310.16944; Meng et al. 2024, arXiv:2405.14734)."""
+    most = {"answers": 6, "text": 4}.get(spec.method.learns, 3)
+    if spec.training.epochs > most:
+        yield "ui.train.caution.epochs", {"epochs": f"{spec.training.epochs:g}"}
+
+
+def _row_cautions(spec: RunSpec, rows: int) -> Iterator[Caution]:
+    """A hundred careful rows can teach a form, a thousand a behaviour (Zhou et al. 2023, "LIMA", arXiv:2305.11206);
+    rank 16 to 64 holds what a few thousand rows say (Schulman et al. 2025; Biderman et al. 2024, arXiv:2405.09673)."""
+    if spec.method.learns == "text":
+        return
+    if rows < FEW_ROWS:
+        yield "ui.train.caution.few_rows", {"rows": rows}
+    elif isinstance(spec.tuner, FullSpec) and rows < FEW_ROWS_FOR_ALL_WEIGHTS:
+        yield "ui.train.caution.few_rows_full", {"rows": f"{rows:,}"}
+    if isinstance(spec.tuner, LoraSpec) and spec.tuner.rank > LARGE_RANK and rows < 10 * spec.tuner.rank:
+        yield "ui.train.caution.rank_high", {"rank": spec.tuner.rank, "rows": f"{rows:,}"}
+
+
+def _method_cautions(spec: RunSpec, tokens: int | None) -> Iterator[Caution]:
+    """What the settings of a method do at their ends."""
+    match spec.method:
+        case CptSpec():
+            yield "ui.train.caution.forgets_answers", {}
+            if tokens is not None and tokens < FEW_TOKENS:
+                yield "ui.train.caution.few_tokens", {"tokens": f"{tokens:,}"}
+        case DpoSpec(beta=beta) | KtoSpec(beta=beta) if beta < 0.01:
+            yield "ui.train.caution.beta_low", {"beta": f"{beta:g}"}
+        case DpoSpec(beta=beta) | KtoSpec(beta=beta) if beta > 1:
+            yield "ui.train.caution.beta_high", {"beta": f"{beta:g}"}
+        case SimpoSpec(beta=beta, margin=margin) if margin > beta:
+            yield "ui.train.caution.margin_high", {"margin": f"{margin:g}", "beta": f"{beta:g}"}
+        case OrpoSpec(beta=beta) if beta > 1:
+            yield "ui.train.caution.penalty_high", {"beta": f"{beta:g}"}
+        case RolloutSpec():
+            yield from _rollout_cautions(spec.method)
+
+
+def _rollout_cautions(method: RolloutSpec) -> Iterator[Caution]:
+    """Answers that are alike cannot be compared; what nothing holds near where it began learns to please the reward
+    alone (Gao et al. 2022, arXiv:2210.10760)."""
+    if method.temperature < 0.5:
+        yield "ui.train.caution.temperature_low", {"temperature": f"{method.temperature:g}"}
+    elif method.temperature > 1.5:
+        yield "ui.train.caution.temperature_high", {"temperature": f"{method.temperature:g}"}
+    if method.beta < 0.005:
+        yield "ui.train.caution.kl_low", {"beta": f"{method.beta:g}"}
+    elif method.beta > 0.5:
+        yield "ui.train.caution.kl_high", {"beta": f"{method.beta:g}"}
+    if method.samples_per_row < 4:
+        yield "ui.train.caution.few_samples", {"samples": method.samples_per_row}

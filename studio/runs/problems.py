@@ -1,0 +1,23 @@
+"""What is wrong with a run, as values: each problem with the setting it is about."""
+
+from dataclasses import dataclass
+
+from studio.data.spec_files import each_problem
+from studio.errors import SpecError, StudioError
+from studio.runs.spec import RunSpec, UnusableSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """`path`: the setting, such as `tuner.rank`; empty where it is about several."""
+
+    path: str
+    error: StudioError
+
+
+def spec_problems(error: SpecError) -> tuple[list[Problem], RunSpec | None, frozenset[str]]:
+    """Each problem of settings, what can be used of them, and the names of the parts that cannot."""
+    own = [Problem(path, one) for path, one in each_problem(error)]
+    if isinstance(error.usable, UnusableSpec):
+        return own, error.usable.spec, error.usable.wrong
+    return own, None, frozenset()
