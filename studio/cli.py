@@ -35,6 +35,7 @@ from studio.data.scan_workers import BOTH_CORES
 from studio.data.splits import SplitSpec
 from studio.errors import DataError, FaultError, InputError, StudioError
 from studio.messages import translate
+from studio.runs.cluster import ClusterSpec, parse_cluster
 from studio.runs.events import Ended, RunState
 from studio.runs.presets import find_preset
 from studio.runs.reference import settings_reference
@@ -69,7 +70,7 @@ def run(options: argparse.Namespace) -> Outcome:
     with _studio(options) as studio:
         version = _open_data(studio, options.data) if options.data else None
         spec = _make_spec(options, studio, version)
-        record = studio.runner.submit(spec, options.name)
+        record = studio.runner.submit(spec, options.name, cluster=_cluster(options))
         cautions = [translate(key, options.language, **values) for key, values in studio.cautions(spec)]
         for caution in cautions:
             print(caution, file=sys.stderr)
@@ -432,6 +433,16 @@ def _make_spec(options: argparse.Namespace, studio: Studio, version: Version | N
     if not spec.data.version:
         raise InputError("error.cli.no_data")
     return with_changes(spec, {"model.source": _source(spec.model.source)})
+
+
+def _cluster(options: argparse.Namespace) -> ClusterSpec | None:
+    """Where to train. Raises InputError when workers are asked for and no cluster."""
+    if options.cluster is None:
+        if options.workers is not None:
+            raise InputError("error.cli.no_cluster")
+        return None
+    workers = {} if options.workers is None else {"workers": options.workers}
+    return parse_cluster({"address": options.cluster, **workers})
 
 
 def _value(path: str, text: str) -> Any:

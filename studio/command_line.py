@@ -136,6 +136,8 @@ def _run_options(parser: CommandParser, say: Say) -> None:
         help=say("cli.run.set"),
     )  # fmt: skip
     options.add_argument("--name", default="", metavar="NAME", help=say("cli.run.name"))
+    options.add_argument("--cluster", metavar="ADDRESS", help=say("cli.run.cluster"))
+    options.add_argument("--workers", type=_whole(1), metavar="N", help=say("cli.run.workers"))
 
 
 def _methods(say: Say) -> str:

@@ -30,7 +30,7 @@ VALUES = {
     "studio.data.cluster", "studio.data.scan_workers",
     "studio.data.row_kinds", "studio.data.hub_data",
     "studio.data.tables", "studio.data.tokens", "studio.runs.methods", "studio.runs.spec", "studio.runs.presets",
-    "studio.runs.events", "studio.runs.differences", "studio.data.languages.LANGUAGES",
+    "studio.runs.cluster", "studio.runs.events", "studio.runs.differences", "studio.data.languages.LANGUAGES",
     "studio.runs.store.RunRecord", "studio.runs.reference",
     "studio.runs.cautions",
 }  # fmt: skip

@@ -9,13 +9,16 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
 from studio.backend.preflight import Preflight
 from studio.backend.sources import find_sources
+from studio.data.cluster import check_installed, reach
 from studio.errors import FaultError, InputError, StudioError
+from studio.runs.cluster import ClusterSpec, check_cluster
 from studio.runs.events import Ended, Event, Queued, RunState, Stamped, StopRequested
 from studio.runs.spec import RunSpec, with_changes
 from studio.runs.stop import Stop
@@ -83,13 +86,19 @@ class Runner:
 
     # What users ask for
 
-    def submit(self, spec: RunSpec, name: str = "", token: str | None = None) -> RunRecord:
-        """Queue a new run. The same `token` (one press of a button) never makes two. Raises InputError; PlanError tells
-        all that stands in its way."""
+    def submit(
+        self, spec: RunSpec, name: str = "", token: str | None = None, cluster: ClusterSpec | None = None
+    ) -> RunRecord:
+        """Queue a new run, for this machine or a cluster. The same `token` (one press of a button) never makes two.
+        Raises InputError; PlanError tells all that stands in its way."""
         version = self._datasets.version(spec.data.version)
         mapping = spec.data.mapping or version.mapping
         if mapping is None:
             raise InputError("error.train.no_mapping", data=version.name)
+        if cluster is not None:
+            check_installed()
+            check_cluster(spec, cluster)
+            reach(cluster.address)
         spec = spec.model_copy(update={"data": spec.data.model_copy(update={"mapping": mapping})})
         self.preflight.check(spec)
         check_trackers(spec.training.report_to, offline=self._settings.offline)
@@ -97,7 +106,7 @@ class Runner:
             if token and token in self._tokens:
                 return self._store.run(self._tokens[token])
             run = new_id()
-            record = self._store.add_run(run, _clean_name(name) or version.name, spec, Queued())
+            record = self._store.add_run(run, _clean_name(name) or version.name, spec, Queued(cluster=cluster))
             if token:
                 self._tokens[token] = run
             self._wake.notify_all()
@@ -122,16 +131,23 @@ class Runner:
             self._store.append(run, Ended(status="stopped", step=state.step, key="notice.run.cancelled"))
 
     def resume(self, run: str) -> None:
-        """Queue an interrupted, stopped or failed run again; it goes on from its last checkpoint."""
+        """Queue an interrupted, stopped or failed run again, where it was trained before; it goes on from its last
+        checkpoint."""
         with self._wake:
             state = self.state(run)
             if not state.resumable:
                 raise InputError("error.run.not_resumable", run=self._store.run(run).name)
-            self._store.append(run, Queued())
+            self._store.append(run, Queued(cluster=state.cluster))
             self._wake.notify_all()
 
     def sweep(
-        self, spec: RunSpec, path: str, values: Sequence[Any], name: str = "", token: str | None = None
+        self,
+        spec: RunSpec,
+        path: str,
+        values: Sequence[Any],
+        name: str = "",
+        token: str | None = None,
+        cluster: ClusterSpec | None = None,
     ) -> list[RunRecord]:
         """Queue a run for each of two to four values of one setting, named by its value; the rest is as in `spec`.
 
@@ -144,7 +160,7 @@ class Runner:
         title = _clean_name(name) or self._datasets.version(spec.data.version).name
         setting = path.rpartition(".")[2]
         return [
-            self.submit(one, f"{title} · {setting} {value}", token=f"{token} {value}" if token else None)
+            self.submit(one, f"{title} · {setting} {value}", f"{token} {value}" if token else None, cluster)
             for one, value in zip(specs, chosen, strict=True)
         ]
 
@@ -158,7 +174,7 @@ class Runner:
             order.insert(max(0, waiting.index(run) + by), run)
             moved = next((i for i, (a, b) in enumerate(zip(waiting, order, strict=True)) if a != b), len(order))
             for other in order[moved:]:  # the record has the order: who was queued later waits longer
-                self._store.append(other, Queued())
+                self._store.append(other, Queued(cluster=self.state(other).cluster))
 
     def size(self, run: str) -> int:
         """Bytes that its files take."""
@@ -345,14 +361,13 @@ class Runner:
         self._datasets.check_lessons(spec.data.version, spec.data.mapping, spec.method.learns)
         from studio.training.job import ONE_TRAINER, TrainingJob
 
+        known = self.state(run)
         train = self._method
         if train is None:
             load_engine(training=True)
-            from studio.training.train import train
-
+            train = _training(known.cluster)
         rows, skipped = self._datasets.lessons(spec.data.version, spec.data.mapping, spec.method.learns)
         sources = find_sources(self._store, spec)
-        known = self.state(run)
         job = TrainingJob(
             spec=spec,
             settings=self._settings,
@@ -389,6 +404,16 @@ class Runner:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_CLOSE_SECONDS)
         self._closed = True
+
+
+def _training(cluster: ClusterSpec | None) -> "Callable[[TrainingJob, Stop], Ended | None]":
+    if cluster is None:
+        from studio.training.train import train
+
+        return train
+    from studio.training.cluster import train_on_cluster
+
+    return partial(train_on_cluster, cluster=cluster)
 
 
 class _Left(Exception):

@@ -39,8 +39,9 @@ _REACH_SECONDS = 5
 _POLL_SECONDS = 0.1
 # The studio's own code goes to the nodes without what only the page and training need.
 _NOT_SENT = ["/assets", "/presets", "**/__pycache__"]
-# Without the first, Ray reports its use on the network; the second makes it listen on this machine only.
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
+# Ray would report its use on the network, and connect anew when it is asked anything after it was left. The others make
+# it listen on this machine only.
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_AUTO_CONNECT": "0"}
 _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
 # What opens HTTP/2, and so gRPC (RFC 9113, 3.4): a fixed text and settings, here none. The other side sends its own.
 _SETTINGS = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
@@ -49,14 +50,22 @@ _GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _SETTINGS
 
 @contextmanager
 def on_cluster(address: str) -> Iterator[Spread]:
+    """Checking and cleaning on the Ray cluster at `address`. Raises what `connected` raises."""
+    with connected(address):
+        yield _Cluster()
+
+
+@contextmanager
+def connected(address: str, environment: Mapping[str, str] | None = None) -> Iterator[None]:
     """Connected to the Ray cluster at `address` (`host:port`, or `auto` for one this machine is part of); `local`
-    starts one on this machine alone, which nobody else can use, and ends it afterwards.
+    starts one on this machine alone, which nobody else can use, and ends it afterwards. `environment`: variables that
+    are set meanwhile.
 
     Raises FaultError when Ray is not installed or the cluster does not answer, InputError where it is no address.
     """
-    if find_spec("ray") is None:
-        raise FaultError("error.cluster.missing", command=f"{sys.executable} -m pip install 'ray[data]>=2.60'")
+    check_installed()
     with ExitStack() as stack:
+        stack.enter_context(_environment(environment or {}))
         if address == LOCAL:
             stack.enter_context(_environment({**_QUIET, **_LOOPBACK, "RAY_AUTH_TOKEN": _token()}))
             # Sockets lie in it, whose paths must be short; else its logs would stay.
@@ -66,7 +75,7 @@ def on_cluster(address: str) -> Iterator[Spread]:
             )
             options = {"include_dashboard": False, "_temp_dir": folder, "_node_ip_address": "127.0.0.1"}
         else:
-            _reach(address)
+            reach(address)
             stack.enter_context(_environment(_QUIET))
             options = {}
         import ray
@@ -75,11 +84,18 @@ def on_cluster(address: str) -> Iterator[Spread]:
         try:
             ray.init(address, runtime_env=sent, log_to_driver=False, logging_level=logging.ERROR, **options)
         except (OSError, RuntimeError, ValueError) as error:
-            raise FaultError("error.cluster.unreachable", address=address, detail=_last_line(error)) from error
+            raise FaultError("error.cluster.unreachable", address=address, detail=last_line(error)) from error
         stack.callback(ray.shutdown)
         if address == LOCAL and {node["NodeManagerAddress"] for node in ray.nodes()} != {"127.0.0.1"}:
-            raise RuntimeError("Ray was imported before, and would listen to other machines")
-        yield _Cluster()
+            # Ray was begun before in this process, and would listen to other machines.
+            raise FaultError("error.cluster.restart")
+        yield
+
+
+def check_installed() -> None:
+    """Raises FaultError, with the command that installs Ray."""
+    if find_spec("ray") is None:
+        raise FaultError("error.cluster.missing", command=f"{sys.executable} -m pip install 'ray[data,train]>=2.60'")
 
 
 @cache
@@ -102,9 +118,10 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _reach(address: str) -> None:
-    """Ray itself takes minutes to say that nobody is there, or another."""
-    if address == "auto":
+def reach(address: str) -> None:
+    """Raises InputError where it is no address, FaultError when no Ray answers there within seconds: Ray itself takes
+    minutes to say so. `auto` and `local` are not asked."""
+    if address in ("auto", LOCAL):
         return
     host, _, port = address.rpartition(":")
     if not host or "//" in address or not port.isdecimal() or int(port) > 65_535:
@@ -116,12 +133,13 @@ def _reach(address: str) -> None:
             line.sendall(_GREETING)
             answer = line.recv(len(_SETTINGS))
     except OSError as error:
-        raise FaultError("error.cluster.unreachable", address=address, detail=_last_line(error)) from error
+        raise FaultError("error.cluster.unreachable", address=address, detail=last_line(error)) from error
     if answer[3:4] != _SETTINGS[3:4]:
         raise FaultError("error.cluster.other", address=address)
 
 
-def _last_line(error: BaseException) -> str:
+def last_line(error: BaseException) -> str:
+    """What an error of Ray comes to."""
     return str(error).strip().rpartition("\n")[2] or type(error).__name__
 
 
@@ -155,7 +173,7 @@ class _Cluster:
                 yield made
             done = True
         except RayError as error:
-            raise FaultError("error.cluster.failed", detail=_last_line(error)) from error
+            raise FaultError("error.cluster.failed", detail=last_line(error)) from error
         finally:
             if done:
                 self._idle.append(foreman)

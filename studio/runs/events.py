@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from studio.runs.cluster import ClusterSpec
+
 Status = Literal["queued", "running", "interrupted", "stopped", "done", "failed"]
 
 
@@ -17,9 +19,11 @@ class _Event(BaseModel):
 
 
 class Queued(_Event):
-    """The run waits for its turn, from the beginning or from its last checkpoint."""
+    """The run waits for its turn, from the beginning or from its last checkpoint. `cluster`: where it is trained; None:
+    on this machine."""
 
     kind: Literal["queued"] = "queued"
+    cluster: ClusterSpec | None = None
 
 
 Speed = Literal["float32", "bfloat16", "passes", "packed"]
@@ -162,6 +166,7 @@ class RunState:
     samples: tuple[Sample, ...] = ()
     checkpoints: tuple[Checkpoint, ...] = ()
     notices: tuple[Notice, ...] = ()
+    cluster: ClusterSpec | None = None
     cursor: int = 0
 
     @property
@@ -221,7 +226,7 @@ def _apply(values: dict[str, Any], stamped: Stamped) -> None:
         case Metrics():
             _add_points(values, event)
         case Queued():
-            values |= {"status": "queued", "ended": None, "stop_requested": False}
+            values |= {"status": "queued", "ended": None, "stop_requested": False, "cluster": event.cluster}
         case Started():
             _cut(values, event.from_step)
             values |= {"status": "running", "started": event, "step": event.from_step, "leg_time": stamped.time}

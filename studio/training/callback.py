@@ -21,6 +21,7 @@ from studio.runs.store import disk_full, sync_folder
 from studio.training.checkpoints import forget_training_state
 from studio.training.job import Shown, TrainingJob
 from studio.training.lora import Clock
+from studio.training.ranks import ALONE, Ranks
 
 # A sample may grow half as long again as the longest expected answer, up to this.
 _SAMPLE_TOKENS = 24
@@ -39,6 +40,7 @@ class Reporter(TrainerCallback):
 
     `checkpoints` are those of the whole run; new ones are added. One is reported only after its files are synced.
     A checkpoint that was not validated is there to be resumed from and never counts as the best.
+    Of several processes (`ranks`) each has its own; the first one reports, and decides when the run ends.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class Reporter(TrainerCallback):
         interval: int,
         validates: bool,
         checkpoint_bytes: int,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.job = job
+        self.ranks = ranks
         self.stop = stop
         self.tokenizer = tokenizer
         self.shown = shown
@@ -100,13 +104,14 @@ class Reporter(TrainerCallback):
     ) -> None:
         scheduled = state.global_step % self.interval == 0 or state.global_step >= state.max_steps
         self._validation = {}
+        asked, due = self.ranks.agreed((self.stop.asked, time.monotonic() - self._last_save > _SAVE_SECONDS))
         if state.global_step >= state.max_steps:
             self._end(control, "end", evaluate=self.validates)
-        elif self.stop.asked == "leave":
+        elif asked == "leave":
             self._end(control, "leave", evaluate=False)
-        elif self.stop.asked == "stop":
+        elif asked == "stop":
             self._end(control, "stop", evaluate=self.validates)
-        elif time.monotonic() - self._last_save > _SAVE_SECONDS:
+        elif due:
             control.should_save = True
         if control.should_save:
             self._check_room()
@@ -169,10 +174,11 @@ class Reporter(TrainerCallback):
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        if self.stop.asked == "no":
-            return
-        self._stop_seen = self._stop_seen or time.monotonic()
-        if self.stop.asked == "leave" or time.monotonic() - self._stop_seen > _STOP_WAIT_SECONDS:
+        asked = self.stop.asked
+        if asked != "no":
+            self._stop_seen = self._stop_seen or time.monotonic()
+        waited = self._stop_seen is not None and time.monotonic() - self._stop_seen > _STOP_WAIT_SECONDS
+        if self.ranks.agreed(asked == "leave" or waited):
             raise EvaluationGivenUp
 
     def on_evaluate(
@@ -208,7 +214,7 @@ class Reporter(TrainerCallback):
 
     def _write_samples(self, step: int, model: Any) -> None:
         began = time.monotonic()
-        if self.stop.asked == "no":
+        if self.ranks.first and self.stop.asked == "no":
             answers = sample_answers(model, self.tokenizer, [row.ids for row in self.shown], self.sample_tokens)
             self._samples = [
                 Sample(step=step, prompt=row.prompt, text=text, expected=row.expected)
@@ -225,8 +231,9 @@ class Reporter(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         folder = self.job.folder / f"checkpoint-{state.global_step}"
-        sync_folder(folder)
         checkpoint = Checkpoint(step=state.global_step, path=folder.name, **self._validation)
+        if self.ranks.first:  # the others have written nothing
+            sync_folder(folder)
         self.job.report(*self._samples, checkpoint)
         self._samples = []
         self.checkpoints.append(checkpoint)

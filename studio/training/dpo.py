@@ -22,12 +22,25 @@ from studio.training.trainer import (
 )
 from studio.training.tuned import reference_of
 
+_ANSWERS = "sft"  # TRL's name for the loss of the better answers
+
 
 class PairTrainer(WeighedEvaluation, WeighedSteps, StudioTrainer, DPOTrainer):
     """TRL's trainer, with the model as it began as what the tuned one is compared with."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(ref_model=reference_of(options["model"]), **options)
+        self._chosen_weights = dict(zip(self.loss_types, self.loss_weights, strict=True))
+
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """What is learned of the better answers beside is a mean over their tokens: of several processes each counts
+        by the tokens it has."""
+        if self.ranks.several and _ANSWERS in self._chosen_weights:
+            tokens = int(inputs["completion_mask"][: len(inputs["completion_mask"]) // 2, 1:].sum())
+            share = tokens * self.ranks.size / self.ranks.total(tokens)[0]
+            weights = {**self._chosen_weights, _ANSWERS: self._chosen_weights[_ANSWERS] * share}
+            self.loss_weights = list(weights.values())
+        return super().compute_loss(model, inputs, *args, **kwargs)
 
 
 class DpoTrainer(PairTrainer):
@@ -77,7 +90,7 @@ def make_trainer(setup: Setup) -> DpoTrainer:
     assert isinstance(method, DpoSpec)
     losses: dict[str, float] = {method.loss: 1.0}
     if method.sft_weight:
-        losses["sft"] = method.sft_weight
+        losses[_ANSWERS] = method.sft_weight
     config = DPOConfig(
         **trainer_options(setup), beta=method.beta, loss_type=list(losses), loss_weights=list(losses.values())
     )

@@ -10,8 +10,33 @@ from studio.models.loading import LoadedModel
 from studio.runs.methods import KtoSpec
 from studio.runs.spec import RunSpec
 from studio.training.job import ExampleSet, Lesson
+from studio.training.ranks import Shared
 from studio.training.trainer import Setup, StudioTrainer, WeighedSteps, on_one_device, quiet, trainer_options
 from studio.training.tuned import reference_of
+
+
+class MismatchingCollator(DataCollatorForUnpairedPreference):
+    """Each question gets the answer of the row before it as well: from these the divergence from the base model is
+    estimated (section 4.1 of the paper)."""
+
+    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        return super().torch_call(mismatched(examples))
+
+
+def mismatched(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with the answers of the rows before them, unless they have such already."""
+    if "KL_completion_ids" in examples[0]:
+        return examples
+    shifted = [examples[-1], *examples[:-1]]
+    pairs = zip(examples, shifted, strict=True)
+    return [{**own, "KL_completion_ids": other["completion_ids"]} for own, other in pairs]
+
+
+class MismatchedFirst(Shared):
+    """The rows of a whole batch are mismatched before they are shared."""
+
+    def __call__(self, rows: list[Any]) -> dict[str, Any]:
+        return super().__call__(mismatched(rows))
 
 
 class RatingTrainer(WeighedSteps, StudioTrainer, KTOTrainer):
@@ -22,19 +47,11 @@ class RatingTrainer(WeighedSteps, StudioTrainer, KTOTrainer):
     pairs them when it is made.
     """
 
+    shared = MismatchedFirst
+
     def __init__(self, **options: Any) -> None:
         super().__init__(ref_model=reference_of(options["model"]), **options)
         self.args.train_sampling_strategy = "random"
-
-
-class MismatchingCollator(DataCollatorForUnpairedPreference):
-    """Each question gets the answer of the row before it as well: from these the divergence from the base model is
-    estimated (section 4.1 of the paper)."""
-
-    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        shifted = [examples[-1], *examples[:-1]]
-        pairs = zip(examples, shifted, strict=True)
-        return super().torch_call([{**own, "KL_completion_ids": other["completion_ids"]} for own, other in pairs])
 
 
 def arranged(examples: ExampleSet, spec: RunSpec, loaded: LoadedModel) -> ExampleSet:

@@ -91,10 +91,12 @@ def _suffixes(names: list[str], every: Sequence[str]) -> list[str]:
 
 @dataclass(slots=True)
 class Clock:
-    """Where a run is: what its dropout masks depend on. `part` is the batch within an accumulated step."""
+    """Where a run is: what its dropout masks depend on. `part` is the batch within an accumulated step, `rank` the
+    process of several."""
 
     step: int = 0
     part: int = 0
+    rank: int = 0
 
 
 class SeededDropout(nn.Module):
@@ -110,9 +112,8 @@ class SeededDropout(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training:
             return x
-        generator = torch.Generator(device=x.device).manual_seed(
-            mixed(self.seed, self.place, self.clock.step, self.clock.part)
-        )
+        seed = mixed(self.seed, self.place, self.clock.step, self.clock.part) + self.clock.rank
+        generator = torch.Generator(device=x.device).manual_seed(seed)
         keep = torch.empty_like(x).bernoulli_(1 - self.share, generator=generator)
         return x * keep.div_(1 - self.share)
 

@@ -1,6 +1,7 @@
 """What a run holds in memory, counted before anything large is tried: a machine out of memory kills without a word."""
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import psutil
@@ -14,6 +15,7 @@ from studio.runs.spec import RunSpec
 from studio.settings import Settings
 from studio.training.job import Lesson
 from studio.training.passes import in_passes, rows_at_once
+from studio.training.ranks import ALONE, Ranks
 from studio.training.tuned import base_of, new_bytes
 
 # A plan fits up to this part of the memory that is free: other programs need some too.
@@ -53,13 +55,14 @@ class Memory:
     linear_bytes: int
     linear_weights: int
 
-    def needed_bytes(self, spec: RunSpec, device: Device, rows: int) -> int:
-        """The process at its peak, if it trained by `spec` on `rows` rows: what is kept for each row of a batch.
+    def needed_bytes(self, spec: RunSpec, device: Device, rows: int, ranks: Ranks = ALONE) -> int:
+        """The process at its peak, if it trained by `spec` on `rows` rows: what is kept for each row of a batch, or
+        of its share of it.
         Without the scores over the vocabulary, which TRL computes in pieces. With gradient checkpointing each layer
         keeps its input, and one layer at a time the rest."""
         cut = min(1.0, spec.data.max_length / self.side_tokens)
-        together = min(spec.training.batch_size, rows)
-        if in_passes(spec.method, device):
+        together = min(ceil(spec.training.batch_size / ranks.size), rows)
+        if in_passes(spec.method, device, ranks):
             together = rows_at_once(max(1, int(self.row_tokens * cut)), together)
         row_bytes = int(self.row_bytes * cut)
         if spec.training.gradient_checkpointing:

@@ -7,27 +7,32 @@ from studio.models.device import Device
 from studio.runs.methods import RolloutSpec
 from studio.runs.spec import LoraSpec, RunSpec, with_changes
 from studio.training.memory import Memory
+from studio.training.ranks import ALONE, Ranks
 
 Changes = dict[str, Any]
 """Settings by their paths."""
 _SHORTEST = 32
 
 
-def nearest_fit(spec: RunSpec, memory: Memory, device: Device, rows: int, room: int) -> Changes | None:
-    """The settings to change so that the run takes at most `room` bytes; None where nothing helps."""
-    for changes in _gentler(spec, memory, device, rows):
-        if memory.needed_bytes(with_changes(spec, changes), device, rows) <= room:
+def nearest_fit(
+    spec: RunSpec, memory: Memory, device: Device, rows: int, room: int, ranks: Ranks = ALONE
+) -> Changes | None:
+    """The settings to change so that each process of the run takes at most `room` bytes; None where nothing helps."""
+    for changes in _gentler(spec, memory, device, rows, ranks):
+        if memory.needed_bytes(with_changes(spec, changes), device, rows, ranks) <= room:
             return {path: value for path, value in changes.items() if value != _setting(spec, path)}
     return None
 
 
-def _gentler(spec: RunSpec, memory: Memory, device: Device, rows: int) -> Iterator[Changes]:
+def _gentler(spec: RunSpec, memory: Memory, device: Device, rows: int, ranks: Ranks) -> Iterator[Changes]:
     """First fewer rows at a time and as many more batches in a step, which learns the same; then gradient
     checkpointing, which takes time alone; then a base in 4 bits, which is a little less exact; shorter rows, which
     lose text, last."""
     training = spec.training
     together = training.batch_size * training.accumulation
-    sizes = [n for n in range(training.batch_size, spec.method.least_rows - 1, -1) if together % n == 0]
+    sizes = [
+        n for n in range(training.batch_size, spec.method.least_rows - 1, -1) if together % n == n % ranks.size == 0
+    ]
     batches = [{"training.batch_size": n, "training.accumulation": together // n} for n in sizes]
     yield from (batch for batch in batches[1:] if batch["training.batch_size"] < rows)
     saving: Changes = {"training.gradient_checkpointing": True}

@@ -44,7 +44,7 @@ class MeanPairTrainer(PairTrainer):
         """The numbers that TRL's own losses note, the mean log-probability times beta as the reward."""
         training = self.model.training
         if training:
-            self._total_train_tokens += int(inputs["attention_mask"].sum())
+            self._total_train_tokens += int(self.ranks.total(int(inputs["attention_mask"].sum()))[0])
         metrics = self._metrics["train" if training else "eval"]
         metrics["num_tokens"] = [self._total_train_tokens]
         rewards = {
@@ -54,7 +54,8 @@ class MeanPairTrainer(PairTrainer):
             "margins": (chosen - rejected) * self.method.beta,
         }
         for name, values in rewards.items():
-            metrics[f"rewards/{name}"].append(float(values.mean()))
+            of_all: Any = self.accelerator.gather(values)
+            metrics[f"rewards/{name}"].append(float(of_all.mean()))
 
 
 def reference_free_config(setup: Setup) -> DPOConfig:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from studio.models.device import Device
 from studio.runs.methods import CptSpec, Method, SftSpec
+from studio.training.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,9 +19,10 @@ PASS_TOKENS = 40
 MOST_TOKENS = 512
 
 
-def in_passes(method: Method, device: Device) -> bool:
-    """Whether the batches of a run are. On an accelerator one large pass is quicker; a preference needs its pair."""
-    return device.kind == "cpu" and isinstance(method, SftSpec | CptSpec)
+def in_passes(method: Method, device: Device, ranks: Ranks = ALONE) -> bool:
+    """Whether the batches of a run are. On an accelerator one large pass is quicker; a preference needs its pair; and
+    processes that share a batch must all have as many passes."""
+    return device.kind == "cpu" and isinstance(method, SftSpec | CptSpec) and not ranks.several
 
 
 def rows_at_once(tokens: int, batch_size: int) -> int:

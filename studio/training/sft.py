@@ -16,6 +16,7 @@ from studio.training.head import is_plain, summed_loss
 from studio.training.job import ExampleSet, Lesson
 from studio.training.lora import Clock
 from studio.training.passes import divided, in_passes
+from studio.training.ranks import SharedTokens
 from studio.training.trainer import Setup, StudioTrainer, on_one_device, quiet, trainer_options
 from studio.training.tuned import base_of
 
@@ -24,11 +25,14 @@ class LikelihoodTrainer(StudioTrainer, SFTTrainer):
     """TRL's trainer with one definition of loss: negative log-likelihood per trained token, in nats.
 
     On a CPU the rows of a batch are computed in passes of about equal length, and the output layer scores only what is
-    learned; TRL's own scores every token there. Of TRL's fused output layer, which is taken elsewhere, only the loss is
-    asked for: the entropy and accuracy that are logged beside it cost a few per cent of a step.
+    learned; TRL's own scores every token there. Not where processes share a batch: they wait for each other at every
+    pass, and only for gradients of what the whole model computes. Of TRL's fused output layer, which is taken
+    elsewhere, only the loss is asked for: the entropy and accuracy that are logged beside it cost a few per cent of a
+    step.
     """
 
     model: Any
+    shared = SharedTokens
     _nll = 0.0
     _tokens = 0
 
@@ -56,10 +60,12 @@ class LikelihoodTrainer(StudioTrainer, SFTTrainer):
     ) -> Any:
         """Per trained token, of the whole step where its tokens are known. Never with outputs."""
         if self.model.training:
-            self._total_train_tokens += int(inputs["attention_mask"].sum())
+            self._total_train_tokens += int(self.ranks.total(int(inputs["attention_mask"].sum()))[0])
         self._metrics["train" if self.model.training else "eval"]["num_tokens"] = [self._total_train_tokens]
         if not self._plain_head:
-            return model(**inputs, use_cache=False, fused_lm_head=True, num_items_in_batch=num_items_in_batch).loss
+            loss = model(**inputs, use_cache=False, fused_lm_head=True, num_items_in_batch=num_items_in_batch).loss
+            # The tokens of all processes were counted, and the mean of their gradients is taken.
+            return loss if num_items_in_batch is None else loss * self.ranks.size
         labels = inputs["labels"]
         base = base_of(self.model)
         with self.accelerator.autocast():
@@ -73,8 +79,9 @@ class LikelihoodTrainer(StudioTrainer, SFTTrainer):
     ) -> Any:
         result = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
         tokens = int((inputs["labels"][:, 1:] != -100).sum())
-        self._nll += float(result[0]) * tokens
-        self._tokens += tokens
+        if tokens:
+            self._nll += float(result[0]) * tokens
+            self._tokens += tokens
         return result
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
@@ -82,7 +89,8 @@ class LikelihoodTrainer(StudioTrainer, SFTTrainer):
         self._nll, self._tokens = 0.0, 0
         output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
         assert output.metrics is not None
-        output.metrics[f"{metric_key_prefix}_loss"] = self._nll / self._tokens
+        nll, tokens = self.ranks.total(self._nll, self._tokens)
+        output.metrics[f"{metric_key_prefix}_loss"] = nll / tokens
         return output
 
 
@@ -97,7 +105,7 @@ def make_trainer(setup: Setup) -> LikelihoodTrainer:
         LikelihoodTrainer(
             **setup.common(),
             clock=setup.clock,
-            in_passes=in_passes(setup.spec.method, setup.device),
+            in_passes=in_passes(setup.spec.method, setup.device, setup.ranks),
             args=sft_config(setup),
             train_dataset=to_dataset(examples.train),
             eval_dataset=to_dataset(by_length(examples.validation)) if examples.validation else None,

@@ -6,8 +6,9 @@
 import json
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from transformers.utils import logging as transformers_logging
@@ -31,6 +32,7 @@ from studio.training.methods import method_file
 from studio.training.nearest import nearest_fit
 from studio.training.new_tokens import new_tokens_of
 from studio.training.passes import in_passes
+from studio.training.ranks import ALONE, Ranks
 from studio.training.scorer import Scorer
 from studio.training.trackers import tracked
 from studio.training.trainer import Setup
@@ -47,13 +49,28 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
     that was asked to leave saves a checkpoint, records no end and returns None.
     Raises StudioError when it cannot go on: disk, memory, numbers, data, model.
     """
-    spec = job.spec
     began = time.monotonic()
+    learned = learn(job, stop)
+    return None if learned is None else conclude(job, learned, time.monotonic() - began)
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """How far a run came, and the checkpoints it has."""
+
+    step: int
+    stopped: bool
+    checkpoints: tuple[Checkpoint, ...]
+
+
+def learn(job: TrainingJob, stop: Stop, ranks: Ranks = ALONE) -> Learned | None:
+    """All but the end of a run, in this process alone or as one of several; None when it was asked to leave."""
+    spec = job.spec
     resumed = resume_point(job.folder, job.history)
-    checkpoints = [c for c in job.history if resumed and c.step <= resumed.step]
+    checkpoints = known_checkpoints(job.history, resumed)
     sweep(job.folder, checkpoints)
 
-    with _told_errors(job, checkpoints), tracked(job) as trackers:
+    with told_errors(job, checkpoints), tracked(job) as trackers:
         # 1. Model and examples
         device = detect_device()
         loaded = load_model(
@@ -77,10 +94,10 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
         total_steps = spec.total_steps(len(examples.train))
 
         # 2. What is trained, and the trainer
-        clock = Clock()
+        clock = Clock(rank=ranks.rank)
         model = tuned_model(loaded.model, spec, clock, sources.get(spec.model.adapter), new_ids)
         trainable, parameters = counted_weights(model)
-        _check_memory(job, model, numbers, examples, device)
+        _check_memory(job, model, numbers, examples, device, ranks)
         reporter = Reporter(
             job,
             stop,
@@ -91,6 +108,7 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
             interval=spec.evaluation_interval(len(examples.train)),
             validates=bool(examples.validation),
             checkpoint_bytes=checkpoint_bytes(trainable),
+            ranks=ranks,
         )
         trainer = method.make_trainer(
             Setup(
@@ -106,6 +124,7 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
                 (reporter, *trackers),
                 scorers,
                 new_tokens,
+                ranks,
             )
         )
 
@@ -118,12 +137,12 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
                 validation_rows=len(examples.validation),
                 trainable_parameters=trainable,
                 parameters=parameters,
-                device=device.name,
+                device=device.name if ranks.size == 1 else f"{ranks.size} × {device.name}",
                 base_fingerprint=loaded.identity.fingerprint,
                 base_name=loaded.identity.name,
                 base_licence=loaded.identity.licence,
                 sources={run: adapter.sha256 for run, adapter in sources.items()},
-                how=chosen_speed(spec, device, loaded.identity.parameters),
+                how=chosen_speed(spec, device, loaded.identity.parameters, ranks),
             ),
         )
         _tell_tokens(job, new_tokens)
@@ -134,22 +153,32 @@ def train(job: TrainingJob, stop: Stop) -> Ended | None:
             step = trainer.state.global_step
         if reporter.ended_by == "leave":
             return None
+        return Learned(step, reporter.ended_by == "stop", tuple(checkpoints))
 
-        # 4. Result: the best checkpoint's weights, or the last one's
-        best = best_checkpoint([c for c in checkpoints if has_result(job.folder, c)], spec.training.keep_best)
+
+def conclude(job: TrainingJob, learned: Learned, seconds: float) -> Ended:
+    """Keep the best checkpoint's weights, or the last one's, as the result, and record the end."""
+    spec = job.spec
+    with told_errors(job, learned.checkpoints):
+        best = best_checkpoint([c for c in learned.checkpoints if has_result(job.folder, c)], spec.training.keep_best)
         result = keep_result(job.folder, best)
         ended = Ended(
-            status="stopped" if reporter.ended_by == "stop" else "done",
-            step=step,
+            status="stopped" if learned.stopped else "done",
+            step=learned.step,
             adapter=result.name,
             adapter_sha256=file_sha256(weights_of(result)),
             best_step=best.step,
             validation_loss=best.validation_loss,
             validation_reward=best.validation_reward,
-            seconds=time.monotonic() - began,
+            seconds=seconds,
         )
         job.report(ended)
         return ended
+
+
+def known_checkpoints(history: Sequence[Checkpoint], resumed: Checkpoint | None) -> list[Checkpoint]:
+    """Those that stand when a run goes on from `resumed`."""
+    return [c for c in history if resumed and c.step <= resumed.step]
 
 
 def checkpoint_bytes(trainable_parameters: int) -> int:
@@ -157,12 +186,12 @@ def checkpoint_bytes(trainable_parameters: int) -> int:
     return trainable_parameters * 12 + 2_000_000
 
 
-def chosen_speed(spec: RunSpec, device: Device, parameters: int) -> tuple[Speed, ...]:
+def chosen_speed(spec: RunSpec, device: Device, parameters: int, ranks: Ranks = ALONE) -> tuple[Speed, ...]:
     """What is chosen to be quick with a model of this size."""
     numbers = device.numbers(spec.model.precision, parameters)
     if isinstance(spec.method, CptSpec) and spec.method.packed:
         return (numbers, "packed")
-    return (numbers, "passes") if in_passes(spec.method, device) else (numbers,)
+    return (numbers, "passes") if in_passes(spec.method, device, ranks) else (numbers,)
 
 
 def _check_base(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | None) -> None:
@@ -214,17 +243,19 @@ def _tell_tokens(job: TrainingJob, new: NewTokens | None) -> None:
         job.notice("notice.train.no_new_tokens")
 
 
-def _check_memory(job: TrainingJob, model: Any, numbers: Numbers, examples: ExampleSet, device: Device) -> None:
+def _check_memory(
+    job: TrainingJob, model: Any, numbers: Numbers, examples: ExampleSet, device: Device, ranks: Ranks
+) -> None:
     """Refuse what cannot fit before it takes the machine down."""
     spec, rows = job.spec, len(examples.train)
     longest = at_most(max(examples.train, key=lambda lesson: lesson.computed_tokens), spec.method)
     memory = memory_of(model, spec, numbers, longest, device)
-    needed, available = memory.needed_bytes(spec, device, rows), available_bytes(device, job.settings)
+    needed, available = memory.needed_bytes(spec, device, rows, ranks), available_bytes(device, job.settings)
     room = int(available * MEMORY_SHARE)
     if needed <= room:
         return
     values = {"needed_mb": needed // 1_000_000, "available_mb": available // 1_000_000}
-    if nearest := nearest_fit(spec, memory, device, rows, room):
+    if nearest := nearest_fit(spec, memory, device, rows, room, ranks):
         settings = ", ".join(f"{path}={json.dumps(value)}" for path, value in nearest.items())
         raise ResourceError("error.train.too_large.nearest", settings=settings, **values)
     raise ResourceError("error.train.too_large", max_length=spec.data.max_length, **values)
@@ -243,7 +274,7 @@ def _tell(job: TrainingJob, loaded: LoadedModel, examples: ExampleSet, *, began_
 
 
 @contextmanager
-def _told_errors(job: TrainingJob, checkpoints: list[Checkpoint]) -> Iterator[None]:
+def told_errors(job: TrainingJob, checkpoints: Sequence[Checkpoint]) -> Iterator[None]:
     """Errors of the machine as StudioErrors that say what to do; what is no such error stays itself.
 
     A half-written checkpoint is removed at once: on a full disk its room is needed.

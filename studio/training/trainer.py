@@ -1,15 +1,20 @@
-"""What all trainers have in common: checkpoints of what is trained alone, evaluations that can be given up, no word to
-anybody."""
+"""What all trainers have in common: checkpoints of what is trained alone, evaluations that can be given up, batches
+that several processes share, no word to anybody."""
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from datasets import Dataset
 from peft import PeftModel
 from peft.tuners.trainable_tokens import TrainableTokensLayer
+from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainerCallback
+from transformers.trainer_utils import EvalLoopOutput
 
 from studio.models.device import Device, Numbers
 from studio.models.new_tokens import NewTokens
@@ -17,6 +22,7 @@ from studio.runs.spec import RunSpec
 from studio.training.callback import EvaluationGivenUp
 from studio.training.job import ExampleSet
 from studio.training.lora import Clock
+from studio.training.ranks import ALONE, BATCH_ROWS, Ranks, Shared
 from studio.training.scorer import Scorer
 
 _REFERENCE = "ref"  # TRL's name for it
@@ -26,8 +32,7 @@ _REFERENCE = "ref"  # TRL's name for it
 class Setup:
     """What a trainer is made of. `numbers`: what it computes in; `model` has its adapter, if any, whose dropout
     follows `clock`; `resumed`: it goes on from a checkpoint. `scorers`: the reward models that are asked, by the ids of
-    their runs. `new_tokens`: those
-    that the vocabulary was given."""
+    their runs. `new_tokens`: those that the vocabulary was given. `ranks`: the processes that share the batches."""
 
     spec: RunSpec
     folder: Path
@@ -41,6 +46,7 @@ class Setup:
     callbacks: tuple[TrainerCallback, ...]
     scorers: Mapping[str, Scorer] = field(default_factory=dict)
     new_tokens: NewTokens | None = None
+    ranks: Ranks = ALONE
 
     def common(self) -> dict[str, Any]:
         """The arguments of every Trainer but for its configuration and rows."""
@@ -50,6 +56,7 @@ class Setup:
             "callbacks": list(self.callbacks),
             "fresh": not self.spec.model.adapter,
             "new_tokens": self.new_tokens,
+            "ranks": self.ranks,
         }
 
 
@@ -58,8 +65,12 @@ class StudioTrainer:
 
     model: Any
     control: Any
+    # The collator of several processes.
+    shared: Any = Shared
+    _loss_sum = 0.0
+    _loss_rows = 0
 
-    def __init__(self, *, fresh: bool, new_tokens: NewTokens | None, **options: Any) -> None:
+    def __init__(self, *, fresh: bool, new_tokens: NewTokens | None, ranks: Ranks, **options: Any) -> None:
         """`fresh`: the adapter does nothing yet. `new_tokens` are kept with every checkpoint."""
         self._new_tokens = new_tokens
         trained = [(p, p.data) for p in options["model"].parameters() if p.requires_grad]
@@ -72,6 +83,59 @@ class StudioTrainer:
             self.model.delete_adapter(_REFERENCE)
         elif new_tokens and isinstance(self.model, PeftModel) and _REFERENCE in self.model.peft_config:
             _copy_tokens(self.model)
+        self.ranks = ranks
+        if ranks.several:
+            self.data_collator = self.shared(self.data_collator, ranks)
+
+    # Several processes
+
+    def _get_dataloader(self, *args: Any, **kwargs: Any) -> DataLoader:
+        """Accelerate would deal out whole batches, and repeat rows where they do not come out even."""
+        loader = super()._get_dataloader(*args, **kwargs)  # type: ignore[misc]
+        if self.ranks.several:
+            loader.batch_sampler.num_processes, loader.batch_sampler.process_index = 1, 0
+        return loader
+
+    def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if self.ranks.several:
+            del inputs[BATCH_ROWS]
+        return super().training_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
+
+    def prediction_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if not self.ranks.several:
+            return super().prediction_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
+        rows = inputs.pop(BATCH_ROWS)
+        result = super().prediction_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
+        self._loss_sum += float(result[0]) * rows
+        self._loss_rows += rows
+        return result
+
+    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
+        """The loss of several processes is the mean over all rows; Trainer's own repeats some of them."""
+        self._loss_sum, self._loss_rows = 0.0, 0
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)  # type: ignore[misc]
+        if self.ranks.several:
+            loss, rows = self.ranks.total(self._loss_sum, self._loss_rows)
+            output.metrics[f"{metric_key_prefix}_loss"] = loss / rows
+        return output
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        """One file however many processes there are, so that a run can go on with more or fewer of them: it draws no
+        numbers from these generators (`studio.training.lora`)."""
+        if not self.ranks.several:
+            super()._save_rng_state(output_dir)  # type: ignore[misc]
+            return
+        states = {"python": random.getstate(), "numpy": np.random.get_state(), "cpu": torch.random.get_rng_state()}
+        if torch.cuda.is_available():
+            states["cuda"] = torch.cuda.random.get_rng_state()
+        if self.ranks.first:
+            torch.save(states, Path(output_dir) / "rng_state.pth")
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if not self.ranks.several:
+            super()._load_rng_state(checkpoint)  # type: ignore[misc]
+
+    # Checkpoints and evaluations
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:
         return dataset
@@ -120,8 +184,8 @@ class WeighedEvaluation:
     def prediction_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         noted = self._metrics["eval"]
         before = {name: len(values) for name, values in noted.items()}
+        rows = _rows(inputs)
         result = super().prediction_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
-        rows = len(inputs if isinstance(inputs, list) else inputs["input_ids"])
         for name, values in noted.items():
             values.extend(values[before.get(name, 0) :] * (rows - 1))
         return result
@@ -136,12 +200,19 @@ class WeighedSteps:
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
         batches, items = super().get_batch_samples(*args, **kwargs)  # type: ignore[misc]
-        self._step_rows = sum(len(batch["input_ids"]) for batch in batches)
+        self._step_rows = sum(map(_rows, batches))
         return batches, items
 
     def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        self.current_gradient_accumulation_steps = self._step_rows / len(inputs["input_ids"])  # the loss is divided by
+        self.current_gradient_accumulation_steps = self._step_rows / _rows(inputs)  # the loss is divided by
         return super().training_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
+
+
+def _rows(inputs: Any) -> int:
+    """Those of a batch: of all processes that share it."""
+    if isinstance(inputs, list):
+        return len(inputs)
+    return inputs[BATCH_ROWS] if BATCH_ROWS in inputs else len(inputs["input_ids"])
 
 
 def trainer_options(setup: Setup) -> dict[str, Any]:
@@ -178,7 +249,16 @@ def trainer_options(setup: Setup) -> dict[str, Any]:
         "max_length": None,
         "report_to": "none",  # who is told is in `trackers.py`
         "disable_tqdm": True,
+        **(_SEVERAL if setup.ranks.several else {}),
     }
+
+
+# Everything that is trained has a part in every loss, and what is not trained never changes.
+_SEVERAL = {
+    "accelerator_config": {"even_batches": False},
+    "ddp_find_unused_parameters": False,
+    "ddp_broadcast_buffers": False,
+}
 
 
 def on_one_device(config: Any) -> Any:

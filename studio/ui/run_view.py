@@ -209,6 +209,8 @@ def headline(name: str, sub: str, state: RunState, status: str, t: T) -> str:
         parts.append(t(f"ui.runs.progress.{'took' if over else 'spent'}", time=duration(seconds, t)))
     if state.started and state.started.how:
         parts.append(", ".join(t(f"ui.runs.how.{name}") for name in state.started.how))
+    if state.cluster:
+        parts.append(t("ui.runs.where", address=state.cluster.address, workers=state.cluster.workers))
     line = " · ".join(parts) or t(f"ui.runs.progress.{status if status in ('queued', 'preparing') else 'none'}")
     busy = " busy" if status in ("preparing", "running", "stopping") else ""
     return (

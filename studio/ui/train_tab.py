@@ -3,7 +3,7 @@
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +19,7 @@ from studio.runs.spec import STARTER, RunSpec, spec_fields, with_changes
 from studio.ui import chain_view
 from studio.ui.checkpoint_view import checkpoint_choices
 from studio.ui.choice_view import data_summary, model_summary, open_models
+from studio.ui.cluster_form import build_cluster, cluster_of, cluster_values
 from studio.ui.cost_view import cost_panel
 from studio.ui.forms import (
     REWARDS,
@@ -124,6 +125,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         with gr.Column(scale=1, min_width=300, elem_classes="train-side s-card"):
             gr.HTML(f'<h3 class="s-h2">{shown(t("ui.train.before"))}</h3>', apply_default_css=False)
             cost = html(js_on_load=ACTIONS, elem_id="train-estimate")
+            cluster = build_cluster(page)
             name = gr.Textbox(
                 "",
                 label=t("ui.train.name"), placeholder=t("ui.train.name_hint"), max_lines=1, max_length=120,
@@ -265,8 +267,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         changed = differing(chosen, others)
         return [*shown, *(gr.skip() if f.method else new for f, new in zip(asked, changed, strict=True))]
 
-    def filled(spec: RunSpec, version: str, name: str, method: str) -> list[Any]:
-        """The form with these settings; `method` is what was chosen before."""
+    def filled(spec: RunSpec, version: str, name: str, method: str, where: Sequence[Any]) -> list[Any]:
+        """The form with these settings; `method` is what was chosen before, `where` what the cluster's part shows."""
         named = spec.model.source
         kind = STARTER if named == STARTER else "folder" if Path(named).expanduser().is_dir() else "hub"
         able = studio.datasets.methods(version)
@@ -284,6 +286,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             gr.update(visible=kind != STARTER, value="" if kind == STARTER else named),
             known,
             name,
+            *where,
             *values_of(spec, asked)[:-2],
             *before,
         ]
@@ -292,14 +295,14 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     def use_run(again: str, method: str) -> Any:
         """The data, the method, the model and all settings of a run; with a step, to go on from that checkpoint."""
         if not again:
-            return [gr.skip()] * (9 + len(asked))
+            return [gr.skip()] * (12 + len(asked))
         run, _, *steps = again.split()
         record = studio.runner.record(run)
         spec, name = record.spec, record.name
         if steps:
             spec = with_changes(spec, {"model.adapter": run, "model.adapter_step": int(steps[0])})
             name = t("ui.runs.branch_name", name=name, step=int(steps[0]))
-        return filled(spec, record.version, name, method)
+        return filled(spec, record.version, name, method, cluster_values(studio.runner.state(run).cluster))
 
     @page.guard
     def use_next(follow: str, method: str) -> Any:
@@ -309,7 +312,10 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         scores = [(run.record.name, run.record.id) for run in studio.runner.reward_models(spec.model.source)]
         name = studio.datasets.version(version).name
         title = t("ui.chain.name", name=name, term=t(f"ui.method.{following.method}.term"))
-        return [*[gr.update(choices=scores)] * len(rewards), *filled(spec, version, title, method)]
+        return [
+            *[gr.update(choices=scores)] * len(rewards),
+            *filled(spec, version, title, method, [gr.skip()] * len(cluster.inputs)),
+        ]
 
     @page.guard
     def show_chain(version: str | None, kind: str, source: str) -> str:
@@ -377,16 +383,19 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return [wrong, *(_beside(widget, before, wrong, language) for widget in widgets)]
 
     @page.guard
-    def begin(token: str, name: str, *values: Any) -> Any:
-        return studio.runner.submit(spec_of(*values), name, token=token).id, goto("runs"), ""
+    def begin(token: str, name: str, where: str, address: str, workers: float | None, *values: Any) -> Any:
+        cluster = cluster_of(where, address, workers)
+        return studio.runner.submit(spec_of(*values), name, token=token, cluster=cluster).id, goto("runs"), ""
 
     @page.guard
-    def begin_several(token: str, name: str, text: str, tried: str, *values: Any) -> Any:
-        spec = spec_of(*values)
+    def begin_several(
+        token: str, name: str, text: str, tried: str, where: str, address: str, workers: float | None, *values: Any
+    ) -> Any:
+        spec, cluster = spec_of(*values), cluster_of(where, address, workers)
         field = next(field for field in asked if field.text == text)
         if not belongs(field, spec.method.kind, spec.tuner.kind):
             raise InputError("error.run.sweep_method", setting=field.label(language))
-        runs = studio.runner.sweep(spec, field.path, sweep_values(tried), name, token=token)
+        runs = studio.runner.sweep(spec, field.path, sweep_values(tried), name, token, cluster)
         return runs[0].id, goto("runs"), "", ""
 
     opened = [blocks.load, tab.select, page.version.change]
@@ -398,7 +407,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     method.change(use_method, [page.version, method, kind, preset, kept], following, queue=False, **quiet).then(
         lambda: "", None, kept, queue=False, **quiet
     )
-    used = [page.version, offered, methods, method, kept, kind, source, preset, name, *fields]
+    used = [page.version, offered, methods, method, kept, kind, source, preset, name, *cluster.inputs, *fields]
     page.again.change(use_run, [page.again, method], used, **quiet)
     page.follow.change(use_next, [page.follow, method], [*(form.runs for form in rewards), *used], **quiet)
     gr.on([*opened, kind.change, source.change], show_chain, [page.version, kind, source], path, **last)
@@ -438,8 +447,10 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         draw, settings, picture, **last,
     )  # fmt: skip
     cost.click(use_nearest, None, fields, queue=False, **last)  # type: ignore[attr-defined]
-    start.click(begin, [token, name, *settings], [page.run, page.tabs, name])
-    several.click(begin_several, [token, name, setting, tried, *settings], [page.run, page.tabs, name, tried])
+    start.click(begin, [token, name, *cluster.inputs, *settings], [page.run, page.tabs, name])
+    several.click(
+        begin_several, [token, name, setting, tried, *cluster.inputs, *settings], [page.run, page.tabs, name, tried]
+    )
     for button in (to_data, change_data):
         button.click(lambda: goto("data"), None, page.tabs, **quiet)
 

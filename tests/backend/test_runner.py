@@ -11,6 +11,7 @@ import pytest
 from studio.backend.datasets import Datasets
 from studio.backend.runner import Runner
 from studio.errors import InputError, ResourceError, SpecError, WorkspaceError
+from studio.runs.cluster import ClusterSpec
 from studio.runs.events import Checkpoint, Ended, Event, Metrics, Queued, Started
 from studio.runs.spec import DataSpec, RunSpec, with_changes
 from studio.runs.stop import Stop
@@ -224,6 +225,35 @@ def test_the_queue_survives_a_restart(house: House) -> None:
     house.lesson.allow(4)
     runner = house.runner()
     wait_for(lambda: runner.state(waiting).status == "done")
+
+
+def test_where_a_run_is_trained_stays_with_it(house: House) -> None:
+    """Moved in the queue, stopped, gone on with, and after a restart."""
+    runner = house.runner(worker=False)
+    there = ClusterSpec(address="local", workers=4)
+    here, run = runner.submit(house.spec).id, runner.submit(house.spec, cluster=there).id
+    runner.move(here, 1)
+    assert runner.queue() == [run, here]
+    runner.move(run, 1)
+    assert [runner.state(one).cluster for one in (run, here)] == [there, None]
+    runner.cancel(run)
+    runner.resume(run)
+    assert house.runner(worker=False).state(run).cluster == there
+    assert runner.runs()[0].state.cluster == there
+    assert [one.id for one in runner.sweep(house.spec, "tuner.rank", [2, 4], cluster=there)]
+    assert [one.state.cluster for one in runner.runs()[:2]] == [there, there]
+
+
+def test_what_a_cluster_cannot_train_is_refused_before_it_waits(house: House) -> None:
+    runner = house.runner(worker=False)
+    for cluster, key in (
+        (ClusterSpec(address="local", workers=3), "error.cluster.problems"),
+        (ClusterSpec(address="nowhere"), "error.cluster.address"),
+    ):
+        with pytest.raises(InputError) as caught:
+            runner.submit(house.spec, cluster=cluster)
+        assert caught.value.key == key
+    assert runner.runs() == []
 
 
 def test_a_run_that_was_begun_and_killed_does_not_start_by_itself(house: House) -> None:

@@ -2,12 +2,10 @@
 
 import json
 import os
-import secrets
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -35,6 +33,7 @@ from studio.data.tables import Outline, Row, Table, write_table
 from studio.errors import FaultError, InputError, ResourceError, Stopped
 from tests.data.planted import Planted
 from tests.data.planted_sets import planted_pairs
+from tests.ray_nodes import two_nodes
 
 ROOT = Path(__file__).parents[2]
 GROUP_ROWS = 200
@@ -42,24 +41,8 @@ GROUP_ROWS = 200
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """A cluster of a head that does no work and two nodes that each do one thing at a time, heard on 127.0.0.1."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_worker_niceness", "0")  # else whatever else this machine does comes first
-        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-        patch.setenv("RAY_AUTH_MODE", "token")
-        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:
-            patch.setenv("RAY_TMPDIR", folder)
-            (Path(folder) / "ray").mkdir()
-            from ray.cluster_utils import Cluster
-
-            options = {"include_dashboard": False, "object_store_memory": 200_000_000}
-            cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **options})
-            for _ in range(2):
-                cluster.add_node(num_cpus=1, **options)
-            yield str(cluster.address)
-            cluster.shutdown()
+    with two_nodes() as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -289,7 +272,7 @@ def test_without_ray_the_command_that_installs_it_is_told(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "ray", None)
     told = refused("local")
     assert told.key == "error.cluster.missing"
-    assert "pip install 'ray[data]" in told.message()
+    assert "pip install 'ray[data,train]" in told.message()
 
 
 # The command line starts one of its own

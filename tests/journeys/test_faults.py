@@ -23,7 +23,7 @@ def begin_long_run(walk: Walk, server: Server, model: Path) -> str:
     walk.choose_model(model)
     walk.choose_preset("thorough")  # twelve checkpoints: the first comes soon
     walk.page.wait_for_timeout(1500)
-    walk.set_number("training.epochs", 20)
+    walk.set_number("training.epochs", 60)
     walk.set_number("tuner.rank", 8)  # no more than the tiny layers have room for
     walk.page.locator("#train-start").dblclick()
     expect(walk.page.locator("#runs-stop")).to_be_visible()

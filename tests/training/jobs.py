@@ -81,8 +81,12 @@ class Recording:
         """Train, or go on with what the record holds."""
         from studio.training.train import train
 
+        return train(self.job(), stop or Stop())
+
+    def job(self) -> TrainingJob:
+        """The run as it is given to training."""
         state = self.state
-        job = TrainingJob(
+        return TrainingJob(
             spec=self.spec,
             settings=self.settings,
             folder=self.folder,
@@ -95,7 +99,6 @@ class Recording:
             told_training=state.last_step("loss"),
             told_validation=state.last_step("validation_loss", "validation_reward"),
         )
-        return train(job, stop or Stop())
 
     def weights(self, name: str = "adapter") -> bytes:
         return (self.folder / name / "adapter_model.safetensors").read_bytes()

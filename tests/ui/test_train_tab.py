@@ -17,6 +17,7 @@ from studio.data.records import DatasetType
 from studio.errors import DataError, ModelError, SpecError
 from studio.messages import LANGUAGES, translate
 from studio.models.catalog import ModelInfo
+from studio.runs.cluster import ClusterSpec
 from studio.runs.events import Checkpoint, Ended, Notice, Queued
 from studio.runs.methods import METHODS
 from studio.runs.problems import Problem, spec_problems
@@ -29,6 +30,7 @@ from studio.ui.page import Page, chosen
 from studio.ui.train_tab import sweep_values
 
 PAYLOAD = "<img src=x onerror=alert(1)>"
+HERE = ("here", "local", 2)
 
 
 @dataclass
@@ -243,20 +245,22 @@ def test_one_press_is_one_run_however_often_it_arrives(studio: Studio) -> None:
     found, version = handlers(studio)
     fields = found["use_preset"](version, "sft", "starter", "balanced")
     token = found["enter"](version)[-1]
-    pressed = [found["begin"](token, "mine", version, "sft", "starter", "", "balanced", *fields)[0] for _ in range(3)]
+    pressed = [
+        found["begin"](token, "mine", *HERE, version, "sft", "starter", "", "balanced", *fields)[0] for _ in range(3)
+    ]
     assert len(set(pressed)) == 1
     (record,) = studio.store.runs()
     assert (record.id, record.name, record.spec.preset) == (pressed[0], "mine", "balanced")
     again = found["enter"](version)[-1]
     assert again != token
-    assert found["begin"](again, "mine", version, "sft", "starter", "", "balanced", *fields)[0] != pressed[0]
+    assert found["begin"](again, "mine", *HERE, version, "sft", "starter", "", "balanced", *fields)[0] != pressed[0]
 
 
 def test_settings_that_cannot_be_used_start_nothing(studio: Studio) -> None:
     found, version = handlers(studio)
     fields = found["use_preset"](version, "sft", "starter", "balanced")
     with pytest.raises(gr.Error, match=r"training\.epochs"):
-        found["begin"]("token", "", version, "sft", "starter", "", "balanced", *[None for _ in fields])
+        found["begin"]("token", "", *HERE, version, "sft", "starter", "", "balanced", *[None for _ in fields])
     assert studio.store.runs() == []
 
 
@@ -303,7 +307,7 @@ def test_another_kind_of_model_brings_the_settings_that_suit_it(studio: Studio) 
     ]
     assert changed == [new for new, old in zip(folder, starter, strict=True) if new != old]
     assert changed
-    started = found["begin"]("1", "", version, "sft", "starter", "", "balanced", *starter)[0]
+    started = found["begin"]("1", "", *HERE, version, "sft", "starter", "", "balanced", *starter)[0]
     assert studio.runner.record(started).spec.preset == "balanced"
 
 
@@ -415,7 +419,7 @@ def test_a_method_brings_the_settings_that_suit_it(studio: Studio) -> None:
     rows, changed = changed[: -len(begin)], changed[-len(begin) :]
     assert {row["visible"] for row in rows} == {True, False}
     values = [old if isinstance(new, dict) else new for new, old in zip(changed, begin, strict=True)]
-    run = found["begin"]("1", "", pairs, "dpo", "starter", "", "balanced", *values)[0]
+    run = found["begin"]("1", "", *HERE, pairs, "dpo", "starter", "", "balanced", *values)[0]
     assert studio.runner.record(run).spec.model_dump(exclude={"data"}) == spec.model_dump(exclude={"data"})
     assert spec.preset == "balanced"
 
@@ -442,8 +446,9 @@ def test_the_settings_of_a_run_are_used_again(studio: Studio) -> None:
     assert told[0] == version
     assert told[3:6] == ["sft", "sft", "starter"]
     assert told[8] == "mine"
-    fields = [*told[9:-2], *(choice["value"] for choice in told[-2:])]
-    again = studio.store.run(found["begin"]("t", "", version, "sft", "starter", "", "balanced", *fields)[0]).spec
+    assert told[9:12] == list(HERE)
+    fields = [*told[12:-2], *(choice["value"] for choice in told[-2:])]
+    again = studio.store.run(found["begin"]("t", "", *HERE, version, "sft", "starter", "", "balanced", *fields)[0]).spec
     assert (again.method.loss_on, again.tuner.rank) == ("all", 4)  # type: ignore[union-attr]
     assert all(type(value) is dict for value in found["use_method"](version, "sft", "starter", "balanced", "sft"))
     assert found["use_run"](f"{run} twice", "sft")[4] == ""
@@ -468,6 +473,19 @@ def test_a_run_that_went_on_from_another_is_used_again_with_it(studio: Studio, m
     assert "gone" in told[0]
 
 
+def test_a_run_is_sent_to_a_cluster_and_used_again_there(studio: Studio) -> None:
+    found, version = handlers(studio)
+    fields = found["use_preset"](version, "sft", "starter", "quick-look")
+    settings = [version, "sft", "starter", "", "quick-look", *fields]
+    run = found["begin"]("t", "", "cluster", " local ", 4, *settings)[0]
+    assert studio.runner.state(run).cluster == ClusterSpec(address="local", workers=4)
+    assert found["use_run"](f"{run} once", "sft")[9:12] == ["cluster", "local", 4]
+    for address, workers, told in (("local", 3, "batch"), ("local", 0, "workers"), ("here", 2, "no address")):
+        with pytest.raises(gr.Error, match=told):
+            found["begin"]("u", "", "cluster", address, workers, *settings)
+    assert len(studio.store.runs()) == 1
+
+
 def test_a_run_is_gone_on_from_at_any_of_its_checkpoints(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     found, version = handlers(studio)
     spec = with_changes(RunSpec(), {"data.version": version, "tuner.rank": 4})
@@ -475,20 +493,20 @@ def test_a_run_is_gone_on_from_at_any_of_its_checkpoints(studio: Studio, monkeyp
     checkpoints = [Checkpoint(step=s, path=f"checkpoint-{s}", validation_loss=2 - s / 10) for s in (4, 8)]
     studio.store.append("first", *checkpoints)
     runs, steps = found["offer_runs"]("starter", "", "", 0)[:2]
-    assert runs["value"] == ""
+    assert "value" not in runs  # what is chosen stays
     assert "first" in dict(runs["choices"]).values()
     assert not steps["visible"]
     told = found["use_run"]("first once 4", "sft")
     assert told[8] == "mine · from step 4"
-    fields = [*told[9:-2], *(choice["value"] for choice in told[-2:])]
-    begun = found["begin"]("t", "", version, "sft", "starter", "", "quick-look", *fields)[0]
+    fields = [*told[12:-2], *(choice["value"] for choice in told[-2:])]
+    begun = found["begin"]("t", "", *HERE, version, "sft", "starter", "", "quick-look", *fields)[0]
     again = studio.store.run(begun).spec
     assert (again.model.adapter, again.model.adapter_step, again.tuner) == ("first", 4, spec.tuner)
 
     def offered(*, chosen: int) -> dict[str, int]:
         update = found["offer_runs"]("starter", "", "first", chosen)[1]
         assert update["visible"]
-        assert update["value"] == (chosen if chosen in dict(update["choices"]).values() else update["choices"][0][1])
+        assert update.get("value", chosen) == (chosen if chosen in dict(update["choices"]).values() else update["choices"][0][1])
         return dict(update["choices"])
 
     running = offered(chosen=4)  # nothing is kept before the end: the newest comes first
@@ -505,12 +523,12 @@ def test_several_values_of_a_setting_become_runs(studio: Studio) -> None:
     found, version = handlers(studio)
     fields = found["use_preset"](version, "sft", "starter", "quick-look")
     settings = [version, "sft", "starter", "", "quick-look", *fields]
-    found["begin_several"]("token", "try", "tuner.rank", "4, 8、16", *settings)
+    found["begin_several"]("token", "try", "tuner.rank", "4, 8、16", *HERE, *settings)
     assert sorted(run.spec.tuner.rank for run in studio.store.runs()) == [4, 8, 16]  # type: ignore[union-attr]
     with pytest.raises(gr.Error, match="no number"):
-        found["begin_several"]("token", "", "tuner.rank", "4, many", *settings)
+        found["begin_several"]("token", "", "tuner.rank", "4, many", *HERE, *settings)
     with pytest.raises(gr.Error, match="another method"):
-        found["begin_several"]("token", "", "method.dpo.beta", "0.1, 0.2", *settings)
+        found["begin_several"]("token", "", "method.dpo.beta", "0.1, 0.2", *HERE, *settings)
     assert sweep_values("1e-4, 0.5 3") == [1e-4, 0.5, 3]
 
 
