@@ -506,7 +506,9 @@ def test_a_run_is_gone_on_from_at_any_of_its_checkpoints(studio: Studio, monkeyp
     def offered(*, chosen: int) -> dict[str, int]:
         update = found["offer_runs"]("starter", "", "first", chosen)[1]
         assert update["visible"]
-        assert update.get("value", chosen) == (chosen if chosen in dict(update["choices"]).values() else update["choices"][0][1])
+        assert update.get("value", chosen) == (
+            chosen if chosen in dict(update["choices"]).values() else update["choices"][0][1]
+        )
         return dict(update["choices"])
 
     running = offered(chosen=4)  # nothing is kept before the end: the newest comes first
