@@ -154,7 +154,12 @@ def add_adapter(
     """
     config = lora_config(spec, model, scores=scores, new_ids=new_ids, given=given)
     without_dropout(model)
-    adapted = cast("PeftModel", get_peft_model(model, config))
+    try:
+        adapted = cast("PeftModel", get_peft_model(model, config))
+    except ValueError as error:
+        if parent is None or given is None:
+            raise
+        raise ModelError("error.adapter.does_not_fit", folder=str(parent.folder), reason=first_line(error)) from error
     _mend_token_layers(adapted)
     layers: list[Any] = [module for module in adapted.modules() if isinstance(module, LoraLayer)]
     for place, layer in enumerate(layers):

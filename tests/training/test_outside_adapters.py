@@ -83,10 +83,10 @@ def test_it_begins_with_what_the_adapter_knows_and_ends_as_an_adapter(
     run = Recording(spec, tmp_path / "run", lessons("sft"), [source])
     run.run()
     before = run.state.validation_loss_before
-    assert before == pytest.approx(loss_outside(model, source.folder, spec, tmp_path), rel=1e-4)
-    assert before != pytest.approx(loss_outside(model, None, spec, tmp_path), rel=1e-2)
+    assert before == pytest.approx(loss_outside(model, source.folder, spec, tmp_path), rel=1e-5)
+    assert before != pytest.approx(loss_outside(model, None, spec, tmp_path), rel=5e-4)
     result = run.folder / "adapter"
-    assert run.state.latest("validation_loss") == pytest.approx(loss_outside(model, result, spec, tmp_path), rel=1e-4)
+    assert run.state.latest("validation_loss") == pytest.approx(loss_outside(model, result, spec, tmp_path), rel=1e-5)
     theirs, ours = load_file(source.folder / ADAPTER_WEIGHTS), load_file(result / ADAPTER_WEIGHTS)
     assert {key: tensor.shape for key, tensor in ours.items()} == {key: t.shape for key, t in theirs.items()}
     assert any(not torch.equal(ours[key], theirs[key]) for key in ours)
@@ -141,5 +141,5 @@ def test_an_adapter_that_changed_is_told(llama: Path, tmp_path: Path) -> None:
 def test_weights_of_another_model_are_refused_when_loaded(gpt2: Path, tmp_path: Path) -> None:
     source = given(tmp_path / "made", "llama", "lora")
     run = Recording(going_on("sft", gpt2, source), tmp_path / "run", lessons("sft"), [source])
-    with pytest.raises((ModelError, ValueError)):
+    with pytest.raises(ModelError, match="does not fit"):
         run.run()
