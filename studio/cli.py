@@ -432,8 +432,8 @@ def _make_spec(options: argparse.Namespace, studio: Studio, version: Version | N
     spec = with_changes(spec, _adapter_settings(changes, studio) | chosen | changes)
     if not spec.data.version:
         raise InputError("error.cli.no_data")
-    places = {name: _source(getattr(spec.model, name)) for name in ("source", "adapter_folder")}
-    return with_changes(spec, {f"model.{name}": place for name, place in places.items()})
+    places = {"model.source": spec.model.source, "model.adapter_folder": spec.model.adapter_folder}
+    return with_changes(spec, {path: _source(place) for path, place in places.items() if place})
 
 
 def _adapter_settings(changes: Mapping[str, Any], studio: Studio) -> dict[str, Any]:
