@@ -1,5 +1,6 @@
 """Runs that build on other runs: which they may be, and where their results lie."""
 
+from studio.data.chat_templates import ChatTemplate, resolved
 from studio.errors import InputError
 from studio.runs.events import Checkpoint, RunState
 from studio.runs.methods import CptSpec
@@ -27,6 +28,31 @@ def find_sources(store: Store, spec: RunSpec) -> dict[str, Source]:
         run: _source(store, _checked(store, spec, run), outlines.get(run, RunState()), _step(spec, run))
         for run in spec.built_on
     }
+
+
+def check_template(store: Store, spec: RunSpec, run: str, *, own: bool) -> None:
+    """Raises InputError when a run that is built on read conversations in another form than this one would; `own`: the
+    model brings a chat template."""
+    try:
+        record = store.run(run)
+    except InputError:
+        return  # told already
+    theirs, ours = _template(store, record.spec), spec.model.chat_template
+    if theirs is not None and resolved(theirs, own) != resolved(ours, own):
+        facts = {"theirs": resolved(theirs, own), "ours": resolved(ours, own), "setting": theirs}
+        raise InputError("error.source.other_template", run=record.name, **facts)
+
+
+def _template(store: Store, spec: RunSpec) -> ChatTemplate | None:
+    """The chat template that the model has learned to read; None while it has read documents alone."""
+    while spec.method.learns == "text":
+        if not spec.model.adapter:
+            return None
+        try:
+            spec = store.run(spec.model.adapter).spec
+        except InputError:
+            return None
+    return spec.model.chat_template
 
 
 def _step(spec: RunSpec, run: str) -> int:

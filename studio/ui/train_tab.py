@@ -12,6 +12,7 @@ import gradio as gr
 
 from studio.backend.chain import chain, documents_read
 from studio.backend.runner import SWEEP
+from studio.data.chat_templates import DEFAULT, ChatTemplate, resolved
 from studio.data.splits import SplitSpec
 from studio.errors import InputError, SpecError, StudioError
 from studio.runs.methods import METHODS
@@ -39,11 +40,13 @@ from studio.ui.method_view import CHOOSE, method_cards
 from studio.ui.model_picture import model_picture
 from studio.ui.page import Page, goto, html
 from studio.ui.reward_form import RewardForm, build_rewards
+from studio.ui.template_view import asks_for_template, build_templates, template_example
 
 if TYPE_CHECKING:
     pass
 
-PARENTS_OWN = ("tuner.variant", "tuner.rank", "tuner.alpha", "tuner.targets")
+TEMPLATE = "model.chat_template"
+PARENTS_OWN = ("tuner.variant", "tuner.rank", "tuner.alpha", "tuner.targets", TEMPLATE)
 
 
 def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
@@ -91,6 +94,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                 elem_id="train-open-models",
             )
             model = gr.HTML(elem_id="train-model-info", apply_default_css=False)
+            templates = build_templates(page)
             adapter = gr.Dropdown(
                 [(t("ui.train.adapter.none"), "")],
                 value="",
@@ -355,6 +359,19 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         yield from model_summary(page, "starter" if kind == "starter" else source.strip())
 
     @page.guard
+    def show_template(
+        version: str | None, method: str, kind: str, source: str, template: ChatTemplate | None, seen: str | None
+    ) -> Any:
+        """Where the model brings no chat template, the choice stands beside it, with an example; else among the other
+        settings."""
+        version, model = _known(page, version), STARTER if kind == "starter" else source.strip()
+        if not version or not asks_for_template(page, model, method):
+            return gr.update(visible=False), gr.skip(), "", gr.update(visible=True)
+        used = resolved(template or "own", own=False)
+        example = template_example(page, version, model, used)
+        return gr.update(visible=True), gr.skip() if seen == used else used, example, gr.update(visible=False)
+
+    @page.guard
     def measure(*values: Any) -> Iterator[str]:
         """Nothing for a method that the data cannot teach while others can: one of these is about to be chosen."""
         version, method = _known(page, values[0]), values[1]
@@ -426,6 +443,18 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     kind.input(pick_kind, kind, [source, offered_models], **last)
     offered_models.input(lambda name: name or "", offered_models, source, queue=False, **last)
     gr.on([blocks.load, kind.change, source.change], describe, [kind, source], model, **last)
+    template = by_path[TEMPLATE]
+    gr.on([kind.input, source.input, offered_models.input], lambda: "own", None, template, queue=False, **last)
+    templates.choice.input(
+        lambda name: "own" if name == DEFAULT else name, templates.choice, template, queue=False, **last
+    )
+    gr.on(
+        [*opened, method.change, kind.change, source.change, template.change],
+        show_template,
+        [page.version, method, kind, source, template, templates.choice],
+        [templates.place, templates.choice, templates.example, template],
+        **last,
+    )
     gr.on(
         [*opened, kind.change, source.change],
         offer_runs,
