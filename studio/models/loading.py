@@ -229,7 +229,7 @@ def _template_notices(
     key = "other_template" if own else "default_template" if chosen == "own" else "chosen_template"
     yield Notice(key=f"notice.model.{key}", values={"model": model, "template": DEFAULT if chosen == "own" else chosen})
     if cut := cut_markers(tokenizer, chosen):
-        marks = ", ".join(f"`{mark}`" for mark in cut)
+        marks = ", ".join(cut)
         yield Notice(
             key="notice.model.cut_markers",
             values={"model": model, "template": chosen, "markers": marks, "pieces": max(cut.values())},

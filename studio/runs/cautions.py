@@ -129,9 +129,9 @@ def template_cautions(template: TemplateUse) -> Iterator[Caution]:
     if template.own and template.chosen != "own":
         yield "ui.train.caution.other_template", {"template": template.chosen}
     if template.cut:
-        markers = ", ".join(f"`{mark}`" for mark in template.cut)
+        markers = ", ".join(template.cut)
         pieces = max(template.cut.values())
-        yield "ui.train.caution.cut_markers", {"template": template.chosen, "markers": markers, "pieces": pieces}
+        yield "notice.model.cut_markers", {"template": template.chosen, "markers": markers, "pieces": pieces}
 
 
 def _method_cautions(spec: RunSpec, tokens: int | None) -> Iterator[Caution]:

@@ -234,9 +234,9 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     @page.guard
     def use_preset(version: str | None, method: str, kind: str, preset: str, parent: str = "") -> Any:
         """The settings of the other methods too, which are not seen: they wait there until they are. A run that is gone
-        on from stays chosen, with what is its own."""
+        on from stays chosen, with what is its own; the chat template goes with the model."""
         values = {name: preset_values(version, name, kind, preset) for name in METHODS}
-        held = (*chosen_above, *PARENTS_OWN) if parent else ()
+        held = (TEMPLATE, *chosen_above, *PARENTS_OWN) if parent else (TEMPLATE,)
         return [
             gr.skip() if field.path in held else values[field.method or method][place]
             for place, field in enumerate(asked)
