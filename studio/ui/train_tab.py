@@ -232,13 +232,19 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return values_of(with_changes(spec, _split_of(page, version)), asked)
 
     @page.guard
-    def use_preset(version: str | None, method: str, kind: str, preset: str, parent: str = "") -> Any:
+    def use_preset(
+        version: str | None, method: str, kind: str, preset: str, parent: str = "", template: str = "own"
+    ) -> Any:
         """The settings of the other methods too, which are not seen: they wait there until they are. A run that is gone
         on from stays chosen, with what is its own; the chat template goes with the model."""
         values = {name: preset_values(version, name, kind, preset) for name in METHODS}
-        held = (TEMPLATE, *chosen_above, *PARENTS_OWN) if parent else (TEMPLATE,)
+        held = (*chosen_above, *PARENTS_OWN) if parent else ()
         return [
-            gr.skip() if field.path in held else values[field.method or method][place]
+            gr.skip()
+            if field.path in held
+            else template
+            if field.path == TEMPLATE
+            else values[field.method or method][place]
             for place, field in enumerate(asked)
         ]
 
@@ -435,7 +441,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     )  # fmt: skip
     split_fields = [widget.component for widget in widgets if widget.field.path in _split_of(page, None)]
     gr.on(opened, use_split, [page.version, taken], [taken, *split_fields], **last)
-    preset.input(use_preset, [page.version, method, kind, preset, adapter], fields, **last)
+    preset.input(use_preset, [page.version, method, kind, preset, adapter, by_path[TEMPLATE]], fields, **last)
     adapter.input(use_parent, adapter, fields, **last)
     tuner, rate = (by_path[path] for path in ("tuner.kind", "training.learning_rate"))
     tuner.input(use_tuner, [page.version, method, kind, preset, tuner], rate, **last)

@@ -400,7 +400,8 @@ def test_a_preset_leaves_the_run_that_is_gone_on_from(studio: Studio) -> None:
         "32",
         "all-linear",
         "lora",
-    ]  # no run; its adapter's own settings
+        "own",
+    ]  # no run; its adapter's own settings and chat template
 
 
 def test_no_cost_is_told_of_a_method_that_is_about_to_change(studio: Studio) -> None:
@@ -509,7 +510,9 @@ def test_a_run_is_gone_on_from_at_any_of_its_checkpoints(studio: Studio, monkeyp
     def offered(*, chosen: int) -> dict[str, int]:
         update = found["offer_runs"]("starter", "", "first", chosen)[1]
         assert update["visible"]
-        assert update.get("value", chosen) == (chosen if chosen in dict(update["choices"]).values() else update["choices"][0][1])
+        assert update.get("value", chosen) == (
+            chosen if chosen in dict(update["choices"]).values() else update["choices"][0][1]
+        )
         return dict(update["choices"])
 
     running = offered(chosen=4)  # nothing is kept before the end: the newest comes first
