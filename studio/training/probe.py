@@ -176,6 +176,7 @@ def _measured(
         held_in(spec),
         spec.tuner.quantisation,
         scores=not spec.method.writes,
+        chat_template=spec.model.chat_template,
     )
     first = first_new_id(loaded.tokenizer)
     loaded = with_new_tokens(loaded, new_tokens)
