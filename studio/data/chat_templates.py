@@ -74,7 +74,7 @@ _CHATML = (
     "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
 )
 
-TEMPLATES = {"plain": _PLAIN, "alpaca": _ALPACA, "chatml": _CHATML}
+TEMPLATES: dict[ChatTemplate, str] = {"plain": _PLAIN, "alpaca": _ALPACA, "chatml": _CHATML}
 """The templates by name, in Jinja as `transformers` renders it."""
 
 _MARKERS = {"chatml": ("<|im_start|>", "<|im_end|>")}

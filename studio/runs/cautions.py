@@ -16,6 +16,8 @@ FEW_TOKENS = 100_000
 FEW_ROWS = 50
 FEW_ROWS_FOR_ALL_WEIGHTS = 1000
 LARGE_RANK = 32
+STRONG = 4
+"""What an adapter adds is usually multiplied by two (alpha twice the rank); the presets of the starter take four."""
 FORGETTING = {"ui.train.caution.rate_high", "ui.train.caution.epochs", "ui.train.caution.few_rows_full"}
 """The risks of which forgetting is one: general data mixed in holds against it (tests/benchmarks/replay.py)."""
 
@@ -79,6 +81,7 @@ def cautions(
         *_epoch_cautions(spec),
         *_row_cautions(spec, rows),
         *(template_cautions(template) if template else ()),
+        *_strength_cautions(spec),
     ]
     together = spec.training.batch_size * spec.training.accumulation
     if rows and together * 4 > rows and rows > 1:
@@ -132,6 +135,17 @@ def template_cautions(template: TemplateUse) -> Iterator[Caution]:
         markers = ", ".join(template.cut)
         pieces = max(template.cut.values())
         yield "notice.model.cut_markers", {"template": template.chosen, "markers": markers, "pieces": pieces}
+
+
+def _strength_cautions(spec: RunSpec) -> Iterator[Caution]:
+    """rsLoRA divides alpha by the root of the rank, LoRA by the rank (Kalajdzievski 2023, arXiv:2312.03732): what is
+    usual with one is many times as strong with the other."""
+    tuner = spec.tuner
+    if not isinstance(tuner, LoraSpec) or tuner.variant != "rslora" or spec.model.parent:
+        return
+    if tuner.alpha / tuner.rank**0.5 > STRONG:
+        values = {"times": f"{tuner.rank**0.5:.2g}", "alpha": f"{tuner.alpha:g}"}
+        yield "ui.train.caution.strength", values | {"usual": f"{tuner.alpha / tuner.rank**0.5:.2g}"}
 
 
 def _method_cautions(spec: RunSpec, tokens: int | None) -> Iterator[Caution]:
