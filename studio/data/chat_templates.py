@@ -83,11 +83,13 @@ _MARKERS = {"chatml": ("<|im_start|>", "<|im_end|>")}
 @dataclass(frozen=True, slots=True)
 class TemplateUse:
     """Which template a model is used with. `own`: it brings one. `cut`: markers that are no tokens in its vocabulary,
-    each with the number of pieces that it is cut into."""
+    each with the number of pieces that it is cut into. `adapter`: another one that is saved beside the adapter that is
+    gone on from, "" where it is none of these."""
 
     chosen: ChatTemplate
     own: bool
     cut: Mapping[str, int]
+    adapter: ChatTemplate | Literal[""] | None = None
 
 
 def resolved(name: ChatTemplate, own: bool) -> ChatTemplate:

@@ -128,9 +128,13 @@ def _row_cautions(spec: RunSpec, rows: int) -> Iterator[Caution]:
 
 
 def template_cautions(template: TemplateUse) -> Iterator[Caution]:
-    """Another chat template than the model's own, and markers that are no tokens."""
+    """Another chat template than the model's own or the adapter's, and markers that are no tokens."""
     if template.own and template.chosen != "own":
         yield "ui.train.caution.other_template", {"template": template.chosen}
+    if template.adapter:
+        yield "ui.train.caution.adapter_template", {"theirs": template.adapter, "ours": template.chosen}
+    elif template.adapter == "":
+        yield "ui.train.caution.adapter_template_unknown", {"ours": template.chosen}
     if template.cut:
         markers = ", ".join(template.cut)
         pieces = max(template.cut.values())

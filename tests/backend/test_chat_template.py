@@ -166,6 +166,22 @@ def test_another_template_than_the_own_one_is_cautioned(place: Place) -> None:
     assert "ui.train.caution.other_template" not in dict(place.studio.cautions(own))
 
 
+def test_an_adapter_that_brings_another_template_is_cautioned(place: Place, tuned: str, tmp_path: Path) -> None:
+    studio = place.studio
+    with zipfile.ZipFile(studio.exports.make(tuned).path) as archive:
+        archive.extractall(tmp_path)
+    found = {}
+    for template in ("own", "chatml"):
+        spec = with_changes(spec_of(place, "sft", place.rows, template), studio.adapter_settings(str(tmp_path)))
+        assert studio.problems(spec) == []
+        found[template] = dict(studio.cautions(spec))
+    key = "ui.train.caution.adapter_template"
+    assert found["own"][key] == {"theirs": "chatml", "ours": "own"}
+    assert key not in found["chatml"]
+    (tmp_path / "chat_template.jinja").write_text("{{ messages }}")
+    assert "ui.train.caution.adapter_template_unknown" in dict(studio.cautions(spec))
+
+
 def test_an_unknown_name_is_a_wrong_setting() -> None:
     with pytest.raises(SpecError, match=r"model\.chat_template.*'plain'"):
         with_changes(RunSpec(), {"model.chat_template": "llama9"})
