@@ -204,8 +204,10 @@ def _adapter_template(spec: RunSpec, loaded: "LoadedTokenizer") -> ChatTemplate 
     texts = {name: with_template(loaded.tokenizer, name).chat_template for name in names}
     if written is None or written == texts[spec.model.chat_template]:
         return None
-    same = [name for name in names if texts[name] == written]
-    return same[0] if same else ""
+    for name in names:
+        if texts[name] == written:
+            return name
+    return ""
 
 
 def _told(path: str, check: Callable[[], None]) -> Iterator[Problem]:
