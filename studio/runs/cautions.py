@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from studio.data.chat_templates import TemplateUse
 from studio.runs.methods import CptSpec, DpoSpec, KtoSpec, OrpoSpec, RolloutSpec, SimpoSpec
 from studio.runs.presets import FULL_RATE
 from studio.runs.spec import FullSpec, LoraSpec, RunSpec
@@ -15,6 +16,8 @@ FEW_TOKENS = 100_000
 FEW_ROWS = 50
 FEW_ROWS_FOR_ALL_WEIGHTS = 1000
 LARGE_RANK = 32
+STRONG = 4
+"""What an adapter adds is usually multiplied by two (alpha twice the rank); the presets of the starter take four."""
 FORGETTING = {"ui.train.caution.rate_high", "ui.train.caution.epochs", "ui.train.caution.few_rows_full"}
 """The risks of which forgetting is one: general data mixed in holds against it (tests/benchmarks/replay.py)."""
 
@@ -61,15 +64,24 @@ Caution = tuple[str, dict[str, Any]]
 
 
 def cautions(
-    spec: RunSpec, rows: int, small_model: bool, tokens: int | None = None, *, replays: bool = False
+    spec: RunSpec,
+    rows: int,
+    small_model: bool,
+    tokens: int | None = None,
+    *,
+    replays: bool = False,
+    template: TemplateUse | None = None,
 ) -> list[Caution]:
     """What is allowed but often regretted, as sentence keys with their values. `rows` are those trained on, `tokens`
-    those of one pass, where they were counted. `replays`: general data is mixed in."""
+    those of one pass, where they were counted. `replays`: general data is mixed in. `template`: the chat's, if
+    known."""
     found: list[Caution] = [
         *_rate_cautions(spec, small_model),
         *_method_cautions(spec, tokens),
         *_epoch_cautions(spec),
         *_row_cautions(spec, rows),
+        *_strength_cautions(spec),
+        *(template_cautions(template) if template else ()),
     ]
     together = spec.training.batch_size * spec.training.accumulation
     if rows and together * 4 > rows and rows > 1:
@@ -113,6 +125,27 @@ def _row_cautions(spec: RunSpec, rows: int) -> Iterator[Caution]:
         yield "ui.train.caution.few_rows_full", {"rows": f"{rows:,}"}
     if isinstance(spec.tuner, LoraSpec) and spec.tuner.rank > LARGE_RANK and rows < 10 * spec.tuner.rank:
         yield "ui.train.caution.rank_high", {"rank": spec.tuner.rank, "rows": f"{rows:,}"}
+
+
+def _strength_cautions(spec: RunSpec) -> Iterator[Caution]:
+    """rsLoRA divides alpha by the root of the rank, LoRA by the rank (Kalajdzievski 2023, arXiv:2312.03732): what is
+    usual with one is many times as strong with the other."""
+    tuner = spec.tuner
+    if not isinstance(tuner, LoraSpec) or tuner.variant != "rslora" or spec.model.parent:
+        return
+    if tuner.alpha / tuner.rank**0.5 > STRONG:
+        values = {"times": f"{tuner.rank**0.5:.2g}", "alpha": f"{tuner.alpha:g}"}
+        yield "ui.train.caution.strength", values | {"usual": f"{tuner.alpha / tuner.rank**0.5:.2g}"}
+
+
+def template_cautions(template: TemplateUse) -> Iterator[Caution]:
+    """Another chat template than the model's own, and markers that are no tokens."""
+    if template.own and template.chosen != "own":
+        yield "ui.train.caution.other_template", {"template": template.chosen}
+    if template.cut:
+        markers = ", ".join(template.cut)
+        pieces = max(template.cut.values())
+        yield "notice.model.cut_markers", {"template": template.chosen, "markers": markers, "pieces": pieces}
 
 
 def _method_cautions(spec: RunSpec, tokens: int | None) -> Iterator[Caution]:

@@ -176,6 +176,7 @@ def _measured(
         held_in(spec),
         spec.tuner.quantisation,
         scores=not spec.method.writes,
+        chat_template=spec.model.chat_template,
     )
     first = first_new_id(loaded.tokenizer)
     loaded = with_new_tokens(loaded, new_tokens)
@@ -187,7 +188,8 @@ def _measured(
     divided = in_passes(spec.method, device)
     memory = memory_of(adapted, spec, numbers, at_most(longest, spec.method), device)
     training = spec.training.model_copy(update={"batch_size": batch_size})
-    guessed = memory.needed_bytes(spec.model_copy(update={"training": training}), device, batch_size)
+    plan = spec.model_copy(update={"training": training})
+    guessed = memory.needed_bytes(plan, device, batch_size)
     fits = guessed <= available_bytes(device, settings) * MEMORY_SHARE
     rows = batch_size if fits else spec.method.least_rows
     with tempfile.TemporaryDirectory() as folder, _Peak(device) as peak:
@@ -196,6 +198,7 @@ def _measured(
         start = time.perf_counter() - began
         trainer.train()
         measured = peak.bytes()
+    beyond = max(0, measured - guessed) if fits else 0
     base, slope = fit_line(watch.measured(usual), watch.measured(longest))
     return Probe(
         base_seconds=base,
@@ -203,7 +206,7 @@ def _measured(
         seconds_per_sampled_token=_sampling_seconds(adapted, loaded.tokenizer) if spec.method.writes else 0.0,
         start_seconds=start,
         memory_bytes=measured if fits else guessed,
-        memory=replace(memory, held=memory.held + max(0, measured - guessed)) if fits else memory,
+        memory=replace(memory, loss_bytes=beyond // memory.rows_together(plan, device, batch_size)),
         trainable_parameters=trainable,
         parameters=parameters,
     )

@@ -80,6 +80,7 @@ def learn(job: TrainingJob, stop: Stop, ranks: Ranks = ALONE) -> Learned | None:
             held_in(spec),
             spec.tuner.quantisation,
             scores=not spec.method.writes,
+            chat_template=spec.model.chat_template,
         )
         _check_base(job, loaded, resumed)
         numbers = device.numbers(spec.model.precision, loaded.identity.parameters)
