@@ -30,7 +30,7 @@ from studio.ui.page import Page, chosen
 from studio.ui.train_tab import sweep_values
 
 PAYLOAD = "<img src=x onerror=alert(1)>"
-HERE = ("here", "local", 2)
+HERE = ("here", "local", 2, "none")
 
 
 @dataclass
@@ -477,12 +477,12 @@ def test_a_run_is_sent_to_a_cluster_and_used_again_there(studio: Studio) -> None
     found, version = handlers(studio)
     fields = found["use_preset"](version, "sft", "starter", "quick-look")
     settings = [version, "sft", "starter", "", "quick-look", *fields]
-    run = found["begin"]("t", "", "cluster", " local ", 4, *settings)[0]
-    assert studio.runner.state(run).cluster == ClusterSpec(address="local", workers=4)
-    assert found["use_run"](f"{run} once", "sft")[9:12] == ["cluster", "local", 4]
+    run = found["begin"]("t", "", "cluster", " local ", 4, "full", *settings)[0]
+    assert studio.runner.state(run).cluster == ClusterSpec(address="local", workers=4, sharding="full")
+    assert found["use_run"](f"{run} once", "sft")[9:13] == ["cluster", "local", 4, "full"]
     for address, workers, told in (("local", 3, "batch"), ("local", 0, "workers"), ("here", 2, "no address")):
         with pytest.raises(gr.Error, match=told):
-            found["begin"]("u", "", "cluster", address, workers, *settings)
+            found["begin"]("u", "", "cluster", address, workers, "none", *settings)
     assert len(studio.store.runs()) == 1
 
 
@@ -506,7 +506,9 @@ def test_a_run_is_gone_on_from_at_any_of_its_checkpoints(studio: Studio, monkeyp
     def offered(*, chosen: int) -> dict[str, int]:
         update = found["offer_runs"]("starter", "", "first", chosen)[1]
         assert update["visible"]
-        assert update.get("value", chosen) == (chosen if chosen in dict(update["choices"]).values() else update["choices"][0][1])
+        assert update.get("value", chosen) == (
+            chosen if chosen in dict(update["choices"]).values() else update["choices"][0][1]
+        )
         return dict(update["choices"])
 
     running = offered(chosen=4)  # nothing is kept before the end: the newest comes first
