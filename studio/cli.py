@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -429,10 +429,20 @@ def _make_spec(options: argparse.Namespace, studio: Studio, version: Version | N
         chosen |= {"data.version": version.id, "data.mapping": None}
     if options.model:
         chosen["model.source"] = options.model
-    spec = with_changes(spec, chosen | changes)
+    spec = with_changes(spec, _adapter_settings(changes, studio) | chosen | changes)
     if not spec.data.version:
         raise InputError("error.cli.no_data")
-    return with_changes(spec, {"model.source": _source(spec.model.source)})
+    places = {"model.source": spec.model.source, "model.adapter_folder": spec.model.adapter_folder}
+    return with_changes(spec, {path: _source(place) for path, place in places.items() if place})
+
+
+def _adapter_settings(changes: Mapping[str, Any], studio: Studio) -> dict[str, Any]:
+    """What an adapter that is named asks of the settings; nothing where it cannot be used, which is told later."""
+    try:
+        folder = changes.get("model.adapter_folder")
+        return studio.adapter_settings(str(folder)) if folder else {}
+    except InputError:
+        return {}
 
 
 def _cluster(options: argparse.Namespace) -> ClusterSpec | None:

@@ -19,6 +19,7 @@ from studio.errors import InputError
 from studio.messages import LANGUAGES, translate
 from studio.runs.methods import METHODS
 from studio.runs.store import Store
+from tests.models.adapters import save_plain
 from tests.tiny import save_tiny
 
 ROOT = Path(__file__).parents[1]
@@ -155,6 +156,30 @@ def test_a_spec_file_runs(workspace: Path, tmp_path: Path, model: Path, data: Pa
     assert (code, found["status"]) == (0, "done")
     code, found, _ = shell("run", spec, "--workspace", workspace)
     assert (code, found["key"]) == (2, "error.cli.no_data")
+
+
+def test_a_run_goes_on_from_an_adapter_in_a_folder(
+    workspace: Path, tmp_path: Path, model: Path, data: Path, shell: Shell
+) -> None:
+    """The settings that it needs are its own; those that are named all the same are told where they do not fit."""
+    folder = save_plain(tmp_path / "mine", use_rslora=True)
+    words: list[object] = [
+        "run", "--data", data, "--model", model, "--workspace", workspace, "--set", f"model.adapter_folder={folder}",
+        "--set", "training.epochs=1", "--set", "data.max_length=64",
+    ]  # fmt: skip
+    code, told, _ = shell(*words)
+    assert (code, told["status"]) == (0, "done")
+    store = Store(workspace, read_only=True)
+    spec = store.run(told["run"]).spec
+    store.close()
+    assert spec.model.adapter_folder == str(folder)
+    assert spec.tuner.model_dump() | {"variant": "rslora", "rank": 3, "targets": "adapter"} == spec.tuner.model_dump()
+    code, _, error = shell(*words, "--set", "tuner.rank=4")
+    assert code == 2
+    assert "tuner.rank 3" in error
+    code, _, error = shell(*words, "--set", f"model.adapter_folder={tmp_path}")
+    assert code == 2
+    assert "adapter_config.json" in error
 
 
 def test_the_data_decides_the_method_unless_it_is_named(

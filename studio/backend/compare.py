@@ -177,7 +177,7 @@ class Comparison:
         """
         record = self._store.run(run)
         # What the run went on from is part of its own adapter.
-        model = record.spec.model.model_copy(update={"adapter": "", "adapter_step": 0})
+        model = record.spec.model.model_copy(update={"adapter": "", "adapter_step": 0, "adapter_folder": ""})
         if not record.spec.method.writes:
             raise InputError("error.run.scores", run=record.name)
         full = record.spec.tuner.kind == "full"

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal
 
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
-from studio.backend.sources import check_source
+from studio.backend.sources import check_source, look_at_folder
 from studio.errors import InputError, PlanError, SpecError, StudioError
+from studio.models.adapter_folder import misfit
 from studio.models.catalog import UNLIMITED_CONTEXT, problems_of
 from studio.models.folder import CONFIG, context_length, read_json
 from studio.runs.methods import RolloutSpec
@@ -54,7 +55,7 @@ def model_problems(spec: RunSpec, model: ModelFacts, means: Means) -> Iterator[P
         if model.tokens is not None and model.tokens > model.shape.embedded:
             facts = {"model": model.name, "tokens": model.tokens, "embeddings": model.shape.embedded}
             yield Problem("model.source", InputError("error.model.vocabulary", **facts))
-        if isinstance(spec.tuner, LoraSpec):
+        if isinstance(spec.tuner, LoraSpec) and spec.tuner.targets != "adapter":
             yield from _adapter_problems(spec.tuner, model.name, model.shape)
     if spec.tuner.quantisation == "nf4":
         yield from _four_bits_problems(model, means)
@@ -125,6 +126,8 @@ class Preflight:
             path = "model.adapter" if run == spec.model.adapter else "method.rewards"
             yield from _told(path, lambda run=run: check_source(self._store, spec, run))
         model = self._facts(spec, wait)
+        if spec.model.adapter_folder:
+            yield from _folder_problems(spec, model)
         if model is not None:
             yield from model_problems(spec, model, _means())
 
@@ -138,6 +141,16 @@ class Preflight:
             load_engine()
             self._known[key] = stamp, _read(name, folder, problems, scores=key[1])
         return self._known[key][1]
+
+
+def _folder_problems(spec: RunSpec, model: ModelFacts | None) -> Iterator[Problem]:
+    """Of an adapter that was made elsewhere: its own, and against the model."""
+    adapter = look_at_folder(spec)
+    yield from (Problem("model.adapter_folder", error) for error in adapter.problems)
+    if adapter.shape is not None and model is not None and model.shape is not None:
+        wrong = misfit(adapter, model.name, model.shape)
+        if wrong is not None:
+            yield Problem("model.adapter_folder", wrong)
 
 
 def _told(path: str, check: Callable[[], None]) -> Iterator[Problem]:

@@ -1,10 +1,14 @@
-"""Runs that build on other runs: which they may be, and where their results lie."""
+"""What a run builds on: which runs that may be, and where their results lie; or an adapter that was made elsewhere."""
+
+from dataclasses import replace
+from pathlib import Path
 
 from studio.errors import InputError
+from studio.models.adapter_folder import AdapterFacts, look_at_adapter, read_adapter_shape
 from studio.runs.events import Checkpoint, RunState
 from studio.runs.methods import CptSpec
 from studio.runs.sources import Source
-from studio.runs.spec import FullSpec, RunSpec, TunerSpec
+from studio.runs.spec import ADAPTER_FOLDER, FullSpec, LoraSpec, RunSpec, TunerSpec
 from studio.runs.store import RunRecord, Store
 
 # An adapter can only be gone on with as the very thing it is.
@@ -20,13 +24,44 @@ def check_source(store: Store, spec: RunSpec, run: str) -> None:
 
 
 def find_sources(store: Store, spec: RunSpec) -> dict[str, Source]:
-    """What the run builds on, by the ids of the runs. Raises InputError when one is not there, of another kind, or has
-    no result yet."""
+    """What the run builds on, by the ids of the runs, and ADAPTER_FOLDER. Raises InputError when one is not there, of
+    another kind, or has no result yet."""
     outlines = store.outlines(spec.built_on) if spec.built_on else {}
-    return {
-        run: _source(store, _checked(store, spec, run), outlines.get(run, RunState()), _step(spec, run))
-        for run in spec.built_on
+    found = {
+        run: _source(store, spec, _checked(store, spec, run), outlines.get(run, RunState())) for run in spec.built_on
     }
+    if spec.model.adapter_folder:
+        found[ADAPTER_FOLDER] = _from_folder(spec)
+    return found
+
+
+def look_at_folder(spec: RunSpec) -> AdapterFacts:
+    """The adapter that was made elsewhere; also when it needs other settings, that is one of its problems."""
+    found = look_at_adapter(Path(spec.model.adapter_folder.strip()))
+    wanted = found.shape.settings if found.shape else {}
+    own = spec.tuner.model_dump()
+    if other := {name: value for name, value in wanted.items() if own.get(name) != value}:
+        told = (f"tuner.{name} {f'{value:g}' if name == 'alpha' else value}" for name, value in other.items())
+        settings = ", ".join(told)
+        problem = InputError("error.adapter_folder.settings", folder=str(found.folder), settings=settings)
+        return replace(found, problems=(*found.problems, problem))
+    return found
+
+
+def given_ranks(store: Store, spec: RunSpec) -> dict[str, int]:
+    """The ranks of the adapter that is gone on with, by its layers, where these are left as they are. Raises InputError
+    when it is not there."""
+    if not isinstance(spec.tuner, LoraSpec) or spec.tuner.targets != "adapter":
+        return {}
+    found = look_at_adapter(find_sources(store, spec)[spec.model.parent].folder)
+    return {name: layer.rank for name, layer in (found.layers or {}).items()}
+
+
+def _from_folder(spec: RunSpec) -> Source:
+    found = look_at_folder(spec)
+    if found.problems:
+        raise found.problems[0]
+    return Source(ADAPTER_FOLDER, found.folder.name, found.folder, None, None, spec.model, found.shape)
 
 
 def _step(spec: RunSpec, run: str) -> int:
@@ -88,8 +123,8 @@ def _checkpoint(record: RunRecord, state: RunState, step: int) -> Checkpoint:
     return found
 
 
-def _source(store: Store, record: RunRecord, state: RunState, step: int) -> Source:
-    if step:
+def _source(store: Store, spec: RunSpec, record: RunRecord, state: RunState) -> Source:
+    if step := _step(spec, record.id):
         path, sha256 = _checkpoint(record, state, step).path, None
     elif state.ended is not None and state.ended.adapter is not None:
         path, sha256 = state.ended.adapter, state.ended.adapter_sha256
@@ -100,4 +135,6 @@ def _source(store: Store, record: RunRecord, state: RunState, step: int) -> Sour
     folder = store.run_folder(record.id) / path
     if not folder.is_dir():
         raise InputError("error.source.missing", run=record.name)
-    return Source(record.id, record.name, folder, sha256, state.started.base_fingerprint, record.spec.model)
+    goes_on = record.id == spec.model.adapter and isinstance(spec.tuner, LoraSpec) and spec.tuner.targets == "adapter"
+    given = read_adapter_shape(folder) if goes_on else None
+    return Source(record.id, record.name, folder, sha256, state.started.base_fingerprint, record.spec.model, given)

@@ -4,9 +4,10 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import psutil
 
@@ -18,9 +19,10 @@ from studio.backend.exports import Exports
 from studio.backend.learning_curve import LearningCurve
 from studio.backend.mixtures import Mixtures
 from studio.backend.runner import Runner
-from studio.backend.sources import find_sources
+from studio.backend.sources import find_sources, given_ranks, look_at_folder
 from studio.data.scan_workers import BOTH_CORES, Spread
 from studio.errors import SpecError
+from studio.models.adapter_folder import read_adapter_shape
 from studio.models.catalog import ModelInfo, describe, find_tokenizer
 from studio.models.recommended import Fit, RecommendedModel, recommended_models
 from studio.runs.cautions import SMALL_MODEL, Caution, cautions
@@ -141,14 +143,33 @@ class Studio:
         load_engine()
         from studio.models.shape import read_shape
 
-        return read_shape(folder, scores=not spec.method.writes)
+        shape = read_shape(folder, scores=not spec.method.writes)
+        return replace(shape, given=given_ranks(self.store, spec))
+
+    def adapter_settings(self, folder: str) -> dict[str, Any]:
+        """The settings of a run that goes on from the adapter in this folder, by their paths. Raises ModelError."""
+        shape = read_adapter_shape(Path(folder.strip()))
+        tuner = {f"tuner.{name}": value for name, value in shape.settings.items()}
+        return {"model.adapter": "", "model.adapter_step": 0, "model.adapter_folder": folder, **tuner}
 
     def cautions(self, spec: RunSpec) -> list[Caution]:
         """What is often regretted about these settings, before anything is measured."""
         rows, _, _ = self.datasets.split_counts(spec.data.version, spec.data.split, spec.method.learns)
         parameters = self.models.describe(spec.model.source).parameters
         replays = self.mixtures.replayed(spec.data.version) is not None
-        return cautions(spec, rows, parameters is not None and parameters < SMALL_MODEL, replays=replays)
+        small = parameters is not None and parameters < SMALL_MODEL
+        return [*cautions(spec, rows, small, replays=replays), *self.adapter_cautions(spec)]
+
+    def adapter_cautions(self, spec: RunSpec) -> list[Caution]:
+        """An adapter may say that it was made for another model, though its layers fit. Names alone prove nothing:
+        often they are paths of another machine."""
+        if not spec.model.adapter_folder:
+            return []
+        base = look_at_folder(spec).base
+        model = self.settings.starter.name if spec.model.source == STARTER else spec.model.source
+        if not base or Path(base).name.lower() == Path(model).name.lower():
+            return []
+        return [("ui.train.caution.adapter_base", {"base": base, "model": model})]
 
     def estimate(self, spec: RunSpec) -> "Estimate":
         """What a run would take, told before it starts; time and memory come from a short measured probe."""

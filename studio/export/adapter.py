@@ -14,9 +14,10 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from studio.errors import ExportError
+from studio.models.adapter_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from studio.models.catalog import ModelIdentity
 from studio.models.folder import CONFIG as MODEL_CONFIG
-from studio.models.loading import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MODEL_WEIGHTS
+from studio.models.loading import MODEL_WEIGHTS
 
 CARD = "README.md"
 SPEC = "run-spec.yaml"

@@ -29,6 +29,7 @@ from transformers.utils import logging as transformers_logging
 
 from studio.errors import ModelError, ResourceError, StudioError
 from studio.models import folder as folders
+from studio.models.adapter_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from studio.models.catalog import ModelIdentity, default_template_notice, find_files, find_tokenizer
 from studio.models.device import Device
 from studio.runs.events import Notice
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 Quantisation = Literal["none", "nf4"]
-ADAPTER_CONFIG = "adapter_config.json"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 MODEL_WEIGHTS = "model.safetensors"
 SCORE = "score"
 """The layer that scores, in every architecture that transformers can put it on."""
@@ -280,15 +279,16 @@ def load_tuned(folder: Path, base: LoadedModel, device: Device) -> PreTrainedMod
 
 @dataclass(frozen=True, slots=True)
 class AdapterFile:
-    """An adapter's bytes as they were read, so that the hash is that of the very weights that are loaded."""
+    """An adapter's bytes as they were read, so that the hash is that of the very weights that are loaded; or of these
+    and the configuration, which is no part of a run where it was made elsewhere."""
 
     folder: Path
     sha256: str
     tensors: dict[str, torch.Tensor]
 
 
-def read_adapter(folder: Path) -> AdapterFile:
-    """Raises ModelError when the folder holds no whole adapter."""
+def read_adapter(folder: Path, *, whole: bool = False) -> AdapterFile:
+    """`whole`: the hash is of both files. Raises ModelError when the folder holds no whole adapter."""
     file = folder / ADAPTER_WEIGHTS
     if not file.is_file() or not (folder / ADAPTER_CONFIG).is_file():
         raise ModelError("error.adapter.missing", folder=str(folder))
@@ -297,7 +297,11 @@ def read_adapter(folder: Path) -> AdapterFile:
         tensors = load_tensors(raw)
     except SafetensorError as error:
         raise ModelError("error.adapter.damaged", file=str(file), reason=first_line(error)) from None
-    return AdapterFile(folder, hashlib.sha256(raw).hexdigest(), tensors)
+    sha256 = hashlib.sha256(raw).hexdigest()
+    if whole:
+        config = hashlib.sha256((folder / ADAPTER_CONFIG).read_bytes()).hexdigest()
+        sha256 = folders.fingerprint((config, sha256))
+    return AdapterFile(folder, sha256, tensors)
 
 
 def attach_adapter(model: "PreTrainedModel | PeftModel", adapter: AdapterFile, name: str) -> "PeftModel":

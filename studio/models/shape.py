@@ -3,7 +3,8 @@
 The model is built on PyTorch's meta device, where tensors have shapes but hold no numbers.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -58,7 +59,7 @@ class Layer:
 class ModelShape:
     """`layers` are the linear layers but the output's, in order; on those named in `blocked` no adapter can be put.
     `numbers` counts each part's weights, tied ones once. `tied`: the output layer is the embedding. `embedded` are the
-    rows of the embedding, one for each token."""
+    rows of the embedding, one for each token. `given`: the ranks of an adapter that is gone on with, by its layers."""
 
     name: str
     layers: tuple[Layer, ...]
@@ -68,18 +69,22 @@ class ModelShape:
     width: int
     embedded: int
     tied: bool
+    given: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def parameters(self) -> int:
         return sum(self.numbers.values())
 
-    def adapted(self, targets: Literal["all-linear", "attention"]) -> tuple[Layer, ...]:
+    def adapted(self, targets: Literal["all-linear", "attention", "adapter"]) -> tuple[Layer, ...]:
         """The layers that get an adapter."""
-        return tuple(
-            layer
-            for layer in self.layers
-            if layer.name not in self.blocked and (targets == "all-linear" or layer.part == "attention")
-        )
+        free = (layer for layer in self.layers if layer.name not in self.blocked)
+        match targets:
+            case "all-linear":
+                return tuple(free)
+            case "attention":
+                return tuple(layer for layer in free if layer.part == "attention")
+            case "adapter":
+                return tuple(layer for layer in free if layer.name in self.given)
 
     def trained(self, tuner: TunerSpec, *, scores: bool = False) -> dict[Part, int]:
         """How many numbers of each part are trained. Of an adapter: rank x (inputs + outputs) for each layer, with DoRA
@@ -89,7 +94,8 @@ class ModelShape:
             return found | self.numbers
         for layer in self.adapted(tuner.targets):
             lengths = layer.outputs if tuner.variant == "dora" else 0
-            found[layer.part] += tuner.rank * (layer.inputs + layer.outputs) + lengths
+            rank = self.given[layer.name] if tuner.targets == "adapter" else tuner.rank
+            found[layer.part] += rank * (layer.inputs + layer.outputs) + lengths
         if scores:
             found["head"] = self.width
         return found

@@ -15,6 +15,8 @@ FEW_TOKENS = 100_000
 FEW_ROWS = 50
 FEW_ROWS_FOR_ALL_WEIGHTS = 1000
 LARGE_RANK = 32
+STRONG = 4
+"""What an adapter adds is usually multiplied by two (alpha twice the rank); the presets of the starter take four."""
 FORGETTING = {"ui.train.caution.rate_high", "ui.train.caution.epochs", "ui.train.caution.few_rows_full"}
 """The risks of which forgetting is one: general data mixed in holds against it (tests/benchmarks/replay.py)."""
 
@@ -70,6 +72,7 @@ def cautions(
         *_method_cautions(spec, tokens),
         *_epoch_cautions(spec),
         *_row_cautions(spec, rows),
+        *_strength_cautions(spec),
     ]
     together = spec.training.batch_size * spec.training.accumulation
     if rows and together * 4 > rows and rows > 1:
@@ -113,6 +116,17 @@ def _row_cautions(spec: RunSpec, rows: int) -> Iterator[Caution]:
         yield "ui.train.caution.few_rows_full", {"rows": f"{rows:,}"}
     if isinstance(spec.tuner, LoraSpec) and spec.tuner.rank > LARGE_RANK and rows < 10 * spec.tuner.rank:
         yield "ui.train.caution.rank_high", {"rank": spec.tuner.rank, "rows": f"{rows:,}"}
+
+
+def _strength_cautions(spec: RunSpec) -> Iterator[Caution]:
+    """rsLoRA divides alpha by the root of the rank, LoRA by the rank (Kalajdzievski 2023, arXiv:2312.03732): what is
+    usual with one is many times as strong with the other."""
+    tuner = spec.tuner
+    if not isinstance(tuner, LoraSpec) or tuner.variant != "rslora" or spec.model.parent:
+        return
+    if tuner.alpha / tuner.rank**0.5 > STRONG:
+        values = {"times": f"{tuner.rank**0.5:.2g}", "alpha": f"{tuner.alpha:g}"}
+        yield "ui.train.caution.strength", values | {"usual": f"{tuner.alpha / tuner.rank**0.5:.2g}"}
 
 
 def _method_cautions(spec: RunSpec, tokens: int | None) -> Iterator[Caution]:

@@ -11,7 +11,16 @@ from math import ceil
 from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 import yaml
-from pydantic import BaseModel, Discriminator, Field, Tag, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
@@ -25,6 +34,8 @@ from studio.runs.rewards import REWARDS
 from studio.runs.trackers import Tracker
 
 STARTER = "starter"
+ADAPTER_FOLDER = "folder"
+"""Names an adapter that was made elsewhere among what a run builds on, where runs have their ids."""
 
 
 class DataSpec(Part):
@@ -38,12 +49,26 @@ class DataSpec(Part):
 
 class ModelSpec(Part):
     """The base model: `starter`, a local folder, or a Hub name. `adapter`: the run whose adapter is gone on with, by
-    its id; empty: a fresh one. `adapter_step`: of which of that run's checkpoints; 0: the one that was kept."""
+    its id; empty: a fresh one. `adapter_step`: of which of that run's checkpoints; 0: the one that was kept.
+    `adapter_folder`: in place of a run, an adapter that was made elsewhere, as PEFT writes it."""
 
     source: Annotated[str, Field(min_length=1, max_length=1000)] = STARTER
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     adapter: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$", max_length=64)] = ""
     adapter_step: Annotated[int, Field(ge=0)] = 0
+    adapter_folder: Annotated[str, Field(max_length=1000)] = ""
+
+    @field_validator("adapter_folder")
+    @classmethod
+    def _named(cls, folder: str) -> str:
+        if folder and not folder.strip():
+            raise PydanticCustomError("adapter_folder_unnamed", "a folder without a name")
+        return folder
+
+    @property
+    def parent(self) -> str:
+        """What is gone on with: the id of a run, or ADAPTER_FOLDER; empty: nothing."""
+        return ADAPTER_FOLDER if self.adapter_folder else self.adapter
 
 
 class LoraSpec(Part):
@@ -52,7 +77,8 @@ class LoraSpec(Part):
     `variant`: `rslora` divides alpha by the square root of the rank, so that high ranks go on learning (Kalajdzievski
     2023, arXiv:2312.03732); `dora` trains the length of every column of W beside its direction (Liu et al. 2024,
     arXiv:2402.09353). `quantisation`: `nf4` keeps W in 4 bits, the constants quantised too, as QLoRA does (Dettmers et
-    al. 2023, arXiv:2305.14314).
+    al. 2023, arXiv:2305.14314). `targets`: `adapter` leaves the layers and their ranks as the adapter has them that is
+    gone on with.
     """
 
     kind: Literal["lora"] = "lora"
@@ -61,7 +87,7 @@ class LoraSpec(Part):
     rank: Annotated[int, Field(ge=1, le=512, json_schema_extra=BASIC)] = 16
     alpha: Annotated[float, Field(gt=0, le=1024)] = 32
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    targets: Literal["all-linear", "attention"] = "all-linear"
+    targets: Literal["all-linear", "attention", "adapter"] = "all-linear"
 
 
 class FullSpec(Part):
@@ -124,11 +150,15 @@ class RunSpec(Part):
             raise PydanticCustomError("batch_too_small", "batch too small", {"limit": self.method.least_rows})
         if isinstance(self.tuner, FullSpec) and (not self.method.writes or isinstance(self.method, RolloutSpec)):
             raise PydanticCustomError("full_tuning_not_here", "this method needs an adapter")
-        if isinstance(self.tuner, FullSpec) and self.model.adapter:
+        if self.model.adapter and self.model.adapter_folder:
+            raise PydanticCustomError("two_adapters", "a run and a folder")
+        if isinstance(self.tuner, FullSpec) and self.model.parent:
             raise PydanticCustomError("adapter_with_full_tuning", "an adapter cannot be gone on with")
+        if isinstance(self.tuner, LoraSpec) and self.tuner.targets == "adapter" and not self.model.parent:
+            raise PydanticCustomError("targets_of_no_adapter", "the layers of no adapter")
         if self.model.adapter_step and not self.model.adapter:
             raise PydanticCustomError("step_without_adapter", "a checkpoint of no run")
-        if isinstance(self.method, CptSpec) and self.method.new_tokens and self.model.adapter:
+        if isinstance(self.method, CptSpec) and self.method.new_tokens and self.model.parent:
             raise PydanticCustomError("new_tokens_with_adapter", "new tokens need a fresh start")
         if isinstance(self.method, RolloutSpec) and isinstance(self.tuner, LoraSpec) and self.tuner.dropout:
             # What answers, what is judged and what is compared with must be one and the same model.

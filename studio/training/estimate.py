@@ -79,14 +79,14 @@ def estimate(
     parts: Split | None = None,
     sources: Mapping[str, Source] | None = None,
 ) -> Estimate:
-    """Measure and count. `sources`: what the run builds on, by the ids of the runs. Raises DataError when no row can be
+    """Measure and count. `sources`: what the run builds on, by their names there. Raises DataError when no row can be
     learned from, ModelError or ResourceError when the model cannot be loaded."""
     device = detect_device()
     files = find_files(spec.model.source, settings)
     identity = files.identity()
     _check_room(identity.name, identity.parameters, device, spec, settings)
     plain = load_tokenizer(spec.model.source, settings).tokenizer
-    parent = (sources or {}).get(spec.model.adapter)
+    parent = (sources or {}).get(spec.model.parent)
     new = _new_tokens(_Documents(spec, settings, rows, parts, plain, parent.folder if parent else None))
     tokenizer = extended_tokenizer(plain, new)
     counted = count_rows(rows, spec, tokenizer, identity.context_length, parts)
@@ -100,6 +100,7 @@ def estimate(
         Shape(most),
         tuple((sources or {})[run] for run in spec.method.reward_runs),
         new,
+        parent.given if parent else None,
     )
 
     training = spec.training

@@ -18,6 +18,7 @@ from peft.utils.other import TrainableTokensWrapper
 from torch import nn
 
 from studio.errors import ModelError
+from studio.models.adapter_folder import AdapterShape
 from studio.models.loading import SCORE, AdapterFile, first_line
 from studio.models.new_tokens import embedding_layers
 from studio.models.shape import shape_of
@@ -33,14 +34,27 @@ _TOKENS = ".token_adapter."  # in the names of the embeddings of new tokens
 
 
 def lora_config(
-    spec: LoraSpec, model: "PreTrainedModel", *, scores: bool = False, new_ids: Sequence[int] = ()
+    spec: LoraSpec,
+    model: "PreTrainedModel",
+    *,
+    scores: bool = False,
+    new_ids: Sequence[int] = (),
+    given: AdapterShape | None = None,
 ) -> LoraConfig:
     """PEFT's configuration for `model`, whatever its architecture. `scores`: the layer that scores is trained whole and
-    kept with the adapter. `new_ids`: so are the embeddings of these tokens.
+    kept with the adapter. `new_ids`: so are the embeddings of these tokens. `given`: the shape of an adapter that was
+    made elsewhere, which is kept.
 
     Raises ModelError if no layer can be adapted, or new tokens cannot be trained.
     """
     shape = shape_of(model)
+    if given is not None:
+        return given.peft_config(
+            task_type="SEQ_CLS" if scores else "CAUSAL_LM",
+            modules_to_save=[SCORE] if scores else None,
+            lora_dropout=spec.dropout,
+            fan_in_fan_out=any(layer.transposed for layer in shape.layers),
+        )
     chosen = shape.adapted(spec.targets)
     names = [layer.name for layer in chosen]
     if not names:
@@ -131,16 +145,22 @@ def add_adapter(
     scores: bool = False,
     parent: AdapterFile | None = None,
     new_ids: Sequence[int] = (),
+    given: AdapterShape | None = None,
 ) -> "PeftModel":
     """`model` with a fresh adapter: A as PEFT draws it (Kaiming), B zero; or with the weights of `parent`. The base
     model's own dropout is off, so that the spec's is the only one. `scores`: its layer that scores is fresh. `new_ids`:
-    the tokens whose embeddings are trained.
+    the tokens whose embeddings are trained. `given`: the adapter's shape where it was made elsewhere.
 
     Raises ModelError when `parent` is an adapter of another shape.
     """
-    config = lora_config(spec, model, scores=scores, new_ids=new_ids)
+    config = lora_config(spec, model, scores=scores, new_ids=new_ids, given=given)
     without_dropout(model)
-    adapted = cast("PeftModel", get_peft_model(model, config))
+    try:
+        adapted = cast("PeftModel", get_peft_model(model, config))
+    except ValueError as error:
+        if parent is None or given is None:
+            raise
+        raise ModelError("error.adapter.does_not_fit", folder=str(parent.folder), reason=first_line(error)) from error
     _mend_token_layers(adapted)
     layers: list[Any] = [module for module in adapted.modules() if isinstance(module, LoraLayer)]
     for place, layer in enumerate(layers):

@@ -1,5 +1,8 @@
 """What a run holds in memory, counted before anything large is tried: a machine out of memory kills without a word."""
 
+import ctypes
+import gc
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil
@@ -38,7 +41,10 @@ def available_bytes(device: Device, settings: Settings) -> int:
 
 
 def held_bytes(device: Device) -> int:
-    """What this process holds now."""
+    """What this process holds now, without what it freed and did not give back, as after a large batch before."""
+    gc.collect()
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
     return torch.cuda.memory_reserved() if device.kind == "cuda" else psutil.Process().memory_info().rss
 
 
@@ -47,7 +53,8 @@ class Memory:
     """What a run holds, by its parts. `held`: the process with the model loaded; `added`: what is trained, its
     gradients and moments. `row_bytes`: what the longest row keeps on its way forward for the way back, without
     checkpointing; `side_tokens`: of its longest sequence. `linear_bytes`: of the layers that four bits would make
-    smaller, and `linear_weights` their number; none where they are so already.
+    smaller, and `linear_weights` their number; none where they are so already. `loss_bytes`: what a row takes beyond
+    that, such as its scores; known once a step was measured.
     """
 
     held: int
@@ -58,23 +65,33 @@ class Memory:
     layers: int
     linear_bytes: int
     linear_weights: int
+    loss_bytes: int = 0
 
     def needed_bytes(self, spec: RunSpec, device: Device, rows: int, ranks: Ranks = ALONE) -> int:
         """The process at its peak, if it trained by `spec` on `rows` rows: what is kept for each row of a batch, or
         of its share of it.
         Without the scores over the vocabulary, which TRL computes in pieces. With gradient checkpointing each layer
         keeps its input, and one layer at a time the rest."""
-        cut = min(1.0, spec.data.max_length / self.side_tokens)
-        together = min(ceil(spec.training.batch_size / ranks.size), rows)
-        if in_passes(spec.method, device, ranks):
-            together = rows_at_once(max(1, int(self.row_tokens * cut)), together)
+        cut = self._cut(spec)
         row_bytes = int(self.row_bytes * cut)
         if spec.training.gradient_checkpointing:
             row_bytes = 2 * row_bytes // self.layers
         saved = 0
         if spec.tuner.quantisation == "nf4":
             saved = self.linear_bytes - int(self.linear_weights * _FOUR_BITS)
-        return self.held + self.added + row_bytes * together - max(0, saved)
+        each = row_bytes + int(self.loss_bytes * cut)
+        return self.held + self.added + each * self.rows_together(spec, device, rows, ranks) - max(0, saved)
+
+    def rows_together(self, spec: RunSpec, device: Device, rows: int, ranks: Ranks = ALONE) -> int:
+        """How many of the longest rows go through the model at once."""
+        together = min(ceil(spec.training.batch_size / ranks.size), rows)
+        if in_passes(spec.method, device, ranks):
+            return rows_at_once(max(1, int(self.row_tokens * self._cut(spec))), together)
+        return together
+
+    def _cut(self, spec: RunSpec) -> float:
+        """The share of the longest row that is left at this length."""
+        return min(1.0, spec.data.max_length / self.side_tokens)
 
 
 def memory_of(model: Any, spec: RunSpec, numbers: Numbers, row: Lesson, device: Device, ranks: Ranks = ALONE) -> Memory:

@@ -19,6 +19,7 @@ import torch
 from transformers import TrainerCallback
 
 from studio.errors import ResourceError
+from studio.models.adapter_folder import AdapterShape
 from studio.models.device import Device, detect_device
 from studio.models.generation import sample_answers
 from studio.models.loading import load_model, read_adapter
@@ -140,15 +141,18 @@ def run_probe(
     longest: Shape,
     reward_models: tuple[Source, ...],
     new_tokens: NewTokens | None,
+    given: AdapterShape | None,
 ) -> Probe:
-    """A few steps on rows of these shapes. Rows too many to fit at once are measured singly and multiplied.
+    """A few steps on rows of these shapes. Rows too many to fit at once are measured singly and multiplied. `given`:
+    the shape of an adapter that was made elsewhere.
 
     Raises ResourceError while a run trains.
     """
     if not ONE_TRAINER.acquire(timeout=_WAIT_SECONDS):
         raise ResourceError("error.estimate.busy")
     try:
-        return _measured(settings, plan.spec, batch_size, usual.lesson, longest.lesson, reward_models, new_tokens)
+        rows = usual.lesson, longest.lesson
+        return _measured(settings, plan.spec, batch_size, *rows, reward_models, new_tokens, given)
     finally:
         ONE_TRAINER.release()
 
@@ -161,6 +165,7 @@ def _measured(
     longest: Lesson,
     reward_models: tuple[Source, ...],
     new_tokens: NewTokens | None,
+    given: AdapterShape | None,
 ) -> Probe:
     began = time.perf_counter()
     device = detect_device()
@@ -174,14 +179,16 @@ def _measured(
     )
     first = first_new_id(loaded.tokenizer)
     loaded = with_new_tokens(loaded, new_tokens)
-    adapted = tuned_model(loaded.model, spec, Clock(), new_ids=range(first, first + len(new_tokens or ())))
+    new_ids = range(first, first + len(new_tokens or ()))
+    adapted = tuned_model(loaded.model, spec, Clock(), new_ids=new_ids, given=given)
     numbers = device.numbers(spec.model.precision, loaded.identity.parameters)
     scorers = {one.run: Scorer(one, read_adapter(one.folder), settings, device) for one in reward_models}
     trainable, parameters = counted_weights(adapted)
     divided = in_passes(spec.method, device)
     memory = memory_of(adapted, spec, numbers, at_most(longest, spec.method), device)
     training = spec.training.model_copy(update={"batch_size": batch_size})
-    guessed = memory.needed_bytes(spec.model_copy(update={"training": training}), device, batch_size)
+    plan = spec.model_copy(update={"training": training})
+    guessed = memory.needed_bytes(plan, device, batch_size)
     fits = guessed <= available_bytes(device, settings) * MEMORY_SHARE
     rows = batch_size if fits else spec.method.least_rows
     with tempfile.TemporaryDirectory() as folder, _Peak(device) as peak:
@@ -190,6 +197,7 @@ def _measured(
         start = time.perf_counter() - began
         trainer.train()
         measured = peak.bytes()
+    beyond = max(0, measured - guessed) if fits else 0
     base, slope = fit_line(watch.measured(usual), watch.measured(longest))
     return Probe(
         base_seconds=base,
@@ -197,7 +205,7 @@ def _measured(
         seconds_per_sampled_token=_sampling_seconds(adapted, loaded.tokenizer) if spec.method.writes else 0.0,
         start_seconds=start,
         memory_bytes=measured if fits else guessed,
-        memory=replace(memory, held=memory.held + max(0, measured - guessed)) if fits else memory,
+        memory=replace(memory, loss_bytes=beyond // memory.rows_together(plan, device, batch_size)),
         trainable_parameters=trainable,
         parameters=parameters,
     )

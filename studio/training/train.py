@@ -20,7 +20,7 @@ from studio.models.loading import AdapterFile, LoadedModel, is_out_of_memory, lo
 from studio.models.new_tokens import NewTokens, first_new_id, read_new_tokens, with_new_tokens
 from studio.runs.events import Checkpoint, Ended, Speed, Started
 from studio.runs.methods import CptSpec
-from studio.runs.spec import RunSpec
+from studio.runs.spec import ADAPTER_FOLDER, RunSpec
 from studio.runs.stop import Stop
 from studio.runs.store import disk_full, is_disk_full
 from studio.training.callback import Reporter, measured_costs, without_progress
@@ -87,7 +87,7 @@ def learn(job: TrainingJob, stop: Stop, ranks: Ranks = ALONE) -> Learned | None:
         sources = _read_sources(job, loaded, resumed)
         new_tokens = _new_tokens(job, loaded, resumed)
         if new_tokens and ranks.shards > 1:
-            raise TrainingError("error.train.divided_tokens", run=job.sources[spec.model.adapter].name)
+            raise TrainingError("error.train.divided_tokens", run=job.sources[spec.model.parent].name)
         new_ids = range(first_new_id(loaded.tokenizer), first_new_id(loaded.tokenizer) + len(new_tokens or ()))
         loaded = with_new_tokens(loaded, new_tokens)
         scorers = {run: Scorer(job.sources[run], sources[run], job.settings, device) for run in spec.method.reward_runs}
@@ -98,7 +98,9 @@ def learn(job: TrainingJob, stop: Stop, ranks: Ranks = ALONE) -> Learned | None:
 
         # 2. What is trained, and the trainer
         clock = Clock(rank=ranks.rank)
-        model = tuned_model(loaded.model, spec, clock, sources.get(spec.model.adapter), new_ids)
+        source = job.sources.get(spec.model.parent)
+        given = source.given if source else None
+        model = tuned_model(loaded.model, spec, clock, sources.get(spec.model.parent), new_ids, given)
         trainable, parameters = counted_weights(model)
         _check_memory(job, model, numbers, examples, device, ranks)
         reporter = Reporter(
@@ -208,20 +210,22 @@ def _read_sources(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | N
     """What the run builds on, known to be what was recorded: of this base, and what it built on before."""
     read = {}
     for run, source in job.sources.items():
-        if source.base_fingerprint != loaded.identity.fingerprint:
+        if source.base_fingerprint not in (None, loaded.identity.fingerprint):
             name = loaded.identity.name
             raise TrainingError("error.source.other_base", run=source.name, base=source.model.source, model=name)
-        read[run] = read_adapter(source.folder)
+        read[run] = read_adapter(source.folder, whole=run == ADAPTER_FOLDER)
         if source.sha256 is not None and read[run].sha256 != source.sha256:
             raise TrainingError("error.adapter.changed", run=source.name, folder=str(source.folder))
         if resumed and job.started and job.started.sources.get(run) != read[run].sha256:
+            if run == ADAPTER_FOLDER:
+                raise TrainingError("error.adapter_folder.changed", folder=str(source.folder))
             raise TrainingError("error.source.changed", run=source.name)
     return read
 
 
 def _new_tokens(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | None) -> NewTokens | None:
     """Those of this run. Raises TrainingError when a reward model has others: it would read other words."""
-    parent = job.sources.get(job.spec.model.adapter)
+    parent = job.sources.get(job.spec.model.parent)
     new = new_tokens_of(
         job.spec,
         job.rows,
@@ -243,7 +247,7 @@ def _tell_tokens(job: TrainingJob, new: NewTokens | None) -> None:
     if new:
         share, words = f"{100 * new.saved_share:.0f}", " ".join(f"`{text}`" for text in new.shown)
         job.notice("notice.train.new_tokens", count=len(new), percent=share, words=words)
-    elif wanted and not job.spec.model.adapter:
+    elif wanted and not job.spec.model.parent:
         job.notice("notice.train.no_new_tokens")
 
 

@@ -59,7 +59,7 @@ class Setup:
             "model": self.model,
             "processing_class": self.tokenizer,
             "callbacks": list(self.callbacks),
-            "fresh": not self.spec.model.adapter,
+            "fresh": not self.spec.model.parent,
             "new_tokens": self.new_tokens,
             "ranks": self.ranks,
         }

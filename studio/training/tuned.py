@@ -7,6 +7,7 @@ from typing import Any, Literal
 from peft import PeftModel
 from transformers import PreTrainedModel
 
+from studio.models.adapter_folder import AdapterShape
 from studio.models.loading import AdapterFile
 from studio.runs.spec import FullSpec, RunSpec
 from studio.training.lora import Clock, add_adapter, without_dropout
@@ -18,12 +19,13 @@ def tuned_model(
     clock: Clock,
     parent: AdapterFile | None = None,
     new_ids: Sequence[int] = (),
+    given: AdapterShape | None = None,
 ) -> Any:
     """`model` with the weights that the run trains, those of `parent` if there is one, and the embeddings of the tokens
-    `new_ids`. The base model's own dropout is off."""
+    `new_ids`. The base model's own dropout is off. `given`: the shape of an adapter that was made elsewhere."""
     if not isinstance(spec.tuner, FullSpec):
-        scores = not spec.method.writes
-        return add_adapter(model, spec.tuner, spec.training.seed, clock, scores=scores, parent=parent, new_ids=new_ids)
+        parts: dict[str, Any] = {"parent": parent, "new_ids": new_ids, "given": given}
+        return add_adapter(model, spec.tuner, spec.training.seed, clock, scores=not spec.method.writes, **parts)
     without_dropout(model)
     return model.requires_grad_(True)
 

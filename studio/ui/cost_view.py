@@ -136,5 +136,5 @@ def _cautions(page: Page, spec: RunSpec, rows: int, small_model: bool, estimate:
     tokens = estimate.tokens if estimate else None
     replays = page.studio.mixtures.replayed(spec.data.version) is not None
     told = cautions(spec, rows, small_model, tokens, replays=replays)
-    lines += [("warn", t(key, **values)) for key, values in told]
+    lines += [("warn", t(key, **values)) for key, values in (*told, *page.studio.adapter_cautions(spec))]
     return "".join(f'<div class="say say-{kind}">{said(text)}</div>' for kind, text in lines)

@@ -1,6 +1,7 @@
 """How one text became another, as HTML: what went struck out, what came marked. Pure; the texts pass `shown`."""
 
 import re
+from collections.abc import Iterator
 from difflib import SequenceMatcher
 
 from studio.ui.markup import shorten, shown
@@ -23,12 +24,25 @@ def around_change(before: str, after: str, limit: int) -> tuple[str, str]:
 
 def word_difference(before: str, after: str) -> str:
     """One text with what went struck out and what came marked; by words, and by characters where there are none."""
-    old, new = _WORDS.findall(before), _WORDS.findall(after)
     parts = []
-    for kind, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        went, came = shown("".join(old[a:b])), shown("".join(new[c:d]))
-        if kind == "equal":
-            parts.append(came)
+    for went, came, same in _spans(before, after):
+        if same:
+            parts.append(shown(came))
         else:
-            parts.append((f"<del>{went}</del>" if went else "") + (f"<ins>{came}</ins>" if came else ""))
+            parts.append((f"<del>{shown(went)}</del>" if went else "") + (f"<ins>{shown(came)}</ins>" if came else ""))
     return "".join(parts)
+
+
+def new_words(before: str, after: str) -> str:
+    """`after` with what came marked, unless nothing of `before` is left in it: then the mark would tell nothing."""
+    spans = list(_spans(before, after))
+    if not any(same and came.strip() for _, came, same in spans):
+        return shown(after)
+    return "".join(shown(came) if same or not came else f"<ins>{shown(came)}</ins>" for _, came, same in spans)
+
+
+def _spans(before: str, after: str) -> Iterator[tuple[str, str, bool]]:
+    """What went, what came, and whether they are the same, from beginning to end."""
+    old, new = _WORDS.findall(before), _WORDS.findall(after)
+    for kind, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        yield "".join(old[a:b]), "".join(new[c:d]), kind == "equal"

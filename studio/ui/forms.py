@@ -9,9 +9,17 @@ import gradio as gr
 
 from studio.errors import SpecError
 from studio.messages import translate
-from studio.runs.spec import TUNERS, RunSpec, SpecField, method_fields, spec_fields, with_changes
+from studio.runs.spec import (
+    ADAPTER_FOLDER,
+    TUNERS,
+    RunSpec,
+    SpecField,
+    method_fields,
+    spec_fields,
+    with_changes,
+)
 
-CHOSEN_ABOVE = {"model.source", "model.adapter", "model.adapter_step"}
+CHOSEN_ABOVE = {"model.source", "model.adapter", "model.adapter_step", "model.adapter_folder"}
 """Fields with a place of their own on the page."""
 REWARDS = "method.rewards"
 """The setting that is a list, shown as JSON to the form that fills it."""
@@ -129,6 +137,17 @@ def to_spec(base: RunSpec, fields: Sequence[SpecField], values: Sequence[Any]) -
     own = [field for field, _ in given]
     changed = tuner != base.tuner.kind or values_of(spec, own) != values_of(base, own)
     return spec.model_copy(update={"preset": ""}) if changed else spec
+
+
+def with_parent(fields: Sequence[SpecField], values: Sequence[Any]) -> list[Any]:
+    """The widgets' values where what is gone on from was chosen: a folder among the runs, and its name beside them. One
+    that is not named yet is told as a problem."""
+    given = {field.path: value for field, value in zip(fields, values, strict=True)}
+    own: dict[str, Any] = {"model.adapter_folder": ""}
+    if given["model.adapter"] == ADAPTER_FOLDER:
+        named = str(given["model.adapter_folder"] or "").strip()
+        own = {"model.adapter": "", "model.adapter_step": 0, "model.adapter_folder": named or " "}
+    return [own.get(field.path, value) for field, value in zip(fields, values, strict=True)]
 
 
 def problems(error: SpecError, language: str) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from studio.messages import translate
 from studio.runs.events import RunState, Sample
 from studio.runs.spec import RunSpec
 from studio.runs.store import RunRecord
+from studio.ui.difference import new_words
 from studio.ui.markup import said, shown
 from studio.ui.method_view import method_name
 
@@ -347,7 +348,7 @@ def samples(state: RunState, t: T) -> str:
 
 def _sample_card(prompt: str, expected: str, rows: Sequence[Sample], t: T) -> str:
     same = " ".join(expected.split())
-    lines = []
+    lines, before = [], None
     for rows_alike in _alike(rows):
         row, last = rows_alike[0], rows_alike[-1]
         hit = bool(same) and " ".join(row.text.split()) == same
@@ -355,7 +356,10 @@ def _sample_card(prompt: str, expected: str, rows: Sequence[Sample], t: T) -> st
         if last is not row:
             step += f" – {last.step:,}"
         mark = f'<span class="hit">✓ {shown(t("ui.runs.samples.same"))}</span>' if hit else ""
-        text = shown(row.text) if row.text.strip() else f'<i class="quiet">{shown(t("ui.runs.samples.empty"))}</i>'
+        text = shown(row.text) if before is None else new_words(before, row.text)
+        before = row.text
+        if not row.text.strip():
+            text = f'<i class="quiet">{shown(t("ui.runs.samples.empty"))}</i>'
         lines.append(f'<tr><th scope="row">{shown(step)}</th><td><div class="answer">{text}</div>{mark}</td></tr>')
     wanted = ""
     if expected:

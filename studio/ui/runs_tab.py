@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -384,7 +385,9 @@ def _following(page: Page, record: RunRecord) -> str:
 
 
 def _parent_name(page: Page, record: RunRecord) -> str:
-    """The run whose adapter this one goes on from, by its name; by its id where it is gone."""
+    """The run or the folder whose adapter this one goes on from, by its name; a run that is gone by its id."""
+    if folder := record.spec.model.adapter_folder:
+        return Path(folder).name
     parent = record.spec.model.adapter
     try:
         return page.studio.runner.record(parent).name if parent else ""

@@ -15,7 +15,7 @@ from studio.backend.runner import SWEEP
 from studio.data.splits import SplitSpec
 from studio.errors import InputError, SpecError, StudioError
 from studio.runs.methods import METHODS
-from studio.runs.spec import STARTER, RunSpec, spec_fields, with_changes
+from studio.runs.spec import ADAPTER_FOLDER, STARTER, LoraSpec, RunSpec, spec_fields, with_changes
 from studio.ui import chain_view
 from studio.ui.checkpoint_view import checkpoint_choices
 from studio.ui.choice_view import data_summary, model_summary, open_models
@@ -33,6 +33,7 @@ from studio.ui.forms import (
     make_widgets,
     to_spec,
     values_of,
+    with_parent,
 )
 from studio.ui.markup import ACTIONS, shown
 from studio.ui.method_view import CHOOSE, method_cards
@@ -107,6 +108,16 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                 visible=False,
                 elem_id="train-checkpoint",
             )
+            folder = gr.Textbox(
+                "",
+                label=t("spec.model.adapter_folder.label"),
+                info=t("spec.model.adapter_folder.help"),
+                placeholder=t("ui.train.adapter.folder_hint"),
+                visible=False,
+                max_lines=1,
+                max_length=1000,
+                elem_id="train-adapter-folder",
+            )
             preset = gr.Radio(
                 [(f"{p.title[_lang(page)]}\n{p.about[_lang(page)]}", p.name) for p in presets],
                 value=presets[0].name, label=t("ui.train.preset"), elem_id="train-preset", elem_classes="cards",
@@ -120,8 +131,11 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                 widgets += _advanced(page, firsts["sft"])
                 own += _own(page, firsts, "advanced")
             widgets += [widget for rows in own for widget in rows.widgets]
-            chosen_above = {"model.adapter": adapter, "model.adapter_step": checkpoint}
-            widgets += [Widget(f, chosen_above[f.path]) for f in spec_fields() if f.path in chosen_above]
+            chosen_above = {
+                "model.adapter_folder": folder, "model.adapter": adapter, "model.adapter_step": checkpoint,
+            }  # fmt: skip
+            by_name = {field.path: field for field in spec_fields()}
+            widgets += [Widget(by_name[path], component) for path, component in chosen_above.items()]
         with gr.Column(scale=1, min_width=300, elem_classes="train-side s-card"):
             gr.HTML(f'<h3 class="s-h2">{shown(t("ui.train.before"))}</h3>', apply_default_css=False)
             cost = html(js_on_load=ACTIONS, elem_id="train-estimate")
@@ -166,21 +180,23 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     def spec_of(version: str | None, method: str, kind: str, source: str, preset: str, *values: Any) -> RunSpec:
         model = STARTER if kind == "starter" else source.strip()
-        return to_spec(studio.default_spec(version or "", preset, model, method), asked, values)
+        return to_spec(studio.default_spec(version or "", preset, model, method), asked, with_parent(asked, values))
 
     def parents(model: str, chosen: str | None, step: int | None) -> tuple[Any, Any]:
-        """The choice of the runs of this model to go on from, and of a checkpoint; what is chosen is kept where it is
-        one of them."""
-        found = [(run.record.name, run.record.id) for run in studio.runner.parents(model)]
+        """The choice of the runs of this model to go on from, or of a folder, and of a checkpoint; what is chosen is
+        kept where it is one of them."""
+        runs = [(run.record.name, run.record.id) for run in studio.runner.parents(model)]
+        found = [(t("ui.train.adapter.none"), ""), *runs, (t("ui.train.adapter.folder"), ADAPTER_FOLDER)]
         kept = chosen if chosen in dict(found).values() else ""
-        runs = gr.update(choices=[(t("ui.train.adapter.none"), ""), *found], value=kept, visible=bool(found))
-        return runs, checkpoints(kept or "", step)
+        seen = bool(runs) or model != STARTER or kept == ADAPTER_FOLDER
+        return gr.update(choices=found, value=kept, visible=seen), checkpoints(kept or "", step)
 
     def checkpoints(run: str, step: int | None = 0) -> Any:
         """The choice of a checkpoint of the run; of none where there is no run."""
-        found = checkpoint_choices(studio.runner.state(run), t) if run else [("", 0)]
+        is_run = run not in ("", ADAPTER_FOLDER)
+        found = checkpoint_choices(studio.runner.state(run), t) if is_run else [("", 0)]
         steps = [step_of for _, step_of in found]
-        return gr.update(choices=found, value=step if step in steps else steps[0], visible=bool(run))
+        return gr.update(choices=found, value=step if step in steps else steps[0], visible=is_run)
 
     @page.guard
     def offer_runs(kind: str, source: str, adapter: str | None, checkpoint: int | None) -> Any:
@@ -272,8 +288,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         named = spec.model.source
         kind = STARTER if named == STARTER else "folder" if Path(named).expanduser().is_dir() else "hub"
         able = studio.datasets.methods(version)
-        before = parents(named, spec.model.adapter, spec.model.adapter_step)
-        if (before[0]["value"], before[1]["value"]) != (spec.model.adapter, spec.model.adapter_step):
+        before = parents(named, spec.model.parent, spec.model.adapter_step)
+        if (before[0]["value"], before[1]["value"]) != (spec.model.parent, spec.model.adapter_step):
             gr.Warning(shown(t("ui.train.adapter.gone", run=spec.model.adapter)))
         known = spec.preset if spec.preset in {one.name for one in presets} else gr.skip()
         return [
@@ -287,7 +303,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             known,
             name,
             *where,
-            *values_of(spec, asked)[:-2],
+            *values_of(spec, asked)[:-3],
+            gr.update(value=spec.model.adapter_folder, visible=bool(spec.model.adapter_folder)),
             *before,
         ]
 
@@ -300,7 +317,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         record = studio.runner.record(run)
         spec, name = record.spec, record.name
         if steps:
-            spec = with_changes(spec, {"model.adapter": run, "model.adapter_step": int(steps[0])})
+            own = {"model.adapter": run, "model.adapter_step": int(steps[0]), "model.adapter_folder": ""}
+            spec = with_changes(spec, own)
             name = t("ui.runs.branch_name", name=name, step=int(steps[0]))
         return filled(spec, record.version, name, method, cluster_values(studio.runner.state(run).cluster))
 
@@ -328,13 +346,34 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return chain_view.written(chain_view.pressed(event._data), version or "")
 
     @page.guard
-    def use_parent(run: str) -> Any:
+    def use_parent(run: str, named: str = "", targets: str = "") -> Any:
         """An adapter can only be gone on with as the very thing it is."""
-        found: dict[str, Any] = {"model.adapter_step": checkpoints(run)}
-        if run:
+        found: dict[str, Any] = {
+            "model.adapter_step": checkpoints(run),
+            "model.adapter_folder": gr.update(visible=run == ADAPTER_FOLDER),
+        }
+        if run == ADAPTER_FOLDER:
+            found |= shape_in(named)
+        elif run:
             values = values_of(studio.runner.record(run).spec, asked)
             found |= {f.path: value for f, value in zip(asked, values, strict=True) if f.path in PARENTS_OWN}
+        elif targets == "adapter":  # there is none any more
+            found["tuner.targets"] = LoraSpec().targets
         return [found.get(field.path, gr.skip()) for field in asked]
+
+    @page.guard
+    def use_folder(named: str) -> Any:
+        found = shape_in(named)
+        return [found.get(field.path, gr.skip()) for field in asked]
+
+    def shape_in(named: str) -> dict[str, Any]:
+        """The settings that an adapter in a folder asks for; none while the folder is not known, which is told beside
+        it."""
+        try:
+            found = studio.adapter_settings(named) if named.strip() else {}
+        except StudioError:
+            return {}
+        return {path: value for path, value in found.items() if path in PARENTS_OWN}
 
     @page.guard
     def use_split(version: str | None, taken: dict[str, Any]) -> Any:
@@ -429,7 +468,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     split_fields = [widget.component for widget in widgets if widget.field.path in _split_of(page, None)]
     gr.on(opened, use_split, [page.version, taken], [taken, *split_fields], **last)
     preset.input(use_preset, [page.version, method, kind, preset, adapter], fields, **last)
-    adapter.input(use_parent, adapter, fields, **last)
+    adapter.input(use_parent, [adapter, folder, by_path["tuner.targets"]], fields, **last)
+    folder.input(use_folder, folder, fields, **last)
     tuner, rate = (by_path[path] for path in ("tuner.kind", "training.learning_rate"))
     tuner.input(use_tuner, [page.version, method, kind, preset, tuner], rate, **last)
     kind.input(use_kind, [page.version, method, kind, preset], fields, **last)

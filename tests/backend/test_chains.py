@@ -11,8 +11,8 @@ from studio.backend.compare import CompareRequest
 from studio.backend.studio import Studio
 from studio.data.records import Message
 from studio.errors import InputError, SpecError
+from studio.models.adapter_folder import ADAPTER_WEIGHTS
 from studio.models.folder import file_sha256
-from studio.models.loading import ADAPTER_WEIGHTS
 from studio.runs.events import Ended, Queued
 from studio.runs.methods import GrpoSpec
 from studio.runs.spec import RunSpec, with_changes

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.methods [--only sft-dora dpo ...]
 
-- `sft-lora`, `sft-rslora`, `sft-dora`, `sft-qlora`: a sample of a shop's letters; the share of held-out questions that
+- `sft-lora`, `sft-rslora`, `sft-dora`, `sft-qlora`, `sft-full`: a sample of a shop's letters; the share of held-out questions that
   are answered to the letter, the loss per answer token, and the trained share of all weights.
 - `cpt`: documents of a shop that the starter never read; perplexity of those held out.
 - `dpo`, `ipo`, `simpo`, `orpo`, `kto`: pairs of which the answer with an exclamation mark is preferred to the same
@@ -30,6 +30,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from transformers import AutoModelForCausalLM
 
 from studio.backend.datasets import Version
 from studio.backend.studio import Studio
@@ -51,9 +52,10 @@ MARKS = {"en": (".", "!"), "ja": ("。", "！")}  # worse, better
 
 ADAPTERS: dict[str, dict[str, Any]] = {
     "sft-lora": {},
-    "sft-rslora": {"tuner.variant": "rslora"},
+    "sft-rslora": {"tuner.variant": "rslora", "tuner.alpha": 16},  # as strong as 64 with LoRA
     "sft-dora": {"tuner.variant": "dora"},
     "sft-qlora": {"tuner.quantisation": "nf4"},
+    "sft-full": {"tuner.kind": "full", "training.learning_rate": 5e-4},  # a tenth of the adapters'
 }
 # Settings of each on the starter, which takes larger steps than other models.
 PREFERENCES: dict[str, dict[str, Any]] = {
@@ -74,7 +76,8 @@ def tune(studio: Studio, version: Version, changes: Mapping[str, Any]) -> tuple[
     assert ended.adapter
     started = studio.runner.state(run).started
     assert started is not None
-    share = started.trainable_parameters / (started.parameters + started.trainable_parameters)
+    beside = 0 if spec.tuner.kind == "full" else started.parameters
+    share = started.trainable_parameters / (beside + started.trainable_parameters)
     took = {"steps": ended.step, "seconds": round(ended.seconds, 1), "trained_share": round(share, 4)}
     return studio.store.run_folder(run) / ended.adapter, took
 
@@ -85,7 +88,10 @@ def opened(studio: Studio, name: str, rows: Sequence[Mapping[str, Any]]) -> Vers
 
 
 def model_of(studio: Studio, adapter: Path | None) -> tuple[Any, Any]:
+    """The starter, with a run's adapter or in its place."""
     model, tokenizer = load(studio.settings.starter)
+    if adapter and not (adapter / "adapter_config.json").is_file():
+        return AutoModelForCausalLM.from_pretrained(adapter).eval(), tokenizer
     return (PeftModel.from_pretrained(model, str(adapter)).eval() if adapter else model), tokenizer
 
 

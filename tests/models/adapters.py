@@ -1,10 +1,10 @@
 """Adapters with random weights, strong enough to change every answer: made in a blink, with no training."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from peft import get_peft_model
+from peft import LoraConfig, get_peft_model
 
 from studio.runs.spec import LoraSpec
 from studio.training.lora import lora_config
@@ -31,5 +31,21 @@ def save_adapter(
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=strength)
+    model.save_pretrained(str(folder))
+    return folder
+
+
+def save_plain(folder: Path, kind: str = "llama", *, seed: int = 1, strength: float = 0.3, **options: Any) -> Path:
+    """An adapter as PEFT itself makes it, with these options of its configuration; returns its folder."""
+    layers = ["c_attn", "c_proj"] if kind == "gpt2" else ["q_proj", "v_proj", "down_proj"]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        config = LoraConfig(**{"task_type": "CAUSAL_LM", "r": 3, "lora_alpha": 5, "target_modules": layers, **options})
+        model = get_peft_model(tiny_model(kind), config)
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=strength)
+            elif "magnitude" in name:
+                parameter.data *= 1.5
     model.save_pretrained(str(folder))
     return folder

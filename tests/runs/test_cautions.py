@@ -38,6 +38,8 @@ RL: dict[str, object] = {"method.kind": "grpo", "training.learning_rate": 2e-5}
         ({"tuner.rank": 64}, 300, True, {"rank_high"}),
         ({"tuner.rank": 64}, 640, True, set()),
         ({"tuner.rank": 32}, 300, True, set()),
+        ({"tuner.variant": "rslora", "tuner.alpha": 32}, 300, True, {"strength"}),
+        ({"tuner.variant": "rslora", "tuner.alpha": 8}, 300, True, set()),
         ({"tuner.kind": "full", "training.learning_rate": 2e-4}, 300, True, {"few_rows_full"}),
         ({"tuner.kind": "full", "training.learning_rate": 2e-4}, 1000, True, set()),
         (RL, 300, False, set()),

@@ -35,6 +35,9 @@ def plan(**changes: object) -> RunSpec:
     return with_changes(RunSpec(), {**asked, **{path.replace("__", "."): value for path, value in changes.items()}})
 
 
+SAVING = {"training.gradient_checkpointing": True}
+
+
 @pytest.mark.parametrize(
     ("room", "expected"),
     [
@@ -72,6 +75,19 @@ def test_a_batch_of_more_rows_than_there_are_is_no_smaller_one() -> None:
     spec = plan(training__batch_size=1000)
     found = nearest_fit(spec, MEMORY, DEVICE, 180, 15_000 * MB)
     assert found == {"training.batch_size": 125, "training.accumulation": 8}
+
+
+def test_what_a_row_takes_beyond_its_layers_shrinks_with_the_batch_alone() -> None:
+    """The scores of a row are kept whatever is checkpointed; another batch has as many fewer of them."""
+    memory = replace(MEMORY, loss_bytes=50 * MB)
+    for changes, rows, each in (({}, 8, 150), ({"training.batch_size": 2}, 2, 150), (SAVING, 8, 70)):
+        spec = with_changes(plan(), changes)
+        assert memory.rows_together(spec, DEVICE, 100) == rows
+        assert memory.needed_bytes(spec, DEVICE, 100) == (1050 + rows * each) * MB
+    assert nearest_fit(plan(), memory, DEVICE, 100, 1650 * MB) == {
+        "training.batch_size": 4,
+        "training.accumulation": 2,
+    }
 
 
 def test_nothing_is_offered_that_cannot_be() -> None:

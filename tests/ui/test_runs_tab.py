@@ -384,6 +384,13 @@ def test_answers_that_stay_the_same_share_a_row_and_the_expected_one_is_marked()
     assert html.count('class="hit"') == 1
 
 
+def test_words_that_are_new_since_the_answer_before_are_marked() -> None:
+    answers = {0: "wi wi", 2: "We send it", 4: "We send it <today>", 6: "明日お送りします", 8: "今日お送りします"}
+    events = [Sample(step=step, prompt="Well", text=text, expected="") for step, text in answers.items()]
+    html = run_view.samples(state_of(started(), *events), translate)
+    assert re.findall("<ins>(.*?)</ins>", html) == [" &lt;today&gt;", "今"]  # of another answer altogether nothing is
+
+
 @pytest.mark.parametrize(
     ("seconds", "expected"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (61, "1 min 1 s"), (3700, "1 h 1 min")]
 )

@@ -16,18 +16,21 @@ from studio.data.lessons import teaches
 from studio.data.records import DatasetType
 from studio.errors import DataError, ModelError, SpecError
 from studio.messages import LANGUAGES, translate
+from studio.models.adapter_folder import read_adapter_shape
 from studio.models.catalog import ModelInfo
 from studio.runs.cluster import ClusterSpec
 from studio.runs.events import Checkpoint, Ended, Notice, Queued
 from studio.runs.methods import METHODS
 from studio.runs.problems import Problem, spec_problems
-from studio.runs.spec import RunSpec, with_changes
+from studio.runs.spec import ADAPTER_FOLDER, RunSpec, with_changes
 from studio.settings import Settings
 from studio.ui import train_tab
 from studio.ui.choice_view import count, data_summary, model_summary, percent
 from studio.ui.cost_view import cost_panel
 from studio.ui.page import Page, chosen
 from studio.ui.train_tab import sweep_values
+from tests.models.adapters import save_plain
+from tests.tiny import save_tiny
 
 PAYLOAD = "<img src=x onerror=alert(1)>"
 HERE = ("here", "local", 2, "none")
@@ -74,6 +77,9 @@ class Pretended:
 
     def replayed(self, version: str) -> None:
         return None
+
+    def adapter_cautions(self, spec: RunSpec) -> list[Any]:
+        return []
 
     def split_counts(self, version: str, split: object, learns: str) -> tuple[int, int, int]:
         return 360, 40, self.test_rows
@@ -392,12 +398,13 @@ def test_a_preset_leaves_the_run_that_is_gone_on_from(studio: Studio) -> None:
     held = [old for old, new in zip(alone, after, strict=True) if new == gr.skip() != old]
     assert sorted(map(str, held)) == [
         "",
+        "",
         "0",
         "128.0",
         "32",
         "all-linear",
         "lora",
-    ]  # no run; its adapter's own settings
+    ]  # no run and no folder; its adapter's own settings
 
 
 def test_no_cost_is_told_of_a_method_that_is_about_to_change(studio: Studio) -> None:
@@ -446,8 +453,8 @@ def test_the_settings_of_a_run_are_used_again(studio: Studio) -> None:
     assert told[0] == version
     assert told[3:6] == ["sft", "sft", "starter"]
     assert told[8] == "mine"
-    assert told[9:12] == list(HERE)
-    fields = [*told[12:-2], *(choice["value"] for choice in told[-2:])]
+    assert told[9:13] == list(HERE)
+    fields = [*told[13:-2], *(choice["value"] for choice in told[-2:])]
     again = studio.store.run(found["begin"]("t", "", *HERE, version, "sft", "starter", "", "balanced", *fields)[0]).spec
     assert (again.method.loss_on, again.tuner.rank) == ("all", 4)  # type: ignore[union-attr]
     assert all(type(value) is dict for value in found["use_method"](version, "sft", "starter", "balanced", "sft"))
@@ -498,7 +505,7 @@ def test_a_run_is_gone_on_from_at_any_of_its_checkpoints(studio: Studio, monkeyp
     assert not steps["visible"]
     told = found["use_run"]("first once 4", "sft")
     assert told[8] == "mine · from step 4"
-    fields = [*told[12:-2], *(choice["value"] for choice in told[-2:])]
+    fields = [*told[13:-2], *(choice["value"] for choice in told[-2:])]
     begun = found["begin"]("t", "", *HERE, version, "sft", "starter", "", "quick-look", *fields)[0]
     again = studio.store.run(begun).spec
     assert (again.model.adapter, again.model.adapter_step, again.tuner) == ("first", 4, spec.tuner)
@@ -506,9 +513,8 @@ def test_a_run_is_gone_on_from_at_any_of_its_checkpoints(studio: Studio, monkeyp
     def offered(*, chosen: int) -> dict[str, int]:
         update = found["offer_runs"]("starter", "", "first", chosen)[1]
         assert update["visible"]
-        assert update.get("value", chosen) == (
-            chosen if chosen in dict(update["choices"]).values() else update["choices"][0][1]
-        )
+        kept = dict(update["choices"]).values()
+        assert update.get("value", chosen) == (chosen if chosen in kept else next(iter(kept)))
         return dict(update["choices"])
 
     running = offered(chosen=4)  # nothing is kept before the end: the newest comes first
@@ -519,6 +525,47 @@ def test_a_run_is_gone_on_from_at_any_of_its_checkpoints(studio: Studio, monkeyp
     assert list(ended.values()) == [0, 8, 4]
     assert [label for label in ended if "best" in label] == ["Step 4 · validation loss 1.6000 · best"]
     assert found["use_parent"]("")[-1] == gr.update(choices=[("", 0)], value=0, visible=False)
+
+
+def test_an_adapter_in_a_folder_is_gone_on_from(studio: Studio, tmp_path: Path) -> None:
+    """Its shape fills the form; until it is named, and where it cannot be used, that is told beside it."""
+    found, version = handlers(studio)
+    model, made = save_tiny(tmp_path / "llama"), save_plain(tmp_path / "mine", rank_pattern={"q_proj": 5})
+    runs = found["offer_runs"]("folder", str(model), "", 0)[0]
+    assert runs["visible"]
+    assert ADAPTER_FOLDER in dict(runs["choices"]).values()
+    assert not found["offer_runs"]("starter", "", "", 0)[0]["visible"]  # nothing to go on from yet
+
+    def with_values(fields: list[Any], told: list[Any]) -> list[Any]:
+        return [old if type(new) is dict else new for old, new in zip(fields, told, strict=True)]
+
+    def settings(fields: list[Any], named: str) -> list[Any]:
+        return [version, "sft", "folder", str(model), "quick-look", *fields[:-3], named, ADAPTER_FOLDER, 0]
+
+    def beside(fields: list[Any], named: str) -> str:
+        return found["mark_problems"]({}, *settings(fields, named))[0].get("model.adapter_folder", "")
+
+    fields = found["use_preset"](version, "sft", "folder", "quick-look")
+    told = found["use_parent"](ADAPTER_FOLDER, "", "all-linear")
+    assert told[-3] == gr.update(visible=True)
+    assert all(type(value) is dict for value in told)
+    assert "name the folder" in beside(fields, "")
+    assert "no folder" in beside(fields, str(tmp_path / "none"))
+    assert "tuner.rank 3" in beside(fields, f" {made} ")
+    fields = with_values(fields, found["use_folder"](str(made)))
+    assert beside(fields, str(made)) == ""
+    begun = found["begin"]("t", "", *HERE, *settings(fields, f" {made} "))[0]
+    spec = studio.store.run(begun).spec
+    assert (spec.model.adapter, spec.model.adapter_folder) == ("", str(made))
+    assert spec.tuner.model_dump() | read_adapter_shape(made).settings == spec.tuner.model_dump()
+
+    again = found["use_run"](f"{begun} once", "sft")
+    assert again[-3] == gr.update(value=str(made), visible=True)
+    assert again[-2]["value"] == ADAPTER_FOLDER
+    afresh = found["use_parent"]("", str(made), "adapter")
+    assert afresh[-3] == gr.update(visible=False)
+    assert "all-linear" in [value for value in afresh if type(value) is not dict]
+    assert all(type(value) is dict for value in found["use_parent"]("", str(made), "attention"))
 
 
 def test_several_values_of_a_setting_become_runs(studio: Studio) -> None:

@@ -1,0 +1,73 @@
+"""A plan that does not fit into memory, made to fit by one press."""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from playwright.sync_api import Page, expect
+
+from studio.backend.studio import Studio
+from studio.models.device import detect_device
+from studio.runs.spec import with_changes
+from studio.settings import Settings
+from studio.training.memory import MEMORY_SHARE, held_bytes
+from studio.ui.app import create_server
+from tests.tiny import save_tiny
+
+pytestmark = pytest.mark.journey
+ROWS = 200
+
+
+@pytest.fixture(scope="module")
+def little(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a studio with room for about half of a batch of all rows of its data."""
+    folder = tmp_path_factory.mktemp("little")
+    assets = folder / "assets"
+    assets.mkdir()
+    for name in ("css", "js", "samples", "models.yaml"):
+        (assets / name).symlink_to(Settings(workspace=folder).assets / name)
+    save_tiny(assets / "starter")
+    file = folder / "pairs.jsonl"
+    row = {"prompt": "a?", "chosen": "yes " * 50, "rejected": "no " * 60}
+    file.write_text("".join(json.dumps({**row, "prompt": f"{i}?"}) + "\n" for i in range(ROWS)), encoding="utf-8")
+    settings = Settings(workspace=folder / "workspace", assets=assets)
+    with Studio(settings, worker=False) as studio:
+        spec = studio.default_spec(studio.datasets.import_file(file).id, method="dpo")
+        fitting = studio.estimate(with_changes(spec, {"training.batch_size": 100}))  # what 100 rows take
+    room = int(max(fitting.memory_bytes, held_bytes(detect_device())) / MEMORY_SHARE)
+    with Studio(Settings(settings.workspace, assets, memory_bytes=room), worker=False) as studio:
+        server = uvicorn.Server(uvicorn.Config(create_server(studio), port=0, log_level="warning"))
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        server.should_exit = True
+        thread.join(timeout=10)
+
+
+def test_the_nearest_plan_is_one_press_away(page: Page, little: str) -> None:
+    page.goto(f"{little}/en/")
+    page.click("#tab-data-button")
+    page.click("[data-act=version]")
+    page.click("#tab-train-button")
+    cost = page.locator("#train-estimate")
+    expect(cost.locator(".fact-time dd")).not_to_have_text("")
+    batch, accumulation = (page.locator(f"#set-training-{name} input") for name in ("batch_size", "accumulation"))
+    batch.fill("1000")
+    batch.blur()
+    button = cost.locator("[data-act=nearest]")
+    expect(button).to_be_visible()
+    found = re.search(r"batch (\d+) × (\d+)", button.inner_text())
+    assert found is not None
+    assert int(found[1]) * int(found[2]) == 1000
+    button.click()
+    expect(batch).to_have_value(found[1])
+    expect(button).to_have_count(0)
+    page.click("#train-advanced > button")
+    expect(accumulation).to_have_value(found[2])
+    expect(cost.locator(".measuring")).to_have_count(0)
