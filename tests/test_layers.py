@@ -22,6 +22,7 @@ SIDEWAYS = {"settings", "errors", "messages", "ui", "cli", "command_line", "__ma
 # What page and command line may take from below the backend: plain values, ways to spread work among them.
 VALUES = {
     "studio.data.cell_input", "studio.data.step_preview",
+    "studio.data.chat_templates",
     "studio.data.explore", "studio.data.formats", "studio.data.records", "studio.data.problems",
     "studio.data.templates", "studio.data.suggestions", "studio.data.histogram", "studio.data.sources",
     "studio.data.checks", "studio.data.changes", "studio.data.recipe", "studio.data.cleaning", "studio.data.mixing",

@@ -306,7 +306,8 @@ class Comparison:
         if self._resident is not None and self._resident.key == key:
             return self._resident
         self._release()
-        plain = load_model(model.source, self._settings, detect_device(), model.precision)
+        device, template = detect_device(), model.chat_template
+        plain = load_model(model.source, self._settings, device, model.precision, chat_template=template)
         embedding: Any = plain.model.get_input_embeddings()
         rows = int(embedding.weight.shape[0])
         loaded = with_new_tokens(plain, new)

@@ -21,18 +21,20 @@ from studio.backend.versions import Body, Version, ancestors, notes_json, versio
 from studio.backend.work import Stopping, Tell, Work, part_of, turn
 from studio.data.cell_input import typed_cell
 from studio.data.changes import RowChange
+from studio.data.chat_templates import ChatTemplate
 from studio.data.checks import Finding
 from studio.data.cleaning import TABLE_FILE, Surroundings, check_recipe, clean
 from studio.data.explore import Chart, Where, chart
-from studio.data.formats import Mapping, mapping_notes, mapping_problems, recognise
+from studio.data.formats import Mapping, convert, mapping_notes, mapping_problems, recognise
 from studio.data.histogram import Histogram, histogram
 from studio.data.hub_data import HubDataset, HubParts, list_hub, read_hub
-from studio.data.lessons import Learns, Lessons, teaches
+from studio.data.lessons import Learns, Lessons, lessons, teaches
 from studio.data.measures import Measured
 from studio.data.mixing import MIX_MAPPING, TOOLS_MAPPING, MixSpec
+from studio.data.problems import RowProblem
 from studio.data.readiness import Readiness, readiness
 from studio.data.recipe import LENGTH_FIXES, CleanSpec, FilterStep, FindingTest, ReplaceStep, make_step
-from studio.data.records import Message
+from studio.data.records import Message, Record
 from studio.data.row_kinds import Kind, Seeming, draft_of, guess_parts, look_through, make_mapping
 from studio.data.samples import SampleCard, list_samples
 from studio.data.scan import Scan
@@ -328,6 +330,13 @@ class Datasets:
         found = self._splits.lessons(version, self._mapping(version, mapping), learns)
         return found, self._store.version(version).rows - len(found)
 
+    def first_lessons(self, version: str, mapping: Mapping | None, learns: Learns, rows: int) -> list[Record]:
+        """What is learned of the first rows."""
+        mapping = self._mapping(version, mapping)
+        columns = mapping.needed(column.name for column in self.version(version).columns)
+        records = (convert(row, mapping) for row in self.page(version, 0, rows, columns=columns))
+        return [one for record in records if not isinstance(record, RowProblem) for one in lessons(record, learns)]
+
     def check_lessons(self, version: str, mapping: Mapping | None = None, learns: Learns = "answers") -> None:
         """Raises DataError for data of a kind that holds nothing of what is to be learned."""
         kind = self._mapping(version, mapping).dataset_type
@@ -359,15 +368,23 @@ class Datasets:
         return histogram(measured or Measured((), (), False), max_length, bars)
 
     def view_row(
-        self, version: str, row: int, model: str = "starter", max_length: int = 256, loss_on: LossOn = "answer"
+        self,
+        version: str,
+        row: int,
+        model: str = "starter",
+        max_length: int = 256,
+        loss_on: LossOn = "answer",
+        chat_template: ChatTemplate = "own",
     ) -> RowView:
-        """The row of this id rendered with the model's template, the trained tokens marked."""
+        """The row of this id rendered with the model's template or another, the trained tokens marked."""
         mapping, table = self._mapping(version), self.table(version)
         found = table.find([row], mapping.needed(column.name for column in table.columns))
         if row not in found:
             raise InputError("error.dataset.no_row", row=row, data=self.version(version).name)
         tokenizer = self.tokenizer(model).tokenizer
-        return view_row(found[row], mapping, tokenizer, max_length, loss_on)
+        from studio.models.loading import with_template
+
+        return view_row(found[row], mapping, with_template(tokenizer, chat_template), max_length, loss_on)
 
     # Findings and fixes
 

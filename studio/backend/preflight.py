@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Literal
 
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
-from studio.backend.sources import check_source, look_at_folder
+from studio.backend.sources import check_source, check_template, look_at_folder
+from studio.data.chat_templates import TemplateUse, cut_markers
+from studio.data.tokens import refusal
 from studio.errors import InputError, PlanError, SpecError, StudioError
 from studio.models.adapter_folder import misfit
 from studio.models.catalog import UNLIMITED_CONTEXT, problems_of
@@ -25,19 +27,25 @@ from studio.runs.store import Store
 from studio.settings import Settings
 
 if TYPE_CHECKING:
+    from studio.models.loading import LoadedTokenizer
     from studio.models.shape import ModelShape
+
+
+# So many rows are written with a template to see whether it takes them.
+_TRIED_ROWS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
     """What is known of a model from its small files; None where one of `problems` kept it from being told. `tokens` are
-    those that its tokenizer knows, up to the highest id."""
+    those that its tokenizer knows, up to the highest id. `loaded`: that tokenizer, with the model's chat template."""
 
     name: str
     problems: tuple[StudioError, ...]
     context: int | None = None
     shape: "ModelShape | None" = None
     tokens: int | None = None
+    loaded: "LoadedTokenizer | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +126,12 @@ class Preflight:
         return [*own, *(problem for problem in rest if problem.path.partition(".")[0] not in wrong)]
 
     def _of(self, spec: RunSpec, wait: bool) -> Iterator[Problem]:
-        if spec.data.version:
-            data = spec.data
+        data, teaches = spec.data, bool(spec.data.version)
+        if teaches:
             lessons = lambda: self._datasets.check_lessons(data.version, data.mapping, spec.method.learns)  # noqa: E731
-            yield from _told("method.kind", lessons)
+            wrong = list(_told("method.kind", lessons))
+            yield from wrong
+            teaches = not wrong
         for run in spec.built_on:
             path = "model.adapter" if run == spec.model.adapter else "method.rewards"
             yield from _told(path, lambda run=run: check_source(self._store, spec, run))
@@ -130,6 +140,33 @@ class Preflight:
             yield from _folder_problems(spec, model)
         if model is not None:
             yield from model_problems(spec, model, _means())
+        if model is not None and model.loaded is not None:
+            own, loaded = model.loaded.own_template, model.loaded
+            for run in spec.built_on:
+                check = lambda run=run: check_template(self._store, spec, run, own=own)  # noqa: E731
+                yield from _told("model.chat_template", check)
+            if teaches:
+                yield from _told("model.chat_template", lambda: self._check_rows(spec, loaded))
+
+    def _check_rows(self, spec: RunSpec, loaded: "LoadedTokenizer") -> None:
+        """Raises the error of the first row where the chat template takes none of the first rows."""
+        from studio.models.loading import with_template
+
+        data = spec.data
+        records = self._datasets.first_lessons(data.version, data.mapping, spec.method.learns, _TRIED_ROWS)
+        tokenizer = with_template(loaded.tokenizer, spec.model.chat_template)
+        refusals = [refusal(record, tokenizer) for record in records]
+        if refusals and refusals[0] is not None and all(refusals):
+            raise refusals[0]
+
+    def template_use(self, spec: RunSpec, *, wait: bool = True) -> TemplateUse | None:
+        """How the model's chat template is used; None where its tokenizer cannot be read, or without `wait` was not
+        yet."""
+        facts = self._facts(spec, wait)
+        if facts is None or facts.loaded is None:
+            return None
+        chosen, loaded = spec.model.chat_template, facts.loaded
+        return TemplateUse(chosen, loaded.own_template, cut_markers(loaded.tokenizer, chosen))
 
     def _facts(self, spec: RunSpec, wait: bool) -> ModelFacts | None:
         key = (spec.model.source, not spec.method.writes)
@@ -163,7 +200,8 @@ def _told(path: str, check: Callable[[], None]) -> Iterator[Problem]:
 def _times(folder: Path | None) -> tuple[object, ...]:
     if folder is None:
         return ()
-    return tuple(sorted((p.name, p.stat().st_mtime_ns) for p in folder.iterdir() if p.suffix in (".json", ".model")))
+    files = [path for path in folder.iterdir() if path.suffix in (".json", ".model", ".jinja")]
+    return tuple(sorted((path.name, path.stat().st_mtime_ns) for path in files))
 
 
 def _read(name: str, folder: Path | None, problems: tuple[StudioError, ...], *, scores: bool) -> ModelFacts:
@@ -172,7 +210,7 @@ def _read(name: str, folder: Path | None, problems: tuple[StudioError, ...], *, 
 
     if folder is None:
         return ModelFacts(name, problems)
-    found, shape, tokens = list(problems), None, None
+    found, shape, tokens, loaded = list(problems), None, None, None
     try:
         shape = read_shape(folder, scores=scores)
     except StudioError as error:
@@ -180,12 +218,12 @@ def _read(name: str, folder: Path | None, problems: tuple[StudioError, ...], *, 
     # One that is missing, or wants to run a program, is told already.
     if not any("tokenizer" in str(error.values.get("file")) for error in problems):
         try:
-            vocabulary = read_tokenizer(name, folder).tokenizer.get_vocab()
-            tokens = max(vocabulary.values(), default=-1) + 1
+            loaded = read_tokenizer(name, folder)
+            tokens = max(loaded.tokenizer.get_vocab().values(), default=-1) + 1
         except StudioError as error:
             found.append(error)
     context = context_length(read_json(folder, CONFIG)) or UNLIMITED_CONTEXT
-    return ModelFacts(name, tuple(found), context, shape, tokens)
+    return ModelFacts(name, tuple(found), context, shape, tokens, loaded)
 
 
 def _means() -> Means:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from studio.data.chat_templates import ChatTemplate, resolved
 from studio.errors import InputError
 from studio.models.adapter_folder import AdapterFacts, look_at_adapter, read_adapter_shape
 from studio.runs.events import Checkpoint, RunState
@@ -62,6 +63,31 @@ def _from_folder(spec: RunSpec) -> Source:
     if found.problems:
         raise found.problems[0]
     return Source(ADAPTER_FOLDER, found.folder.name, found.folder, None, None, spec.model, found.shape)
+
+
+def check_template(store: Store, spec: RunSpec, run: str, *, own: bool) -> None:
+    """Raises InputError when a run that is built on read conversations in another form than this one would; `own`: the
+    model brings a chat template."""
+    try:
+        record = store.run(run)
+    except InputError:
+        return  # told already
+    theirs, ours = _template(store, record.spec), spec.model.chat_template
+    if theirs is not None and resolved(theirs, own) != resolved(ours, own):
+        facts = {"theirs": resolved(theirs, own), "ours": resolved(ours, own), "setting": theirs}
+        raise InputError("error.source.other_template", run=record.name, **facts)
+
+
+def _template(store: Store, spec: RunSpec) -> ChatTemplate | None:
+    """The chat template that the model has learned to read; None while it has read documents alone."""
+    while spec.method.learns == "text":
+        if not spec.model.adapter:
+            return None
+        try:
+            spec = store.run(spec.model.adapter).spec
+        except InputError:
+            return None
+    return spec.model.chat_template
 
 
 def _step(spec: RunSpec, run: str) -> int:

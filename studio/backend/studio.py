@@ -20,6 +20,7 @@ from studio.backend.learning_curve import LearningCurve
 from studio.backend.mixtures import Mixtures
 from studio.backend.runner import Runner
 from studio.backend.sources import find_sources, given_ranks, look_at_folder
+from studio.data.chat_templates import TemplateUse
 from studio.data.scan_workers import BOTH_CORES, Spread
 from studio.errors import SpecError
 from studio.models.adapter_folder import read_adapter_shape
@@ -105,8 +106,8 @@ class Studio:
 
     def following(self, run: str, method: str, version: str = "", reward: str = "", step: int = 0) -> RunSpec:
         """Settings of a run that goes on from this one's adapter (or that of a checkpoint) by another method, its
-        preset's for that method; the adapter's shape and the longest length are this run's. `reward`: the run whose
-        reward model judges."""
+        preset's for that method; the adapter's shape, the chat template and the longest length are this run's.
+        `reward`: the run whose reward model judges."""
         before = self.store.run(run).spec
         names = {preset.name for preset in self.presets()}
         preset = before.preset if before.preset in names else self.presets()[0].name
@@ -114,7 +115,8 @@ class Studio:
         kept = before.model_dump(mode="json")
         tuner = kept["tuner"] | ({"dropout": 0} if METHODS[method].learns == "prompts" else {})
         adapter = {"model.adapter": run, "model.adapter_step": step}
-        changes = {"tuner": tuner, "model.precision": before.model.precision, **adapter}
+        model = {name: getattr(before.model, name) for name in ("precision", "chat_template")}
+        changes = {"tuner": tuner, **{f"model.{name}": value for name, value in model.items()}, **adapter}
         judged = {"method.rewards": [{"kind": "model", "run": reward}]} if reward else {}
         return with_changes(spec, {**changes, **judged, "data.max_length": before.data.max_length})
 
@@ -122,10 +124,12 @@ class Studio:
         """Settings of the next run of a chain, on this data."""
         if following.parent:
             return self.following(following.parent, following.method, version, following.reward)
-        model = self.store.run(following.reward).spec.model.source if following.reward else STARTER
-        spec = self.default_spec(version, self.presets()[0].name, model, following.method)
-        judged = {"method.rewards": [{"kind": "model", "run": following.reward}]} if following.reward else {}
-        return with_changes(spec, judged)
+        judge = self.store.run(following.reward).spec.model if following.reward else None
+        spec = self.default_spec(version, self.presets()[0].name, judge.source if judge else STARTER, following.method)
+        if judge is None:
+            return spec
+        judged = {"method.rewards": [{"kind": "model", "run": following.reward}]}
+        return with_changes(spec, {**judged, "model.chat_template": judge.chat_template})
 
     def suited(self, method: str, versions: Sequence[str | None]) -> str | None:
         """The first of these dataset versions whose rows can teach the method."""
@@ -158,7 +162,8 @@ class Studio:
         parameters = self.models.describe(spec.model.source).parameters
         replays = self.mixtures.replayed(spec.data.version) is not None
         small = parameters is not None and parameters < SMALL_MODEL
-        return [*cautions(spec, rows, small, replays=replays), *self.adapter_cautions(spec)]
+        use = self.template_use(spec, wait=True)
+        return [*cautions(spec, rows, small, replays=replays, template=use), *self.adapter_cautions(spec)]
 
     def adapter_cautions(self, spec: RunSpec) -> list[Caution]:
         """An adapter may say that it was made for another model, though its layers fit. Names alone prove nothing:
@@ -170,6 +175,10 @@ class Studio:
         if not base or Path(base).name.lower() == Path(model).name.lower():
             return []
         return [("ui.train.caution.adapter_base", {"base": base, "model": model})]
+
+    def template_use(self, spec: RunSpec, *, wait: bool = False) -> TemplateUse | None:
+        """How the chat template of a run's model is used; without `wait` None until the model was looked at."""
+        return self.runner.preflight.template_use(spec, wait=wait)
 
     def estimate(self, spec: RunSpec) -> "Estimate":
         """What a run would take, told before it starts; time and memory come from a short measured probe."""

@@ -211,6 +211,15 @@ def prompt_text(messages: Sequence[Message], tokenizer: "PreTrainedTokenizerBase
     return _apply(messages, tokenizer, tools, generation=True)
 
 
+def refusal(record: Record, tokenizer: "PreTrainedTokenizerBase") -> TemplateRefusal | None:
+    """Why the tokenizer's chat template takes no such row; None: it does."""
+    try:
+        _render_record(record, tokenizer)
+    except TemplateRefusal as error:
+        return error
+    return None
+
+
 def _apply(messages: Sequence[Message], tokenizer: Any, tools: Sequence[Tool], *, generation: bool) -> str:
     turns = [_turn(message) for message in messages]
     given = {"tools": [dict(tool) for tool in tools]} if tools else {}

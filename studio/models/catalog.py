@@ -110,7 +110,7 @@ def describe(source: str, settings: Settings) -> ModelInfo:
         licence,
         templated,
         here,
-        () if templated else (default_template_notice(place.name),),
+        () if templated else (_no_template_notice(place.name),),
     )
 
 
@@ -183,9 +183,8 @@ def find_tokenizer(source: str, settings: Settings) -> tuple[str, Path]:
     return place.name, folder
 
 
-def default_template_notice(name: str) -> Notice:
-    """That the model brings no chat template, and which one stands in."""
-    return Notice(key="notice.model.default_template", values={"model": name, "template": "plain"})
+def _no_template_notice(name: str) -> Notice:
+    return Notice(key="notice.model.no_template", values={"model": name})
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,10 @@ def has_chat_template(folder: Path) -> bool:
     if (folder / "chat_template.jinja").is_file():
         return True
     name = "tokenizer_config.json"
-    return (folder / name).is_file() and bool(read_json(folder, name).get("chat_template"))
+    found = read_json(folder, name).get("chat_template") if (folder / name).is_file() else None
+    # Several are kept by name: the one for every chat is `default`.
+    named = [one.get("name") for one in found if isinstance(one, dict)] if isinstance(found, list) else found
+    return "default" in named if isinstance(named, list | dict) else bool(named)
 
 
 def read_licence(folder: Path) -> str | None:

@@ -1,7 +1,8 @@
 """Models and tokenizers, loaded whole and safe: from safetensors only, and never with code that a model brings.
 
 What a tokenizer lacks (pad token, end token, chat template) gets a named default, told in a Notice and saved with
-every export. Nothing is added to the vocabulary: an adapter then fits the base model as everybody has it.
+every export; so is a chat template that was chosen. Nothing is added to the vocabulary: an adapter then fits the base
+model as everybody has it.
 """
 
 import gc
@@ -10,6 +11,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -27,10 +29,11 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from studio.data.chat_templates import DEFAULT, TEMPLATES, ChatTemplate, cut_markers
 from studio.errors import ModelError, ResourceError, StudioError
 from studio.models import folder as folders
 from studio.models.adapter_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from studio.models.catalog import ModelIdentity, default_template_notice, find_files, find_tokenizer
+from studio.models.catalog import ModelIdentity, find_files, find_tokenizer
 from studio.models.device import Device
 from studio.runs.events import Notice
 from studio.settings import Settings
@@ -43,19 +46,6 @@ MODEL_WEIGHTS = "model.safetensors"
 SCORE = "score"
 """The layer that scores, in every architecture that transformers can put it on."""
 
-# The chat template of models that bring none. Turns end with the end token; a new line stands before each text,
-# so that no tokenizer joins the template's last letters with the first ones of an answer.
-PLAIN_TEMPLATE = (
-    "{{- bos_token -}}"
-    "{%- for message in messages -%}"
-    "{%- if message['role'] == 'system' -%}{{- message['content'] + '\n\n' -}}"
-    "{%- elif message['role'] == 'assistant' -%}"
-    "{{- '### Assistant:\n' + message['content'] + eos_token -}}"
-    "{%- if not loop.last -%}{{- '\n\n' -}}{%- endif -%}"
-    "{%- else -%}{{- '### User:\n' + message['content'] + '\n\n' -}}{%- endif -%}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{- '### Assistant:\n' -}}{%- endif -%}"
-)
 _PAD_NAMES = ("<pad>", "<|pad|>", "[PAD]", "<|finetune_right_pad_id|>", "<|padding|>", "<|endoftext|>")
 _END_NAMES = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "</s>", "<|endoftext|>", "<eos>", "[EOS]")
 
@@ -68,10 +58,12 @@ LOADING = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class LoadedTokenizer:
-    """A tokenizer with pad token, end token and chat template; `notices` tell which of them are defaults."""
+    """A tokenizer with pad token, end token and chat template; `notices` tell which of them are not its own.
+    `own_template`: the model brings a chat template, whether it is used or not."""
 
     tokenizer: PreTrainedTokenizerBase
     notices: tuple[Notice, ...]
+    own_template: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +76,10 @@ class LoadedModel:
     notices: tuple[Notice, ...]
 
 
-def load_tokenizer(source: str, settings: Settings) -> LoadedTokenizer:
+def load_tokenizer(source: str, settings: Settings, chat_template: ChatTemplate = "own") -> LoadedTokenizer:
     """The tokenizer of a model. Raises ModelError when it is missing, broken, or has nothing to end an answer with."""
     name, folder = find_tokenizer(source, settings)
-    return read_tokenizer(name, folder)
+    return read_tokenizer(name, folder, chat_template)
 
 
 def load_model(
@@ -99,6 +91,7 @@ def load_model(
     *,
     scores: bool = False,
     shards: int = 1,
+    chat_template: ChatTemplate = "own",
 ) -> LoadedModel:
     """A base model. `auto` takes the numbers the device computes it well in. Draws no random numbers. With `nf4` the
     weights of its linear layers, but for the output, are kept in 4 bits as QLoRA does (Dettmers et al. 2023,
@@ -110,7 +103,7 @@ def load_model(
     """
     files = find_files(source, settings)
     identity = files.identity()
-    ready = read_tokenizer(files.name, files.folder)
+    ready = read_tokenizer(files.name, files.folder, chat_template)
     dtype = getattr(torch, device.numbers(precision, identity.parameters))
     try:
         with LOADING:
@@ -206,7 +199,7 @@ def quiet_transformers() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
 
 
-def read_tokenizer(name: str, folder: Path) -> LoadedTokenizer:
+def read_tokenizer(name: str, folder: Path, chat_template: ChatTemplate = "own") -> LoadedTokenizer:
     """The tokenizer in a folder; the name is told in notices. Raises ModelError as `load_tokenizer` does."""
     try:
         with quiet_transformers():
@@ -226,12 +219,34 @@ def read_tokenizer(name: str, folder: Path) -> LoadedTokenizer:
         notices.append(
             Notice(key="notice.model.default_pad", values={"model": name, "token": str(tokenizer.pad_token)})
         )
-    if not tokenizer.chat_template:
-        tokenizer.chat_template = PLAIN_TEMPLATE
-        notices.append(default_template_notice(name))
-    elif isinstance(tokenizer.chat_template, dict):
-        tokenizer.chat_template = tokenizer.chat_template.get("default") or PLAIN_TEMPLATE
-    return LoadedTokenizer(tokenizer, tuple(notices))
+    if isinstance(tokenizer.chat_template, dict):
+        tokenizer.chat_template = tokenizer.chat_template.get("default")
+    own = bool(tokenizer.chat_template)
+    notices += _template_notices(name, tokenizer, chat_template, own=own)
+    return LoadedTokenizer(with_template(tokenizer, chat_template), tuple(notices), own)
+
+
+def with_template(tokenizer: PreTrainedTokenizerBase, name: ChatTemplate) -> PreTrainedTokenizerBase:
+    """The tokenizer with this chat template; the one that is given stays as it was."""
+    chosen = tokenizer.chat_template or TEMPLATES[DEFAULT] if name == "own" else TEMPLATES[name]
+    templated = copy(tokenizer)
+    templated.chat_template = chosen
+    return templated
+
+
+def _template_notices(
+    model: str, tokenizer: PreTrainedTokenizerBase, chosen: ChatTemplate, *, own: bool
+) -> Iterator[Notice]:
+    if chosen == "own" and own:
+        return
+    key = "other_template" if own else "default_template" if chosen == "own" else "chosen_template"
+    yield Notice(key=f"notice.model.{key}", values={"model": model, "template": DEFAULT if chosen == "own" else chosen})
+    if cut := cut_markers(tokenizer, chosen):
+        marks = ", ".join(cut)
+        yield Notice(
+            key="notice.model.cut_markers",
+            values={"model": model, "template": chosen, "markers": marks, "pieces": max(cut.values())},
+        )
 
 
 def _default_end(name: str, folder: Path, tokenizer: PreTrainedTokenizerBase) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from studio.data.chat_templates import TemplateUse
 from studio.runs.methods import CptSpec, DpoSpec, KtoSpec, OrpoSpec, RolloutSpec, SimpoSpec
 from studio.runs.presets import FULL_RATE
 from studio.runs.spec import FullSpec, LoraSpec, RunSpec
@@ -63,16 +64,24 @@ Caution = tuple[str, dict[str, Any]]
 
 
 def cautions(
-    spec: RunSpec, rows: int, small_model: bool, tokens: int | None = None, *, replays: bool = False
+    spec: RunSpec,
+    rows: int,
+    small_model: bool,
+    tokens: int | None = None,
+    *,
+    replays: bool = False,
+    template: TemplateUse | None = None,
 ) -> list[Caution]:
     """What is allowed but often regretted, as sentence keys with their values. `rows` are those trained on, `tokens`
-    those of one pass, where they were counted. `replays`: general data is mixed in."""
+    those of one pass, where they were counted. `replays`: general data is mixed in. `template`: the chat's, if
+    known."""
     found: list[Caution] = [
         *_rate_cautions(spec, small_model),
         *_method_cautions(spec, tokens),
         *_epoch_cautions(spec),
         *_row_cautions(spec, rows),
         *_strength_cautions(spec),
+        *(template_cautions(template) if template else ()),
     ]
     together = spec.training.batch_size * spec.training.accumulation
     if rows and together * 4 > rows and rows > 1:
@@ -127,6 +136,16 @@ def _strength_cautions(spec: RunSpec) -> Iterator[Caution]:
     if tuner.alpha / tuner.rank**0.5 > STRONG:
         values = {"times": f"{tuner.rank**0.5:.2g}", "alpha": f"{tuner.alpha:g}"}
         yield "ui.train.caution.strength", values | {"usual": f"{tuner.alpha / tuner.rank**0.5:.2g}"}
+
+
+def template_cautions(template: TemplateUse) -> Iterator[Caution]:
+    """Another chat template than the model's own, and markers that are no tokens."""
+    if template.own and template.chosen != "own":
+        yield "ui.train.caution.other_template", {"template": template.chosen}
+    if template.cut:
+        markers = ", ".join(template.cut)
+        pieces = max(template.cut.values())
+        yield "notice.model.cut_markers", {"template": template.chosen, "markers": markers, "pieces": pieces}
 
 
 def _method_cautions(spec: RunSpec, tokens: int | None) -> Iterator[Caution]:

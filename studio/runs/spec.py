@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from studio.data.chat_templates import ChatTemplate
 from studio.data.formats import Mapping as ColumnMapping
 from studio.data.spec_files import load_yaml_mapping, spec_error
 from studio.data.splits import SplitSpec
@@ -50,10 +51,12 @@ class DataSpec(Part):
 class ModelSpec(Part):
     """The base model: `starter`, a local folder, or a Hub name. `adapter`: the run whose adapter is gone on with, by
     its id; empty: a fresh one. `adapter_step`: of which of that run's checkpoints; 0: the one that was kept.
-    `adapter_folder`: in place of a run, an adapter that was made elsewhere, as PEFT writes it."""
+    `adapter_folder`: in place of a run, an adapter that was made elsewhere, as PEFT writes it. `chat_template`: how a
+    conversation is written for the model (`data/chat_templates.py`)."""
 
     source: Annotated[str, Field(min_length=1, max_length=1000)] = STARTER
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    chat_template: ChatTemplate = "own"
     adapter: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$", max_length=64)] = ""
     adapter_step: Annotated[int, Field(ge=0)] = 0
     adapter_folder: Annotated[str, Field(max_length=1000)] = ""

@@ -85,7 +85,7 @@ def estimate(
     files = find_files(spec.model.source, settings)
     identity = files.identity()
     _check_room(identity.name, identity.parameters, device, spec, settings)
-    plain = load_tokenizer(spec.model.source, settings).tokenizer
+    plain = load_tokenizer(spec.model.source, settings, spec.model.chat_template).tokenizer
     parent = (sources or {}).get(spec.model.parent)
     new = _new_tokens(_Documents(spec, settings, rows, parts, plain, parent.folder if parent else None))
     tokenizer = extended_tokenizer(plain, new)

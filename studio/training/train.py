@@ -81,6 +81,7 @@ def learn(job: TrainingJob, stop: Stop, ranks: Ranks = ALONE) -> Learned | None:
             spec.tuner.quantisation,
             scores=not spec.method.writes,
             shards=ranks.shards,
+            chat_template=spec.model.chat_template,
         )
         _check_base(job, loaded, resumed)
         numbers = device.numbers(spec.model.precision, loaded.identity.parameters)

@@ -219,7 +219,7 @@ def row_as_seen(row: int, view: RowView, limit: int, model: str, t: Sentence) ->
     return (
         f'<div class="s-card d-view"><div class="s-row d-between">{title}{_rating(view, t)}</div>'
         f'<p class="s-muted">{shown(t("ui.data.view.model", model=model))}</p>'
-        f'{_disliked(view, t)}<div class="d-text" tabindex="0">{_spans(view.spans)}</div>{cut}{_worse(view, t)}'
+        f'{_disliked(view, t)}<div class="d-text" tabindex="0">{seen_text(view.spans)}</div>{cut}{_worse(view, t)}'
         f'<div class="d-legend"><span class="d-trained"><i></i>{shown(t("ui.data.view.trained"))}</span>'
         f"<span><i></i>{shown(t('ui.data.view.read'))}</span></div>"
         f'<div class="d-counts">{counts}</div></div>'
@@ -243,10 +243,11 @@ def _worse(view: RowView, t: Sentence) -> str:
     if not view.rejected:
         return ""
     title = badge(t("ui.data.role.rejected"), "bad")
-    return f'<div class="d-worse">{title}<div class="d-text" tabindex="0">{_spans(view.rejected)}</div></div>'
+    return f'<div class="d-worse">{title}<div class="d-text" tabindex="0">{seen_text(view.rejected)}</div></div>'
 
 
-def _spans(shown_spans: Sequence[Span]) -> str:
+def seen_text(shown_spans: Sequence[Span]) -> str:
+    """The text with what carries loss marked, special tokens told apart, and what is cut struck out."""
     parts = []
     for (trained, cut), spans in groupby(shown_spans, key=lambda span: (span.trained, span.cut)):
         text = "".join(

@@ -12,6 +12,7 @@ import gradio as gr
 
 from studio.backend.chain import chain, documents_read
 from studio.backend.runner import SWEEP
+from studio.data.chat_templates import DEFAULT, ChatTemplate, resolved
 from studio.data.splits import SplitSpec
 from studio.errors import InputError, SpecError, StudioError
 from studio.runs.methods import METHODS
@@ -40,11 +41,13 @@ from studio.ui.method_view import CHOOSE, method_cards
 from studio.ui.model_picture import model_picture
 from studio.ui.page import Page, goto, html
 from studio.ui.reward_form import RewardForm, build_rewards
+from studio.ui.template_view import asks_for_template, build_templates, template_example
 
 if TYPE_CHECKING:
     pass
 
-PARENTS_OWN = ("tuner.variant", "tuner.rank", "tuner.alpha", "tuner.targets")
+TEMPLATE = "model.chat_template"
+PARENTS_OWN = ("tuner.variant", "tuner.rank", "tuner.alpha", "tuner.targets", TEMPLATE)
 
 
 def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
@@ -92,10 +95,11 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                 elem_id="train-open-models",
             )
             model = gr.HTML(elem_id="train-model-info", apply_default_css=False)
+            templates = build_templates(page)
             adapter = gr.Dropdown(
                 [(t("ui.train.adapter.none"), "")],
                 value="",
-                label=t("spec.model.adapter.label"),
+                label=t("ui.train.adapter"),
                 info=t("spec.model.adapter.help"),
                 visible=False,
                 elem_id="train-adapter",
@@ -244,13 +248,19 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return values_of(with_changes(spec, _split_of(page, version)), asked)
 
     @page.guard
-    def use_preset(version: str | None, method: str, kind: str, preset: str, parent: str = "") -> Any:
+    def use_preset(
+        version: str | None, method: str, kind: str, preset: str, parent: str = "", template: str = "own"
+    ) -> Any:
         """The settings of the other methods too, which are not seen: they wait there until they are. A run that is gone
-        on from stays chosen, with what is its own."""
+        on from stays chosen, with what is its own; the chat template goes with the model."""
         values = {name: preset_values(version, name, kind, preset) for name in METHODS}
         held = (*chosen_above, *PARENTS_OWN) if parent else ()
         return [
-            gr.skip() if field.path in held else values[field.method or method][place]
+            gr.skip()
+            if field.path in held
+            else template
+            if field.path == TEMPLATE
+            else values[field.method or method][place]
             for place, field in enumerate(asked)
         ]
 
@@ -394,6 +404,19 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         yield from model_summary(page, "starter" if kind == "starter" else source.strip())
 
     @page.guard
+    def show_template(
+        version: str | None, method: str, kind: str, source: str, template: ChatTemplate | None, seen: str | None
+    ) -> Any:
+        """Where the model brings no chat template, the choice stands beside it, with an example; else among the other
+        settings."""
+        version, model = _known(page, version), STARTER if kind == "starter" else source.strip()
+        if not version or not asks_for_template(page, model, method):
+            return gr.update(visible=False), gr.skip(), "", gr.update(visible=True)
+        used = resolved(template or "own", own=False)
+        example = template_example(page, version, model, used)
+        return gr.update(visible=True), gr.skip() if seen == used else used, example, gr.update(visible=False)
+
+    @page.guard
     def measure(*values: Any) -> Iterator[str]:
         """Nothing for a method that the data cannot teach while others can: one of these is about to be chosen."""
         version, method = _known(page, values[0]), values[1]
@@ -467,15 +490,27 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     )  # fmt: skip
     split_fields = [widget.component for widget in widgets if widget.field.path in _split_of(page, None)]
     gr.on(opened, use_split, [page.version, taken], [taken, *split_fields], **last)
-    preset.input(use_preset, [page.version, method, kind, preset, adapter], fields, **last)
+    preset.input(use_preset, [page.version, method, kind, preset, adapter, by_path[TEMPLATE]], fields, **last)
     adapter.input(use_parent, [adapter, folder, by_path["tuner.targets"]], fields, **last)
-    folder.input(use_folder, folder, fields, **last)
+    folder.change(use_folder, folder, fields, **last)
     tuner, rate = (by_path[path] for path in ("tuner.kind", "training.learning_rate"))
     tuner.input(use_tuner, [page.version, method, kind, preset, tuner], rate, **last)
     kind.input(use_kind, [page.version, method, kind, preset], fields, **last)
     kind.input(pick_kind, kind, [source, offered_models], **last)
     offered_models.input(lambda name: name or "", offered_models, source, queue=False, **last)
     gr.on([blocks.load, kind.change, source.change], describe, [kind, source], model, **last)
+    template = by_path[TEMPLATE]
+    gr.on([kind.input, source.input, offered_models.input], lambda: "own", None, template, queue=False, **last)
+    templates.choice.input(
+        lambda name: "own" if name == DEFAULT else name, templates.choice, template, queue=False, **last
+    )
+    gr.on(
+        [*opened, method.change, kind.change, source.change, template.change],
+        show_template,
+        [page.version, method, kind, source, template, templates.choice],
+        [templates.place, templates.choice, templates.example, template],
+        **last,
+    )
     gr.on(
         [*opened, kind.change, source.change],
         offer_runs,

@@ -107,7 +107,7 @@ def test_describe(model: Path, settings: Settings) -> None:
 def test_describe_tells_of_a_missing_chat_template(settings: Settings, tmp_path: Path) -> None:
     info = describe(str(save_tiny(tmp_path / "plain", chat_template=None)), settings)
     assert not info.has_chat_template
-    assert [notice.key for notice in info.notices] == ["notice.model.default_template"]
+    assert [notice.key for notice in info.notices] == ["notice.model.no_template"]
 
 
 def test_fingerprint_follows_the_weights_only(model: Path, settings: Settings) -> None:

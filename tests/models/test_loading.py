@@ -9,9 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from studio.data.chat_templates import TEMPLATES
 from studio.errors import ModelError
+from studio.messages import LANGUAGES, translate
+from studio.models.catalog import describe
 from studio.models.device import Device
-from studio.models.loading import attach_adapter, load_model, load_tokenizer, read_adapter
+from studio.models.loading import attach_adapter, load_model, load_tokenizer, read_adapter, with_template
 from studio.settings import Settings
 from tests.models.adapters import save_adapter
 from tests.tiny import save_tiny, tiny_model, tiny_tokenizer
@@ -74,6 +77,45 @@ def test_the_plain_template_ends_turns_and_asks_for_an_answer(settings: Settings
     assert text == "Be kind.\n\n### User:\nHi\n\n### Assistant:\nHello<|end|>\n\n### User:\nBye\n\n### Assistant:\n"
     whole = [*turns, {"role": "assistant", "content": "Ciao"}]
     assert tokenizer.apply_chat_template(whole, tokenize=False) == f"{text}Ciao<|end|>"
+
+
+def test_another_template_is_taken_and_told(saved: Path, settings: Settings, tmp_path: Path) -> None:
+    own, none = str(saved / "llama"), str(save_tiny(tmp_path / "m", "gpt2", chat_template=None))
+    for source, name, told in (
+        (own, "chatml", ["other_template", "cut_markers"]),
+        (own, "alpaca", ["other_template"]),
+        (none, "chatml", ["chosen_template", "cut_markers"]),
+        (none, "plain", ["chosen_template"]),
+    ):
+        loaded = load_tokenizer(source, settings, name)  # type: ignore[arg-type]
+        assert keys(loaded.notices) == told
+        assert loaded.tokenizer.chat_template == TEMPLATES[name]
+        assert loaded.own_template == (source == own)
+        assert all("{" not in translate(n.key, language, **n.values) for n in loaded.notices for language in LANGUAGES)
+    model = load_model(none, settings, CPU, chat_template="chatml")
+    assert model.tokenizer.chat_template == TEMPLATES["chatml"]
+
+
+def test_of_several_templates_the_default_is_the_own_one(settings: Settings, tmp_path: Path) -> None:
+    """Without one of that name the model has none for every chat, and is told so."""
+    for names, own in ((("default", "rag"), True), (("rag",), False)):
+        folder = save_tiny(tmp_path / names[0], chat_template=None)
+        file = folder / "tokenizer_config.json"
+        templates = [{"name": name, "template": f"{{{{ '{name}' }}}}"} for name in names]
+        file.write_text(json.dumps({**json.loads(file.read_text()), "chat_template": templates}))
+        loaded = load_tokenizer(str(folder), settings)
+        assert loaded.own_template == own == describe(str(folder), settings).has_chat_template
+        assert keys(loaded.notices) == ([] if own else ["default_template"])
+        assert loaded.tokenizer.chat_template == ("{{ 'default' }}" if own else TEMPLATES["plain"])
+
+
+def test_a_tokenizer_is_given_a_template_without_being_changed(saved: Path, settings: Settings) -> None:
+    tokenizer = load_tokenizer(str(saved / "llama"), settings).tokenizer
+    before = tokenizer.chat_template
+    other = with_template(tokenizer, "alpaca")
+    assert (tokenizer.chat_template, other.chat_template) == (before, TEMPLATES["alpaca"])
+    assert other("é 日本").input_ids == tokenizer("é 日本").input_ids
+    assert with_template(tokenizer, "own").chat_template == before
 
 
 def test_a_tokenizer_that_cannot_end_is_refused(settings: Settings, tmp_path: Path) -> None:

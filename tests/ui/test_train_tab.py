@@ -81,6 +81,9 @@ class Pretended:
     def adapter_cautions(self, spec: RunSpec) -> list[Any]:
         return []
 
+    def template_use(self, spec: RunSpec) -> None:
+        return None
+
     def split_counts(self, version: str, split: object, learns: str) -> tuple[int, int, int]:
         return 360, 40, self.test_rows
 
@@ -404,7 +407,8 @@ def test_a_preset_leaves_the_run_that_is_gone_on_from(studio: Studio) -> None:
         "32",
         "all-linear",
         "lora",
-    ]  # no run and no folder; its adapter's own settings
+        "own",
+    ]  # no run and no folder; its adapter's own settings and chat template
 
 
 def test_no_cost_is_told_of_a_method_that_is_about_to_change(studio: Studio) -> None:

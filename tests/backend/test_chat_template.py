@@ -1,0 +1,163 @@
+"""A chat template that was chosen is that of the whole run: training, samples, Compare, runs that go on, the export."""
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studio.backend.compare import CompareRequest
+from studio.data.chat_templates import TEMPLATES
+from studio.data.records import Message
+from studio.data.tokens import prompt_text
+from studio.errors import DataError, InputError, SpecError
+from studio.runs.spec import RunSpec, load_spec, with_changes
+from studio.training.job import make_examples
+from tests.backend.test_chains import QUICK, Place
+from tests.tiny import save_tiny
+
+LONG = {**QUICK, "data.max_length": 256}
+TURNS = (Message("system", "丁寧に。"), Message("user", "Hi"), Message("assistant", "Hello"), Message("user", "また"))
+CHATML = (
+    "<|im_start|>system\n丁寧に。<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello<|end|>\n"
+    "<|im_start|>user\nまた<|im_end|>\n<|im_start|>assistant\n"
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A workspace whose model is a GPT-2 without chat template."""
+    folder = tmp_path_factory.mktemp("templates")
+    made = Place(folder)
+    made.model = save_tiny(folder / "base", "gpt2", chat_template=None)
+    yield made
+    made.studio.close()
+
+
+def spec_of(place: Place, method: str, data: str, template: str = "chatml", **changes: Any) -> RunSpec:
+    return with_changes(place.spec(method, data, data__max_length=256, **changes), {"model.chat_template": template})
+
+
+@pytest.fixture(scope="module")
+def tuned(place: Place) -> str:
+    """A run that learned ChatML."""
+    return place.train(spec_of(place, "sft", place.rows), "marked")
+
+
+def test_a_run_tells_and_shows_its_template(place: Place, tuned: str) -> None:
+    state = place.studio.runner.state(tuned)
+    told = {notice.key: notice.values for notice in state.notices}
+    assert told["notice.model.chosen_template"] == {"model": "base", "template": "chatml"}
+    assert told["notice.model.cut_markers"]["pieces"] == 12
+    cautions = dict(place.studio.cautions(place.studio.runner.record(tuned).spec))
+    assert cautions["notice.model.cut_markers"]["template"] == "chatml"
+    assert "ui.train.caution.other_template" not in cautions
+
+
+def test_base_and_tuned_are_compared_with_it(place: Place, tuned: str) -> None:
+    studio = place.studio
+    with studio.compare.lease(studio.compare.adapter(tuned)) as lease:
+        assert prompt_text(TURNS, lease.tokenizer) == prompt_text(TURNS, lease.base_tokenizer) == CHATML
+    turns = (Message("user", "what about 3?"),)
+    last = list(studio.compare.stream(CompareRequest(tuned, None, turns, turns, max_new_tokens=4)))[-1]
+    assert last.done
+
+
+def test_its_export_writes_conversations_as_the_run_did(place: Place, tuned: str, tmp_path: Path) -> None:
+    """By plain transformers, from the files alone: the very ids that were trained on."""
+    from transformers import AutoTokenizer
+
+    studio, record = place.studio, place.studio.runner.record(tuned)
+    export = studio.exports.make(tuned)
+    assert export.proof.passed
+    with zipfile.ZipFile(export.path) as archive:
+        archive.extractall(tmp_path)
+    exported = AutoTokenizer.from_pretrained(tmp_path)
+    assert exported.chat_template == TEMPLATES["chatml"]
+    assert exported.apply_chat_template(
+        [{"role": turn.role, "content": turn.content} for turn in TURNS], tokenize=False, add_generation_prompt=True
+    ) == CHATML  # fmt: skip
+    rows, _ = studio.datasets.lessons(record.version, None, "answers")
+    with studio.compare.lease(studio.compare.adapter(tuned)) as lease:
+        learned = make_examples(rows, record.spec, lease.tokenizer, 512)
+    ids = {lesson.sides[0].ids for lesson in learned.train}
+    talk = [{"role": "user", "content": "what about 3?"}, {"role": "assistant", "content": "3 it is"}]
+    assert tuple(exported.apply_chat_template(talk)["input_ids"]) in ids
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "“`chatml`” was chosen" in card
+    assert "「`chatml`」" in card
+    assert load_spec((tmp_path / "run-spec.yaml").read_text(), "spec").model.chat_template == "chatml"
+
+
+def test_runs_that_go_on_keep_the_template(place: Place, tuned: str) -> None:
+    studio = place.studio
+    for method in ("sft", "reward", "cpt"):
+        assert studio.following(tuned, method, place.rows).model.chat_template == "chatml"
+    on = spec_of(place, "sft", place.rows, "own", model__adapter=tuned)
+    with pytest.raises(InputError) as caught:
+        studio.runner.submit(on)
+    assert caught.value.key == "error.source.other_template"
+    assert caught.value.values["theirs"] == caught.value.values["setting"] == "chatml"
+    assert caught.value.values["ours"] == "plain"
+    (problem,) = studio.problems(on)
+    assert problem.path == "model.chat_template"
+    assert studio.problems(with_changes(on, {"model.chat_template": "chatml"})) == []
+
+
+def test_a_reward_model_reads_what_the_run_writes(place: Place) -> None:
+    studio = place.studio
+    reward = studio.runner.submit(spec_of(place, "reward", place.pairs, "alpaca"), "taste").id
+    judged = [{"kind": "model", "run": reward}]
+    for template, told in (("chatml", ["error.source.other_template"]), ("alpaca", [])):
+        spec = spec_of(place, "grpo", place.pairs, template, method__rewards=judged)
+        assert [problem.error.key for problem in studio.problems(spec)] == told
+    from studio.backend.chain import Next
+
+    assert studio.next_run(Next("grpo", "", reward), place.pairs).model.chat_template == "alpaca"
+
+
+def test_documents_bind_to_no_template_and_names_for_one_are_one(place: Place) -> None:
+    studio = place.studio
+    file = place.model.parent / "texts.jsonl"
+    file.write_text("".join(json.dumps({"text": f"Text {i}. " * 9}) + "\n" for i in range(12)))
+    texts = studio.datasets.import_file(file).id
+    read = studio.runner.submit(spec_of(place, "cpt", texts, "own"), "read").id
+    after = studio.runner.submit(spec_of(place, "sft", place.rows, "chatml", model__adapter=read)).id
+    wrong = spec_of(place, "cpt", texts, "own", model__adapter=after)
+    assert [problem.error.key for problem in studio.problems(wrong)] == ["error.source.other_template"]
+    named = studio.runner.submit(spec_of(place, "sft", place.rows, "plain")).id
+    assert studio.problems(spec_of(place, "sft", place.rows, "own", model__adapter=named)) == []
+
+
+def test_a_template_without_tools_is_told_before_the_start(place: Place) -> None:
+    studio = place.studio
+    tool = {"type": "function", "function": {"name": "weather", "description": "", "parameters": {}}}
+    row = {"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}], "tools": [tool]}
+    file = place.model.parent / "tools.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for _ in range(12)))
+    data = studio.datasets.import_file(file).id
+    for template in ("own", "plain", "alpaca"):
+        with pytest.raises(DataError) as caught:
+            studio.runner.submit(spec_of(place, "sft", data, template))
+        assert "`chatml`" in caught.value.message()
+    assert studio.problems(spec_of(place, "sft", data, "chatml")) == []
+    file.write_text("".join(json.dumps(row if i else {**row, "tools": []}) + "\n" for i in range(12)))
+    mixed = studio.datasets.import_file(file).id
+    assert studio.problems(spec_of(place, "sft", mixed, "plain")) == []  # such rows are skipped, and counted
+
+
+def test_another_template_than_the_own_one_is_cautioned(place: Place) -> None:
+    spec = with_changes(RunSpec(), {"data.version": place.rows, "model.chat_template": "plain"})
+    assert "ui.train.caution.other_template" in dict(place.studio.cautions(spec))
+    own = with_changes(spec, {"model.chat_template": "own"})
+    assert "ui.train.caution.other_template" not in dict(place.studio.cautions(own))
+
+
+def test_an_unknown_name_is_a_wrong_setting() -> None:
+    with pytest.raises(SpecError, match=r"model\.chat_template.*'plain'"):
+        with_changes(RunSpec(), {"model.chat_template": "llama9"})
+    old = RunSpec().model_dump(mode="json")
+    del old["model"]["chat_template"]
+    assert RunSpec.model_validate(old) == RunSpec()  # runs made before there was the setting
