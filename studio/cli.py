@@ -446,13 +446,13 @@ def _adapter_settings(changes: Mapping[str, Any], studio: Studio) -> dict[str, A
 
 
 def _cluster(options: argparse.Namespace) -> ClusterSpec | None:
-    """Where to train. Raises InputError when workers are asked for and no cluster."""
+    """Where to train. Raises InputError when workers or shards are asked for and no cluster."""
     if options.cluster is None:
-        if options.workers is not None:
+        if options.workers is not None or options.shard:
             raise InputError("error.cli.no_cluster")
         return None
     workers = {} if options.workers is None else {"workers": options.workers}
-    return parse_cluster({"address": options.cluster, **workers})
+    return parse_cluster({"address": options.cluster, **workers, "sharding": "full" if options.shard else "none"})
 
 
 def _value(path: str, text: str) -> Any:

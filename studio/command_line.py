@@ -138,6 +138,7 @@ def _run_options(parser: CommandParser, say: Say) -> None:
     options.add_argument("--name", default="", metavar="NAME", help=say("cli.run.name"))
     options.add_argument("--cluster", metavar="ADDRESS", help=say("cli.run.cluster"))
     options.add_argument("--workers", type=_whole(1), metavar="N", help=say("cli.run.workers"))
+    options.add_argument("--shard", action="store_true", help=say("cli.run.shard"))
 
 
 def _methods(say: Say) -> str:

@@ -313,6 +313,7 @@ def test_a_mistake_is_told_in_both_languages(
         (["--preset", "nothing"], "error.preset.unknown"),
         (["--model", "./no/such/folder"], None),
         (["--workers", "2"], "error.cli.no_cluster"),
+        (["--shard"], "error.cli.no_cluster"),
         (["--cluster", "nowhere"], "error.cluster.address"),
         (["--cluster", "local", "--workers", "3"], "error.cluster.problems"),
     ],
@@ -323,7 +324,7 @@ def test_a_wrong_setting_is_told_before_training(
     assert main(["run", "--data", str(data), "--workspace", str(tmp_path / "w"), "--json", *words]) == 2
     found = json.loads(capsys.readouterr().out)
     assert key in (None, found["key"])
-    assert words[0 if words[0] == "--workers" else -1].split("=")[0].split("/")[-1] in found["error"]
+    assert words[0 if words[0] in ("--workers", "--shard") else -1].split("=")[0].split("/")[-1] in found["error"]
 
 
 def test_data_that_cannot_train_is_the_users_to_mend(tmp_path: Path, model: Path, shell: Shell) -> None:

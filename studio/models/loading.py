@@ -90,12 +90,14 @@ def load_model(
     quantisation: Quantisation = "none",
     *,
     scores: bool = False,
+    shards: int = 1,
     chat_template: ChatTemplate = "own",
 ) -> LoadedModel:
     """A base model. `auto` takes the numbers the device computes it well in. Draws no random numbers. With `nf4` the
     weights of its linear layers, but for the output, are kept in 4 bits as QLoRA does (Dettmers et al. 2023,
     arXiv:2305.14314). With `scores` it has a layer `score` of one number in place of the output over the vocabulary,
-    which is yet to be learned: transformers fills it with random numbers.
+    which is yet to be learned: transformers fills it with random numbers. Of several `shards` this process, one of as
+    many, reads its own (`studio.models.sharding`).
 
     Raises ModelError when files are missing, damaged, pickled or need code, ResourceError when memory is too small.
     """
@@ -105,7 +107,7 @@ def load_model(
     dtype = getattr(torch, device.numbers(precision, identity.parameters))
     try:
         with LOADING:
-            model = _read_model(files.folder, dtype, quantisation, device, scores=scores)
+            model = _read_model(files.folder, dtype, quantisation, device, scores=scores, shards=shards)
     except StudioError:
         raise
     except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
@@ -126,11 +128,22 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _read_model(
-    folder: Path, dtype: torch.dtype, quantisation: Quantisation, device: Device, *, scores: bool
+    folder: Path,
+    dtype: torch.dtype,
+    quantisation: Quantisation,
+    device: Device,
+    *,
+    scores: bool,
+    shards: int = 1,
 ) -> PreTrainedModel:
-    kind = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
+    kind: Any = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
+    divided: dict[str, Any] = {}
     try:
         with quiet_transformers():
+            if shards > 1:
+                from studio.models.sharding import division  # torch's part takes a second to import
+
+                kind, divided["distributed_config"] = division(kind, folder, shards)
             loaded: Any = kind.from_pretrained(
                 folder,
                 dtype=dtype,
@@ -141,12 +154,13 @@ def _read_model(
                 ignore_mismatched_sizes=True,
                 **({"num_labels": 1} if scores else {}),
                 **(_four_bits(dtype, device) if quantisation == "nf4" else {}),
+                **divided,
             )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, SafetensorError) as error:
         # A configuration can hold any value, and transformers checks few of them itself.
         raise ModelError("error.model.unreadable", folder=str(folder), reason=first_line(error)) from error
     model, report = loaded
-    if quantisation == "none":
+    if quantisation == "none" and shards == 1:
         model = model.to(device.kind)
     for module in model.modules():
         # On some processors bitsandbytes packs its weights anew when they are first evaluated: from then on they pass

@@ -116,7 +116,7 @@ class Reporter(TrainerCallback):
         if control.should_save:
             self._check_room()
             self._check_finite(state.global_step, model)
-            if not self.validates and scheduled and self.stop.asked != "leave":
+            if not self.validates and scheduled and asked != "leave":
                 self._write_samples(state.global_step, model)
 
     def _end(self, control: TrainerControl, by: str, *, evaluate: bool) -> None:
@@ -214,7 +214,8 @@ class Reporter(TrainerCallback):
 
     def _write_samples(self, step: int, model: Any) -> None:
         began = time.monotonic()
-        if self.ranks.first and self.stop.asked == "no":
+        asked = self.ranks.agreed(self.stop.asked)
+        if (self.ranks.first or self.ranks.sharded) and asked == "no":
             answers = sample_answers(model, self.tokenizer, [row.ids for row in self.shown], self.sample_tokens)
             self._samples = [
                 Sample(step=step, prompt=row.prompt, text=text, expected=row.expected)

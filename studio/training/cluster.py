@@ -119,6 +119,7 @@ class _Run:
             sources=self._job.sources,
             model=self._model,
             offline=self._job.settings.offline,
+            sharded=self._cluster.sharding == "full",
         )
         fitting = _Fitting({"desk": self._desk, "parcel": ray.put(parcel)}, self._cluster, self._on_gpus)
         self._begun = False

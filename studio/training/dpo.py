@@ -20,7 +20,6 @@ from studio.training.trainer import (
     quiet,
     trainer_options,
 )
-from studio.training.tuned import reference_of
 
 _ANSWERS = "sft"  # TRL's name for the loss of the better answers
 
@@ -29,7 +28,7 @@ class PairTrainer(WeighedEvaluation, WeighedSteps, StudioTrainer, DPOTrainer):
     """TRL's trainer, with the model as it began as what the tuned one is compared with."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(ref_model=reference_of(options["model"]), **options)
+        super().__init__(**options)
         self._chosen_weights = dict(zip(self.loss_types, self.loss_weights, strict=True))
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -103,6 +102,7 @@ def pair_trainer(kind: type[PairTrainer], setup: Setup, config: DPOConfig, **opt
     return quiet(
         kind(
             **setup.common(),
+            ref_model=setup.reference,
             args=on_one_device(config),
             train_dataset=pairs(examples.train),
             eval_dataset=pairs(examples.validation) if examples.validation else None,

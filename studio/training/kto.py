@@ -12,7 +12,6 @@ from studio.runs.spec import RunSpec
 from studio.training.job import ExampleSet, Lesson
 from studio.training.ranks import Shared
 from studio.training.trainer import Setup, StudioTrainer, WeighedSteps, on_one_device, quiet, trainer_options
-from studio.training.tuned import reference_of
 
 
 class MismatchingCollator(DataCollatorForUnpairedPreference):
@@ -50,7 +49,7 @@ class RatingTrainer(WeighedSteps, StudioTrainer, KTOTrainer):
     shared = MismatchedFirst
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(ref_model=reference_of(options["model"]), **options)
+        super().__init__(**options)
         self.args.train_sampling_strategy = "random"
 
 
@@ -72,6 +71,7 @@ def make_trainer(setup: Setup) -> RatingTrainer:
     return quiet(
         RatingTrainer(
             **setup.common(),
+            ref_model=setup.reference,
             args=on_one_device(config),
             train_dataset=ratings(examples.train),
             eval_dataset=ratings(examples.validation) if examples.validation else None,

@@ -22,6 +22,7 @@ from studio.models.adapter_folder import peft_config
 from studio.models.loading import SCORE, AdapterFile, first_line
 from studio.models.new_tokens import embedding_layers
 from studio.models.shape import shape_of
+from studio.models.sharding import undivided_state
 from studio.runs.adapter_shape import AdapterShape
 from studio.runs.spec import LoraSpec
 
@@ -183,7 +184,7 @@ def add_adapter(
 def _take_over(adapted: "PeftModel", parent: AdapterFile) -> None:
     # The layer that scores is no part of what is taken over, but PEFT wants it named; and where there is one, there is
     # no output layer for new tokens.
-    weights: dict[str, Any] = get_peft_model_state_dict(adapted)
+    weights: dict[str, Any] = get_peft_model_state_dict(adapted, undivided_state(adapted))
     own = {name: tensor for name, tensor in weights.items() if ".lora_" not in name and _TOKENS not in name}
     theirs = {name: tensor for name, tensor in parent.tensors.items() if _TOKENS not in name or name in weights}
     try:
@@ -200,11 +201,10 @@ def _take_over(adapted: "PeftModel", parent: AdapterFile) -> None:
 def _draw_score(model: Any, seed: int) -> None:
     """Its first weights: variance 1 / (inputs + 1), as in Stiennon et al. 2020 (arXiv:2009.01325, appendix B.1). In
     float32 like the adapter."""
-    layer = model.get_submodule(SCORE).modules_to_save[_ADAPTER].float()
+    layer = model.get_submodule(SCORE).modules_to_save[_ADAPTER]
     drawn = torch.empty(layer.weight.shape)
     drawn.normal_(std=(layer.in_features + 1) ** -0.5, generator=torch.Generator().manual_seed(seed))
-    with torch.no_grad():
-        layer.weight.copy_(drawn)
+    layer.weight = nn.Parameter(drawn.to(layer.weight.device))  # whole, also where the model is divided
 
 
 def without_dropout(model: "PreTrainedModel") -> None:

@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -11,15 +12,18 @@ import psutil
 import torch
 from peft.helpers import disable_input_dtype_casting
 from torch import nn
+from torch.distributed.tensor import DTensor
+from torch.nn.modules.module import register_module_forward_pre_hook
 from transformers.pytorch_utils import Conv1D
 
 from studio.models.device import Device, Numbers
+from studio.models.sharding import gathered_bytes, is_divided, trains_divided
 from studio.runs.spec import RunSpec
 from studio.settings import Settings
 from studio.training.job import Lesson
 from studio.training.passes import in_passes, rows_at_once
 from studio.training.ranks import ALONE, Ranks
-from studio.training.tuned import base_of, new_bytes
+from studio.training.tuned import base_of, needs_copy, new_bytes
 
 # A plan fits up to this part of the memory that is free: other programs need some too.
 MEMORY_SHARE = 0.9
@@ -90,7 +94,7 @@ class Memory:
         return min(1.0, spec.data.max_length / self.side_tokens)
 
 
-def memory_of(model: Any, spec: RunSpec, numbers: Numbers, row: Lesson, device: Device) -> Memory:
+def memory_of(model: Any, spec: RunSpec, numbers: Numbers, row: Lesson, device: Device, ranks: Ranks = ALONE) -> Memory:
     """The parts of what a run by `spec` holds, the model already in memory, with rows like `row`: one forward pass of
     its longest sequence is run, and what it keeps is counted: the others are padded to it."""
     base = base_of(model)
@@ -99,7 +103,7 @@ def memory_of(model: Any, spec: RunSpec, numbers: Numbers, row: Lesson, device: 
     plain = [weight for weight in large if weight.is_floating_point()]
     return Memory(
         held=held_bytes(device),
-        added=new_bytes(model, spec),
+        added=_added_bytes(model, spec, ranks),
         row_bytes=_activation_bytes(model, numbers, longest.ids) * len(row.sides),
         row_tokens=row.computed_tokens,
         side_tokens=len(longest.ids),
@@ -109,25 +113,51 @@ def memory_of(model: Any, spec: RunSpec, numbers: Numbers, row: Lesson, device: 
     )
 
 
+def _added_bytes(model: Any, spec: RunSpec, ranks: Ranks) -> int:
+    """Where the model is divided, each process has its part of what is trained of it, and gathers the others' weights;
+    an adapter is whole in each."""
+    added = new_bytes(model, spec)
+    if ranks.shards == 1:
+        return added
+    gathered = gathered_bytes(model) * (2 if needs_copy(spec) else 1)
+    return gathered + (added // ranks.shards if trains_divided(model) else added)
+
+
 def _activation_bytes(model: Any, numbers: Numbers, row: tuple[int, ...]) -> int:
-    backbone = base_of(model).base_model
-    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    base = base_of(model)
+    divided = is_divided(base)
+    computing = base if divided else base.base_model  # one that is divided is entered from the top
+    weights = _storages(model.parameters())
+    gathered: set[int] = set()
     kept: dict[int, int] = {}
+
+    def note(module: nn.Module, _: Any) -> None:
+        """Weights that are gathered for a moment, as of a model that is divided."""
+        gathered.clear()
+        gathered.update(_storages(module.parameters(recurse=False)))
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
+        if storage.data_ptr() not in weights | gathered:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     ids = torch.tensor([row], device=next(model.parameters()).device)
     mixed = torch.autocast(ids.device.type, torch.bfloat16, enabled=numbers == "bfloat16")
+    noting = register_module_forward_pre_hook(note) if divided else None
     with (
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
         mixed,
         disable_input_dtype_casting(model),
     ):
-        output = backbone(input_ids=ids, use_cache=False)
+        output = computing(input_ids=ids, use_cache=False)
+    if noting:
+        noting.remove()
     total = sum(kept.values())
     del output
     return total
+
+
+def _storages(tensors: Iterable[torch.Tensor]) -> set[int]:
+    """Where these tensors lie; of those that are divided nothing."""
+    return {one.untyped_storage().data_ptr() for one in tensors if not isinstance(one, DTensor)}

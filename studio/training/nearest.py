@@ -38,8 +38,9 @@ def _gentler(spec: RunSpec, memory: Memory, device: Device, rows: int, ranks: Ra
     saving: Changes = {"training.gradient_checkpointing": True}
     for batch in batches:
         yield batch | saving
-    # bitsandbytes has no kernels for Apple's accelerator.
-    if isinstance(spec.tuner, LoraSpec) and spec.tuner.quantisation == "none" and device.kind != "mps":
+    # bitsandbytes has no kernels for Apple's accelerator, and what it makes of weights cannot be divided.
+    able = device.kind != "mps" and ranks.shards == 1
+    if isinstance(spec.tuner, LoraSpec) and spec.tuner.quantisation == "none" and able:
         saving = saving | {"tuner.quantisation": "nf4"}
         for batch in batches:
             yield batch | saving

@@ -18,10 +18,12 @@ BATCH_ROWS = "batch_rows"
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """This process's place among those of the run. The first one reports and saves."""
+    """This process's place among those of the run. The first one reports and saves. `sharded`: the model is divided
+    among them (`studio.models.sharding`); every pass through it takes them all."""
 
     rank: int = 0
     size: int = 1
+    sharded: bool = False
 
     @property
     def first(self) -> bool:
@@ -30,6 +32,11 @@ class Ranks:
     @property
     def several(self) -> bool:
         return self.size > 1
+
+    @property
+    def shards(self) -> int:
+        """Into how many parts the model is divided."""
+        return self.size if self.sharded else 1
 
     def agreed(self, value: T) -> T:
         """What the first process has: what each sees for itself, such as the time, is no ground to part ways."""

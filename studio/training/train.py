@@ -36,7 +36,7 @@ from studio.training.ranks import ALONE, Ranks
 from studio.training.scorer import Scorer
 from studio.training.trackers import tracked
 from studio.training.trainer import Setup
-from studio.training.tuned import counted_weights, held_in, tuned_model
+from studio.training.tuned import counted_weights, held_in, needs_copy, reference_of, tuned_model
 
 # PEFT 0.21 reads an attribute that transformers 5.23 renamed; nothing a user could act on.
 warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
@@ -80,12 +80,15 @@ def learn(job: TrainingJob, stop: Stop, ranks: Ranks = ALONE) -> Learned | None:
             held_in(spec),
             spec.tuner.quantisation,
             scores=not spec.method.writes,
+            shards=ranks.shards,
             chat_template=spec.model.chat_template,
         )
         _check_base(job, loaded, resumed)
         numbers = device.numbers(spec.model.precision, loaded.identity.parameters)
         sources = _read_sources(job, loaded, resumed)
         new_tokens = _new_tokens(job, loaded, resumed)
+        if new_tokens and ranks.shards > 1:
+            raise TrainingError("error.train.divided_tokens", run=job.sources[spec.model.parent].name)
         new_ids = range(first_new_id(loaded.tokenizer), first_new_id(loaded.tokenizer) + len(new_tokens or ()))
         loaded = with_new_tokens(loaded, new_tokens)
         scorers = {run: Scorer(job.sources[run], sources[run], job.settings, device) for run in spec.method.reward_runs}
@@ -128,6 +131,7 @@ def learn(job: TrainingJob, stop: Stop, ranks: Ranks = ALONE) -> Learned | None:
                 scorers,
                 new_tokens,
                 ranks,
+                _reference(job, model, device, ranks),
             )
         )
 
@@ -248,13 +252,23 @@ def _tell_tokens(job: TrainingJob, new: NewTokens | None) -> None:
         job.notice("notice.train.no_new_tokens")
 
 
+def _reference(job: TrainingJob, model: Any, device: Device, ranks: Ranks) -> Any:
+    """What a preference compares the model with. One that is divided cannot be copied, and is read again."""
+    if not needs_copy(job.spec):
+        return None
+    if ranks.shards == 1:
+        return reference_of(model)
+    source, numbers = job.spec.model.source, held_in(job.spec)
+    return load_model(source, job.settings, device, numbers, shards=ranks.shards).model.requires_grad_(False)
+
+
 def _check_memory(
     job: TrainingJob, model: Any, numbers: Numbers, examples: ExampleSet, device: Device, ranks: Ranks
 ) -> None:
     """Refuse what cannot fit before it takes the machine down."""
     spec, rows = job.spec, len(examples.train)
     longest = at_most(max(examples.train, key=lambda lesson: lesson.computed_tokens), spec.method)
-    memory = memory_of(model, spec, numbers, longest, device)
+    memory = memory_of(model, spec, numbers, longest, device, ranks)
     needed, available = memory.needed_bytes(spec, device, rows, ranks), available_bytes(device, job.settings)
     room = int(available * MEMORY_SHARE)
     if needed <= room:

@@ -14,16 +14,19 @@ from peft import PeftModel
 from peft.tuners.trainable_tokens import TrainableTokensLayer
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainerCallback
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 from transformers.trainer_utils import EvalLoopOutput
 
 from studio.models.device import Device, Numbers
 from studio.models.new_tokens import NewTokens
+from studio.models.sharding import trains_divided, undivided_state
 from studio.runs.spec import RunSpec
 from studio.training.callback import EvaluationGivenUp
 from studio.training.job import ExampleSet
 from studio.training.lora import Clock
 from studio.training.ranks import ALONE, BATCH_ROWS, Ranks, Shared
 from studio.training.scorer import Scorer
+from studio.training.sharded import load_optimizer, load_weights, save_optimizer
 
 _REFERENCE = "ref"  # TRL's name for it
 
@@ -32,7 +35,8 @@ _REFERENCE = "ref"  # TRL's name for it
 class Setup:
     """What a trainer is made of. `numbers`: what it computes in; `model` has its adapter, if any, whose dropout
     follows `clock`; `resumed`: it goes on from a checkpoint. `scorers`: the reward models that are asked, by the ids of
-    their runs. `new_tokens`: those that the vocabulary was given. `ranks`: the processes that share the batches."""
+    their runs. `new_tokens`: those that the vocabulary was given. `ranks`: the processes that share the batches.
+    `reference`: the copy that a preference is compared with."""
 
     spec: RunSpec
     folder: Path
@@ -47,6 +51,7 @@ class Setup:
     scorers: Mapping[str, Scorer] = field(default_factory=dict)
     new_tokens: NewTokens | None = None
     ranks: Ranks = ALONE
+    reference: Any = None
 
     def common(self) -> dict[str, Any]:
         """The arguments of every Trainer but for its configuration and rows."""
@@ -65,6 +70,8 @@ class StudioTrainer:
 
     model: Any
     control: Any
+    optimizer: Any
+    lr_scheduler: Any
     # The collator of several processes.
     shared: Any = Shared
     _loss_sum = 0.0
@@ -73,8 +80,11 @@ class StudioTrainer:
     def __init__(self, *, fresh: bool, new_tokens: NewTokens | None, ranks: Ranks, **options: Any) -> None:
         """`fresh`: the adapter does nothing yet. `new_tokens` are kept with every checkpoint."""
         self._new_tokens = new_tokens
-        trained = [(p, p.data) for p in options["model"].parameters() if p.requires_grad]
+        trained = [(p, p.data) for p in options["model"].parameters() if p.requires_grad and ranks.shards == 1]
+        # Trainer goes on with no model that is divided as it is read; here it does (`studio.training.sharded`).
+        options["args"].save_only_model = ranks.shards > 1
         super().__init__(**options)
+        options["args"].save_only_model = False
         for parameter, data in trained:
             parameter.data = data  # over a model in 4 bits TRL makes them bfloat16, which loses small steps
         # Some trainers keep a copy of the adapter as it begins, to compare with. Of one that does nothing the base
@@ -135,6 +145,29 @@ class StudioTrainer:
         if not self.ranks.several:
             super()._load_rng_state(checkpoint)  # type: ignore[misc]
 
+    # A model that is divided among them
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if trains_divided(self.model):
+            load_weights(self.model, resume_from_checkpoint, self.ranks)
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not trains_divided(self.model):
+            super()._save_optimizer_and_scheduler(output_dir)  # type: ignore[misc]
+            return
+        save_optimizer(self.optimizer, Path(output_dir) / OPTIMIZER_NAME, self.ranks)
+        if self.ranks.first:
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None or not trains_divided(self.model):
+            super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
+            return
+        load_optimizer(self.optimizer, Path(checkpoint) / OPTIMIZER_NAME)
+        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True))
+
     # Checkpoints and evaluations
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:
@@ -151,12 +184,14 @@ class StudioTrainer:
         """The adapter alone, or all weights in one file. The tokenizer never changes, and the arguments would be a
         pickle."""
         if isinstance(self.model, PeftModel):
-            self.model.save_pretrained(
-                output_dir, state_dict=state_dict, save_embedding_layers=False, selected_adapters=["default"]
-            )
-        else:
+            weights = undivided_state(self.model)  # in every process: a divided model gives back what it has gathered
+            if self.ranks.first:
+                self.model.save_pretrained(
+                    output_dir, state_dict=weights, save_embedding_layers=False, selected_adapters=["default"]
+                )
+        elif self.ranks.first or trains_divided(self.model):
             self.model.save_pretrained(output_dir, state_dict=state_dict, max_shard_size="10TB")
-        if self._new_tokens:
+        if self._new_tokens and self.ranks.first:
             self._new_tokens.write(Path(output_dir))
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:

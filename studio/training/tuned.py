@@ -54,11 +54,15 @@ def new_bytes(model: Any, spec: RunSpec) -> int:
     """What training adds to the weights that are held already: gradients and AdamW's two moments in float32 for each
     that is trained, and a copy where a preference is compared with the model as it was."""
     trained, every = counted_weights(model)
-    copied = isinstance(spec.tuner, FullSpec) and spec.method.learns in ("pairs", "ratings")
-    return trained * 12 + (every * 4 if copied else 0)
+    return trained * 12 + (every * 4 if needs_copy(spec) else 0)
 
 
-def reference_of(model: Any) -> PreTrainedModel | None:
-    """What a preference compares the model with: a frozen copy of it as it is. None: an adapter is switched off for
+def needs_copy(spec: RunSpec) -> bool:
+    """Whether a preference compares the model with a frozen copy of it as it began. An adapter is switched off for
     that."""
-    return None if isinstance(model, PeftModel) else copy.deepcopy(model).requires_grad_(False).eval()
+    return isinstance(spec.tuner, FullSpec) and spec.method.learns in ("pairs", "ratings")
+
+
+def reference_of(model: PreTrainedModel) -> PreTrainedModel:
+    """A frozen copy of a model as it is, for a preference to compare it with."""
+    return copy.deepcopy(model).requires_grad_(False).eval()

@@ -28,7 +28,8 @@ MODEL = "model"
 @dataclass(frozen=True, slots=True)
 class Parcel:
     """A run as it goes to the workers. `model`: the fingerprint of the base model, whose files are offered; None: every
-    node has it from the Hub. `history` ends with the checkpoint that is gone on from, which is offered too."""
+    node has it from the Hub. `history` ends with the checkpoint that is gone on from, which is offered too. `sharded`:
+    the model is divided among them."""
 
     spec: RunSpec
     rows: tuple[tuple[int, Record], ...]
@@ -39,6 +40,7 @@ class Parcel:
     sources: Mapping[str, Source]
     model: str | None
     offline: bool
+    sharded: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def work(config: Mapping[str, Any]) -> None:
         told = FaultError("error.cluster.package", detail=str(error))
         ray.get(desk.report.remote(told))
         raise told from error
-    ranks = Ranks(distributed.get_rank(), distributed.get_world_size())
+    ranks = Ranks(distributed.get_rank(), distributed.get_world_size(), parcel.sharded)
     stop = Stop()
     # Ray's own folder: what a killed worker leaves there goes with it.
     with tempfile.TemporaryDirectory(prefix="studio-run-", dir=Path.cwd()) as folder:

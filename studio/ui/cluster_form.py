@@ -19,11 +19,12 @@ class ClusterForm:
     about: gr.Column
     address: gr.Textbox
     workers: gr.Number
+    sharding: gr.Radio
 
     @property
     def inputs(self) -> list[gr.Radio | gr.Textbox | gr.Number]:
         """What `cluster_of` reads."""
-        return [self.where, self.address, self.workers]
+        return [self.where, self.address, self.workers, self.sharding]
 
 
 def build_cluster(page: Page) -> ClusterForm:
@@ -52,6 +53,13 @@ def build_cluster(page: Page) -> ClusterForm:
             minimum=1,
             elem_id="train-cluster-workers",
         )
+        sharding = gr.Radio(
+            [(t(f"ui.train.where.sharding.{name}"), name) for name in ("none", "full")],
+            value=first.sharding,
+            label=t("ui.train.where.sharding"),
+            info=t("ui.train.where.sharding.help"),
+            elem_id="train-cluster-sharding",
+        )
         gr.HTML(f'<p class="quiet">{shown(t("ui.train.where.cost"))}</p>', apply_default_css=False)
     where.change(
         lambda chosen: gr.update(visible=chosen == CLUSTER),
@@ -61,15 +69,16 @@ def build_cluster(page: Page) -> ClusterForm:
         show_progress="hidden",
         trigger_mode="always_last",
     )
-    return ClusterForm(where, about, address, workers)
+    return ClusterForm(where, about, address, workers, sharding)
 
 
-def cluster_of(where: str, address: str, workers: float | None) -> ClusterSpec | None:
+def cluster_of(where: str, address: str, workers: float | None, sharding: str) -> ClusterSpec | None:
     """None: this machine. Raises SpecError that tells what is wrong with the others."""
-    return parse_cluster({"address": address.strip(), "workers": workers}) if where == CLUSTER else None
+    values = {"address": address.strip(), "workers": workers, "sharding": sharding}
+    return parse_cluster(values) if where == CLUSTER else None
 
 
-def cluster_values(cluster: ClusterSpec | None) -> tuple[str, str, int]:
+def cluster_values(cluster: ClusterSpec | None) -> tuple[str, str, int, str]:
     """What the form shows of it."""
     known = cluster or ClusterSpec()
-    return HERE if cluster is None else CLUSTER, known.address, known.workers
+    return HERE if cluster is None else CLUSTER, known.address, known.workers, known.sharding

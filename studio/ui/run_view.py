@@ -212,6 +212,8 @@ def headline(name: str, sub: str, state: RunState, status: str, t: T) -> str:
         parts.append(", ".join(t(f"ui.runs.how.{name}") for name in state.started.how))
     if state.cluster:
         parts.append(t("ui.runs.where", address=state.cluster.address, workers=state.cluster.workers))
+        if state.cluster.sharding == "full":
+            parts.append(t("ui.runs.where.divided"))
     line = " · ".join(parts) or t(f"ui.runs.progress.{status if status in ('queued', 'preparing') else 'none'}")
     busy = " busy" if status in ("preparing", "running", "stopping") else ""
     return (

@@ -322,7 +322,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     def use_run(again: str, method: str) -> Any:
         """The data, the method, the model and all settings of a run; with a step, to go on from that checkpoint."""
         if not again:
-            return [gr.skip()] * (12 + len(asked))
+            return [gr.skip()] * (13 + len(asked))
         run, _, *steps = again.split()
         record = studio.runner.record(run)
         spec, name = record.spec, record.name
@@ -445,15 +445,25 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return [wrong, *(_beside(widget, before, wrong, language) for widget in widgets)]
 
     @page.guard
-    def begin(token: str, name: str, where: str, address: str, workers: float | None, *values: Any) -> Any:
-        cluster = cluster_of(where, address, workers)
+    def begin(
+        token: str, name: str, where: str, address: str, workers: float | None, sharding: str, *values: Any
+    ) -> Any:
+        cluster = cluster_of(where, address, workers, sharding)
         return studio.runner.submit(spec_of(*values), name, token=token, cluster=cluster).id, goto("runs"), ""
 
     @page.guard
     def begin_several(
-        token: str, name: str, text: str, tried: str, where: str, address: str, workers: float | None, *values: Any
+        token: str,
+        name: str,
+        text: str,
+        tried: str,
+        where: str,
+        address: str,
+        workers: float | None,
+        sharding: str,
+        *values: Any,
     ) -> Any:
-        spec, cluster = spec_of(*values), cluster_of(where, address, workers)
+        spec, cluster = spec_of(*values), cluster_of(where, address, workers, sharding)
         field = next(field for field in asked if field.text == text)
         if not belongs(field, spec.method.kind, spec.tuner.kind):
             raise InputError("error.run.sweep_method", setting=field.label(language))

@@ -41,7 +41,8 @@ def cluster() -> Iterator[ClusterSpec]:
 
 def recording(method: str, model: Path, folder: Path, **changes: object) -> Recording:
     """Four steps unless more is said, each over two batches of four rows."""
-    spec = method_spec(method, model, tuner__dropout=0.0, training__batch_size=4, **changes)
+    plain = {} if "tuner__kind" in changes else {"tuner__dropout": 0.0}
+    spec = method_spec(method, model, training__batch_size=4, **plain, **changes)
     return Recording(spec, folder, lessons(method, ROWS))
 
 
@@ -66,11 +67,16 @@ def workers() -> list[psutil.Process]:
     return [one for one in mine if "RayTrainWorker" in " ".join(one.cmdline())]
 
 
+@pytest.mark.parametrize("sharding", ["none", "full"])
 def test_a_run_whose_worker_is_killed_ends_as_one_process_does(
-    cluster: ClusterSpec, llama: Path, tmp_path: Path
+    sharding: str, cluster: ClusterSpec, llama: Path, tmp_path: Path
 ) -> None:
-    """Twenty steps, a checkpoint after every second, so that it is not over before the worker is."""
+    """Twenty steps, a checkpoint after every second, so that it is not over before the worker is. A divided model is
+    trained whole."""
+    cluster = cluster.model_copy(update={"sharding": sharding})
     changes = {"training__epochs": 10, "training__evaluations": 10, "training__learning_rate": 2e-3}
+    if sharding == "full":
+        changes |= {"tuner__kind": "full", "training__learning_rate": 1e-3}
     one, two = (recording("sft", llama, tmp_path / name, **changes) for name in ("one", "two"))
     one.run()
     seen: list[int] = []
@@ -151,6 +157,19 @@ def test_every_reason_is_told_at_once(method: str, llama: Path) -> None:
     assert "3, 6" in told
     assert "tensorboard" in told
     check_cluster(method_spec("dpo", llama, training__batch_size=6), ClusterSpec(workers=3))
+
+
+def test_what_needs_whole_weights_is_told(llama: Path) -> None:
+    divided = ClusterSpec(workers=2, sharding="full")
+    tuner = {"tuner__quantisation": "nf4", "tuner__variant": "dora"}
+    spec = method_spec("cpt", llama, **tuner, method__new_tokens=8)
+    with pytest.raises(SpecError) as caught:
+        check_cluster(spec, divided)
+    told = caught.value.message()
+    for setting in ("tuner.quantisation=none", "tuner.variant=lora", "method.new_tokens=0"):
+        assert setting in told
+    for tuner in ({}, {"tuner__kind": "full"}):
+        check_cluster(method_spec("sft", llama, **tuner), divided)
 
 
 def test_what_is_no_cluster_is_told() -> None:

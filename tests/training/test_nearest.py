@@ -16,6 +16,7 @@ from studio.training.job import make_examples
 from studio.training.lora import Clock
 from studio.training.memory import MEMORY_SHARE, Memory, held_bytes, memory_of
 from studio.training.nearest import nearest_fit
+from studio.training.ranks import ALONE, Ranks
 from studio.training.tuned import tuned_model
 from tests.training.jobs import Recording
 from tests.training.test_methods import lessons, method_spec
@@ -90,11 +91,17 @@ def test_what_a_row_takes_beyond_its_layers_shrinks_with_the_batch_alone() -> No
 
 
 def test_nothing_is_offered_that_cannot_be() -> None:
-    """Thumbs come two at a time; all weights are not held in 4 bits, nor is anything on Apple's accelerator."""
+    """Thumbs come two at a time; all weights are not held in 4 bits, nor is anything on Apple's accelerator, or of a
+    divided model."""
     thumbs = {"training.batch_size": 2, "training.accumulation": 4, "training.gradient_checkpointing": True}
     assert nearest_fit(plan(method__kind="kto"), MEMORY, DEVICE, 100, 1090 * MB) == thumbs
-    for spec, device in ((plan(tuner__kind="full"), DEVICE), (plan(), replace(DEVICE, kind="mps"))):
-        found = nearest_fit(spec, MEMORY, device, 100, 1060 * MB)
+    apple, divided = replace(DEVICE, kind="mps"), Ranks(size=2, sharded=True)
+    for spec, device, ranks in (
+        (plan(tuner__kind="full"), DEVICE, ALONE),
+        (plan(), apple, ALONE),
+        (plan(), DEVICE, divided),
+    ):
+        found = nearest_fit(spec, MEMORY, device, 100, 1060 * MB, ranks)
         assert found is not None
         assert "tuner.quantisation" not in found
         assert "data.max_length" in found

@@ -33,7 +33,7 @@ from tests.models.adapters import save_plain
 from tests.tiny import save_tiny
 
 PAYLOAD = "<img src=x onerror=alert(1)>"
-HERE = ("here", "local", 2)
+HERE = ("here", "local", 2, "none")
 
 
 @dataclass
@@ -457,8 +457,8 @@ def test_the_settings_of_a_run_are_used_again(studio: Studio) -> None:
     assert told[0] == version
     assert told[3:6] == ["sft", "sft", "starter"]
     assert told[8] == "mine"
-    assert told[9:12] == list(HERE)
-    fields = [*told[12:-2], *(choice["value"] for choice in told[-2:])]
+    assert told[9:13] == list(HERE)
+    fields = [*told[13:-2], *(choice["value"] for choice in told[-2:])]
     again = studio.store.run(found["begin"]("t", "", *HERE, version, "sft", "starter", "", "balanced", *fields)[0]).spec
     assert (again.method.loss_on, again.tuner.rank) == ("all", 4)  # type: ignore[union-attr]
     assert all(type(value) is dict for value in found["use_method"](version, "sft", "starter", "balanced", "sft"))
@@ -488,12 +488,12 @@ def test_a_run_is_sent_to_a_cluster_and_used_again_there(studio: Studio) -> None
     found, version = handlers(studio)
     fields = found["use_preset"](version, "sft", "starter", "quick-look")
     settings = [version, "sft", "starter", "", "quick-look", *fields]
-    run = found["begin"]("t", "", "cluster", " local ", 4, *settings)[0]
-    assert studio.runner.state(run).cluster == ClusterSpec(address="local", workers=4)
-    assert found["use_run"](f"{run} once", "sft")[9:12] == ["cluster", "local", 4]
+    run = found["begin"]("t", "", "cluster", " local ", 4, "full", *settings)[0]
+    assert studio.runner.state(run).cluster == ClusterSpec(address="local", workers=4, sharding="full")
+    assert found["use_run"](f"{run} once", "sft")[9:13] == ["cluster", "local", 4, "full"]
     for address, workers, told in (("local", 3, "batch"), ("local", 0, "workers"), ("here", 2, "no address")):
         with pytest.raises(gr.Error, match=told):
-            found["begin"]("u", "", "cluster", address, workers, *settings)
+            found["begin"]("u", "", "cluster", address, workers, "none", *settings)
     assert len(studio.store.runs()) == 1
 
 
@@ -509,7 +509,7 @@ def test_a_run_is_gone_on_from_at_any_of_its_checkpoints(studio: Studio, monkeyp
     assert not steps["visible"]
     told = found["use_run"]("first once 4", "sft")
     assert told[8] == "mine · from step 4"
-    fields = [*told[12:-2], *(choice["value"] for choice in told[-2:])]
+    fields = [*told[13:-2], *(choice["value"] for choice in told[-2:])]
     begun = found["begin"]("t", "", *HERE, version, "sft", "starter", "", "quick-look", *fields)[0]
     again = studio.store.run(begun).spec
     assert (again.model.adapter, again.model.adapter_step, again.tuner) == ("first", 4, spec.tuner)
