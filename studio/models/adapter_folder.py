@@ -8,12 +8,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveFloat, PositiveInt, ValidationError
 
 from studio.errors import ModelError, StudioError
 from studio.models.folder import CONFIG, PICKLES, read_header, read_json
+from studio.runs.adapter_shape import AdapterShape, Names
 from studio.runs.spec import LoraSpec
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ _NUMBERS = ("F64", "F32", "F16", "BF16")
 _DIMENSIONS = {"lora_A": (2,), "lora_B": (2,), "lora_magnitude_vector": (1, 2)}
 _TENSOR = re.compile(r"base_model\.model\.(?P<layer>.+)\.(?P<part>lora_A|lora_B|lora_magnitude_vector)(\.weight)?")
 
-Names = str | tuple[str, ...]
 _Names = Annotated[Names, BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)]
 
 
@@ -67,51 +67,26 @@ class _Config(BaseModel):
     alpha_pattern: dict[str, PositiveFloat] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AdapterShape:
-    """What an adapter is but for its weights, as its own configuration has it. `targets` names layers by their endings
-    or by an expression; ranks and alphas that differ from layer to layer stand under such names."""
+def peft_config(shape: AdapterShape, **options: Any) -> "LoraConfig":
+    """PEFT's configuration of an adapter of this shape, with further options. The first weights are drawn as by
+    default: those of other ways would change the base model, and are replaced anyway."""
+    from peft import LoraConfig
 
-    rank: int
-    alpha: float
-    rslora: bool
-    dora: bool
-    targets: Names
-    excluded: Names | None
-    blocks: int | tuple[int, ...] | None
-    blocks_pattern: Names | None
-    ranks: tuple[tuple[str, int], ...]
-    alphas: tuple[tuple[str, float], ...]
-
-    @property
-    def variant(self) -> Literal["lora", "rslora", "dora"]:
-        return "dora" if self.dora else "rslora" if self.rslora else "lora"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The settings of the tuner that a run has which goes on from it."""
-        return {"variant": self.variant, "rank": self.rank, "alpha": self.alpha, "targets": "adapter"}
-
-    def peft_config(self, **options: Any) -> "LoraConfig":
-        """PEFT's configuration, with further options. The first weights are drawn as by default: those of other ways
-        would change the base model, and are replaced anyway."""
-        from peft import LoraConfig
-
-        listed = lambda names: list(names) if isinstance(names, tuple) else names  # noqa: E731
-        return LoraConfig(
-            r=self.rank,
-            lora_alpha=self.alpha,  # type: ignore[arg-type]  # PEFT divides it; a fraction is fine
-            use_rslora=self.rslora,
-            use_dora=self.dora,
-            target_modules=listed(self.targets),
-            exclude_modules=listed(self.excluded),
-            layers_to_transform=listed(self.blocks),
-            layers_pattern=listed(self.blocks_pattern),
-            rank_pattern=dict(self.ranks),
-            alpha_pattern=dict(self.alphas),
-            bias="none",
-            **options,
-        )
+    listed = lambda names: list(names) if isinstance(names, tuple) else names  # noqa: E731
+    return LoraConfig(
+        r=shape.rank,
+        lora_alpha=shape.alpha,  # type: ignore[arg-type]  # PEFT divides it; a fraction is fine
+        use_rslora=shape.rslora,
+        use_dora=shape.dora,
+        target_modules=listed(shape.targets),
+        exclude_modules=listed(shape.excluded),
+        layers_to_transform=listed(shape.blocks),
+        layers_pattern=listed(shape.blocks_pattern),
+        rank_pattern=dict(shape.ranks),
+        alpha_pattern=dict(shape.alphas),
+        bias="none",
+        **options,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +296,7 @@ def _against_config(
     from peft.tuners.tuners_utils import check_target_module_exists
     from peft.utils.other import get_pattern_key
 
-    config = shape.peft_config()
+    config = peft_config(shape)
     ranks = dict(shape.ranks)
     for name in own:
         named = config.target_modules == "all-linear" or bool(check_target_module_exists(config, name))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio.models.adapter_folder import AdapterShape
+from studio.runs.adapter_shape import AdapterShape
 from studio.runs.spec import ModelSpec
 
 

@@ -18,10 +18,11 @@ from peft.utils.other import TrainableTokensWrapper
 from torch import nn
 
 from studio.errors import ModelError
-from studio.models.adapter_folder import AdapterShape
+from studio.models.adapter_folder import peft_config
 from studio.models.loading import SCORE, AdapterFile, first_line
 from studio.models.new_tokens import embedding_layers
 from studio.models.shape import shape_of
+from studio.runs.adapter_shape import AdapterShape
 from studio.runs.spec import LoraSpec
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def lora_config(
     """
     shape = shape_of(model)
     if given is not None:
-        return given.peft_config(
+        return peft_config(
+            given,
             task_type="SEQ_CLS" if scores else "CAUSAL_LM",
             modules_to_save=[SCORE] if scores else None,
             lora_dropout=spec.dropout,

@@ -19,11 +19,11 @@ import torch
 from transformers import TrainerCallback
 
 from studio.errors import ResourceError
-from studio.models.adapter_folder import AdapterShape
 from studio.models.device import Device, detect_device
 from studio.models.generation import sample_answers
 from studio.models.loading import load_model, read_adapter
 from studio.models.new_tokens import NewTokens, first_new_id, with_new_tokens
+from studio.runs.adapter_shape import AdapterShape
 from studio.runs.sources import Source
 from studio.runs.spec import RunSpec, TrainingSpec
 from studio.settings import Settings

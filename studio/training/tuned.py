@@ -7,8 +7,8 @@ from typing import Any, Literal
 from peft import PeftModel
 from transformers import PreTrainedModel
 
-from studio.models.adapter_folder import AdapterShape
 from studio.models.loading import AdapterFile
+from studio.runs.adapter_shape import AdapterShape
 from studio.runs.spec import FullSpec, RunSpec
 from studio.training.lora import Clock, add_adapter, without_dropout
 

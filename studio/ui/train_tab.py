@@ -99,7 +99,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             adapter = gr.Dropdown(
                 [(t("ui.train.adapter.none"), "")],
                 value="",
-                label=t("spec.model.adapter.label"),
+                label=t("ui.train.adapter"),
                 info=t("spec.model.adapter.help"),
                 visible=False,
                 elem_id="train-adapter",
@@ -482,7 +482,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     gr.on(opened, use_split, [page.version, taken], [taken, *split_fields], **last)
     preset.input(use_preset, [page.version, method, kind, preset, adapter, by_path[TEMPLATE]], fields, **last)
     adapter.input(use_parent, [adapter, folder, by_path["tuner.targets"]], fields, **last)
-    folder.input(use_folder, folder, fields, **last)
+    folder.change(use_folder, folder, fields, **last)
     tuner, rate = (by_path[path] for path in ("tuner.kind", "training.learning_rate"))
     tuner.input(use_tuner, [page.version, method, kind, preset, tuner], rate, **last)
     kind.input(use_kind, [page.version, method, kind, preset], fields, **last)

@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.methods [--only sft-dora dpo ...]
 
-- `sft-lora`, `sft-rslora`, `sft-dora`, `sft-qlora`, `sft-full`: a sample of a shop's letters; the share of held-out questions that
-  are answered to the letter, the loss per answer token, and the trained share of all weights.
+- `sft-lora`, `sft-rslora`, `sft-dora`, `sft-qlora`, `sft-full`: a sample of a shop's letters; the share of held-out
+  questions that are answered to the letter, the loss per answer token, and the trained share of all weights.
 - `cpt`: documents of a shop that the starter never read; perplexity of those held out.
 - `dpo`, `ipo`, `simpo`, `orpo`, `kto`: pairs of which the answer with an exclamation mark is preferred to the same
   answer with a full stop, in both languages. Of held-out pairs the share in which the preferred answer is likelier

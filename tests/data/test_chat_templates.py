@@ -95,11 +95,11 @@ def test_the_plain_template_is_what_it_was() -> None:
     )
 
 
-def test_the_beginning_token_stands_first() -> None:
-    for name in NAMES:
-        tokenizer = templated(name)
-        tokenizer.bos_token = "<|system|>"
-        assert prompt_text(TALK[1:2], tokenizer).startswith("<|system|>")
+@pytest.mark.parametrize("name", NAMES)
+def test_the_beginning_token_stands_first(name: ChatTemplate) -> None:
+    tokenizer = templated(name)
+    tokenizer.bos_token = "<|system|>"
+    assert prompt_text(TALK[1:2], tokenizer).startswith("<|system|>")
 
 
 TOOLS: list[Record] = [
