@@ -78,11 +78,11 @@ class Pretended:
     def replayed(self, version: str) -> None:
         return None
 
-    def template_use(self, spec: RunSpec) -> None:
-        return None
-
     def adapter_cautions(self, spec: RunSpec) -> list[Any]:
         return []
+
+    def template_use(self, spec: RunSpec) -> None:
+        return None
 
     def split_counts(self, version: str, split: object, learns: str) -> tuple[int, int, int]:
         return 360, 40, self.test_rows
