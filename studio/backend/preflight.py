@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
 from studio.backend.sources import check_source, check_template, look_at_folder
-from studio.data.chat_templates import TemplateUse, cut_markers
+from studio.data.chat_templates import ChatTemplate, TemplateUse, cut_markers
 from studio.data.tokens import refusal
-from studio.errors import InputError, PlanError, SpecError, StudioError
+from studio.errors import InputError, ModelError, PlanError, SpecError, StudioError
 from studio.models.adapter_folder import misfit
 from studio.models.catalog import UNLIMITED_CONTEXT, problems_of
-from studio.models.folder import CONFIG, context_length, read_json
+from studio.models.folder import CONFIG, context_length, read_json, written_template
 from studio.runs.methods import RolloutSpec
 from studio.runs.problems import Problem, spec_problems
 from studio.runs.spec import LoraSpec, RunSpec
@@ -166,7 +166,8 @@ class Preflight:
         if facts is None or facts.loaded is None:
             return None
         chosen, loaded = spec.model.chat_template, facts.loaded
-        return TemplateUse(chosen, loaded.own_template, cut_markers(loaded.tokenizer, chosen))
+        cut = cut_markers(loaded.tokenizer, chosen)
+        return TemplateUse(chosen, loaded.own_template, cut, _adapter_template(spec, loaded))
 
     def _facts(self, spec: RunSpec, wait: bool) -> ModelFacts | None:
         key = (spec.model.source, not spec.method.writes)
@@ -188,6 +189,25 @@ def _folder_problems(spec: RunSpec, model: ModelFacts | None) -> Iterator[Proble
         wrong = misfit(adapter, model.name, model.shape)
         if wrong is not None:
             yield Problem("model.adapter_folder", wrong)
+
+
+def _adapter_template(spec: RunSpec, loaded: "LoadedTokenizer") -> ChatTemplate | Literal[""] | None:
+    """Which template is saved beside the adapter of a folder, where it is another than this run's."""
+    from studio.models.loading import with_template
+
+    folder = spec.model.adapter_folder.strip()
+    try:
+        written = written_template(Path(folder).expanduser()) if folder else None
+    except (OSError, RuntimeError, ModelError):  # what is wrong with the folder is told elsewhere
+        return None
+    names: tuple[ChatTemplate, ...] = get_args(ChatTemplate)
+    texts = {name: with_template(loaded.tokenizer, name).chat_template for name in names}
+    if written is None or written == texts[spec.model.chat_template]:
+        return None
+    for name in names:
+        if texts[name] == written:
+            return name
+    return ""
 
 
 def _told(path: str, check: Callable[[], None]) -> Iterator[Problem]:

@@ -162,8 +162,12 @@ class Studio:
         parameters = self.models.describe(spec.model.source).parameters
         replays = self.mixtures.replayed(spec.data.version) is not None
         small = parameters is not None and parameters < SMALL_MODEL
-        use = self.template_use(spec, wait=True)
-        return [*cautions(spec, rows, small, replays=replays, template=use), *self.adapter_cautions(spec)]
+        template = self.template_use(spec, wait=True)
+        return [*cautions(spec, rows, small, replays=replays, template=template), *self.adapter_cautions(spec)]
+
+    def template_use(self, spec: RunSpec, *, wait: bool = False) -> TemplateUse | None:
+        """How the chat template of a run's model is used; without `wait` None until the model was looked at."""
+        return self.runner.preflight.template_use(spec, wait=wait)
 
     def adapter_cautions(self, spec: RunSpec) -> list[Caution]:
         """An adapter may say that it was made for another model, though its layers fit. Names alone prove nothing:
@@ -175,10 +179,6 @@ class Studio:
         if not base or Path(base).name.lower() == Path(model).name.lower():
             return []
         return [("ui.train.caution.adapter_base", {"base": base, "model": model})]
-
-    def template_use(self, spec: RunSpec, *, wait: bool = False) -> TemplateUse | None:
-        """How the chat template of a run's model is used; without `wait` None until the model was looked at."""
-        return self.runner.preflight.template_use(spec, wait=wait)
 
     def estimate(self, spec: RunSpec) -> "Estimate":
         """What a run would take, told before it starts; time and memory come from a short measured probe."""

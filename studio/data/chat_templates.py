@@ -74,7 +74,7 @@ _CHATML = (
     "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
 )
 
-TEMPLATES = {"plain": _PLAIN, "alpaca": _ALPACA, "chatml": _CHATML}
+TEMPLATES: dict[ChatTemplate, str] = {"plain": _PLAIN, "alpaca": _ALPACA, "chatml": _CHATML}
 """The templates by name, in Jinja as `transformers` renders it."""
 
 _MARKERS = {"chatml": ("<|im_start|>", "<|im_end|>")}
@@ -83,11 +83,13 @@ _MARKERS = {"chatml": ("<|im_start|>", "<|im_end|>")}
 @dataclass(frozen=True, slots=True)
 class TemplateUse:
     """Which template a model is used with. `own`: it brings one. `cut`: markers that are no tokens in its vocabulary,
-    each with the number of pieces that it is cut into."""
+    each with the number of pieces that it is cut into. `adapter`: another one that is saved beside the adapter that is
+    gone on from, "" where it is none of these."""
 
     chosen: ChatTemplate
     own: bool
     cut: Mapping[str, int]
+    adapter: ChatTemplate | Literal[""] | None = None
 
 
 def resolved(name: ChatTemplate, own: bool) -> ChatTemplate:

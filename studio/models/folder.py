@@ -141,6 +141,15 @@ def has_chat_template(folder: Path) -> bool:
     return "default" in named if isinstance(named, list | dict) else bool(named)
 
 
+def written_template(folder: Path) -> str | None:
+    """The one chat template that is saved in a folder of a tokenizer, or of an adapter. Raises ModelError."""
+    if (folder / "chat_template.jinja").is_file():
+        return (folder / "chat_template.jinja").read_text(encoding="utf-8", errors="replace")
+    name = "tokenizer_config.json"
+    found = read_json(folder, name).get("chat_template") if (folder / name).is_file() else None
+    return found if isinstance(found, str) else None
+
+
 def read_licence(folder: Path) -> str | None:
     """`license` in the front matter of the folder's README.md."""
     readme = folder / "README.md"

@@ -80,8 +80,8 @@ def cautions(
         *_method_cautions(spec, tokens),
         *_epoch_cautions(spec),
         *_row_cautions(spec, rows),
-        *_strength_cautions(spec),
         *(template_cautions(template) if template else ()),
+        *_strength_cautions(spec),
     ]
     together = spec.training.batch_size * spec.training.accumulation
     if rows and together * 4 > rows and rows > 1:
@@ -127,6 +127,20 @@ def _row_cautions(spec: RunSpec, rows: int) -> Iterator[Caution]:
         yield "ui.train.caution.rank_high", {"rank": spec.tuner.rank, "rows": f"{rows:,}"}
 
 
+def template_cautions(template: TemplateUse) -> Iterator[Caution]:
+    """Another chat template than the model's own or the adapter's, and markers that are no tokens."""
+    if template.own and template.chosen != "own":
+        yield "ui.train.caution.other_template", {"template": template.chosen}
+    if template.adapter:
+        yield "ui.train.caution.adapter_template", {"theirs": template.adapter, "ours": template.chosen}
+    elif template.adapter == "":
+        yield "ui.train.caution.adapter_template_unknown", {"ours": template.chosen}
+    if template.cut:
+        markers = ", ".join(template.cut)
+        pieces = max(template.cut.values())
+        yield "notice.model.cut_markers", {"template": template.chosen, "markers": markers, "pieces": pieces}
+
+
 def _strength_cautions(spec: RunSpec) -> Iterator[Caution]:
     """rsLoRA divides alpha by the root of the rank, LoRA by the rank (Kalajdzievski 2023, arXiv:2312.03732): what is
     usual with one is many times as strong with the other."""
@@ -136,16 +150,6 @@ def _strength_cautions(spec: RunSpec) -> Iterator[Caution]:
     if tuner.alpha / tuner.rank**0.5 > STRONG:
         values = {"times": f"{tuner.rank**0.5:.2g}", "alpha": f"{tuner.alpha:g}"}
         yield "ui.train.caution.strength", values | {"usual": f"{tuner.alpha / tuner.rank**0.5:.2g}"}
-
-
-def template_cautions(template: TemplateUse) -> Iterator[Caution]:
-    """Another chat template than the model's own, and markers that are no tokens."""
-    if template.own and template.chosen != "own":
-        yield "ui.train.caution.other_template", {"template": template.chosen}
-    if template.cut:
-        markers = ", ".join(template.cut)
-        pieces = max(template.cut.values())
-        yield "notice.model.cut_markers", {"template": template.chosen, "markers": markers, "pieces": pieces}
 
 
 def _method_cautions(spec: RunSpec, tokens: int | None) -> Iterator[Caution]:

@@ -136,7 +136,6 @@ def _cautions(page: Page, spec: RunSpec, rows: int, small_model: bool, estimate:
                 lines.append(("warn", t(f"ui.train.caution.{key}", rows=f"{lost:,}", tokens=limit)))
     tokens = estimate.tokens if estimate else None
     replays = page.studio.mixtures.replayed(spec.data.version) is not None
-    use = page.studio.template_use(spec)
-    told = cautions(spec, rows, small_model, tokens, replays=replays, template=use)
+    told = cautions(spec, rows, small_model, tokens, replays=replays, template=page.studio.template_use(spec))
     lines += [("warn", t(key, **values)) for key, values in (*told, *page.studio.adapter_cautions(spec))]
     return "".join(f'<div class="say say-{kind}">{said(text)}</div>' for kind, text in lines)

@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
+from studio.backend.chain import Next
 from studio.backend.compare import CompareRequest
 from studio.data.chat_templates import TEMPLATES
 from studio.data.records import Message
 from studio.data.tokens import prompt_text
 from studio.errors import DataError, InputError, SpecError
+from studio.models.loading import load_tokenizer
 from studio.runs.spec import RunSpec, load_spec, with_changes
 from studio.training.job import make_examples
-from tests.backend.test_chains import QUICK, Place
+from tests.backend.test_chains import Place
 from tests.tiny import save_tiny
 
-LONG = {**QUICK, "data.max_length": 256}
 TURNS = (Message("system", "丁寧に。"), Message("user", "Hi"), Message("assistant", "Hello"), Message("user", "また"))
 CHATML = (
     "<|im_start|>system\n丁寧に。<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello<|end|>\n"
@@ -54,6 +55,18 @@ def test_a_run_tells_and_shows_its_template(place: Place, tuned: str) -> None:
     cautions = dict(place.studio.cautions(place.studio.runner.record(tuned).spec))
     assert cautions["notice.model.cut_markers"]["template"] == "chatml"
     assert "ui.train.caution.other_template" not in cautions
+
+
+def test_its_tokens_are_counted_before_the_start(place: Place, tuned: str) -> None:
+    studio, spec = place.studio, place.studio.runner.record(tuned).spec
+    rows, _ = studio.datasets.lessons(spec.data.version, None)
+    parts = studio.datasets.split(spec.data.version, spec.data.split)
+    tokenizer = load_tokenizer(spec.model.source, studio.settings, "chatml").tokenizer
+    learned = make_examples(rows, spec, tokenizer, 512, parts).train
+    state = studio.runner.state(tuned)
+    assert state.started is not None
+    assert len(learned) == state.started.train_rows
+    assert studio.estimate(spec).tokens == sum(lesson.tokens for lesson in learned)
 
 
 def test_base_and_tuned_are_compared_with_it(place: Place, tuned: str) -> None:
@@ -113,8 +126,6 @@ def test_a_reward_model_reads_what_the_run_writes(place: Place) -> None:
     for template, told in (("chatml", ["error.source.other_template"]), ("alpaca", [])):
         spec = spec_of(place, "grpo", place.pairs, template, method__rewards=judged)
         assert [problem.error.key for problem in studio.problems(spec)] == told
-    from studio.backend.chain import Next
-
     assert studio.next_run(Next("grpo", "", reward), place.pairs).model.chat_template == "alpaca"
 
 
@@ -153,6 +164,22 @@ def test_another_template_than_the_own_one_is_cautioned(place: Place) -> None:
     assert "ui.train.caution.other_template" in dict(place.studio.cautions(spec))
     own = with_changes(spec, {"model.chat_template": "own"})
     assert "ui.train.caution.other_template" not in dict(place.studio.cautions(own))
+
+
+def test_an_adapter_that_brings_another_template_is_cautioned(place: Place, tuned: str, tmp_path: Path) -> None:
+    studio = place.studio
+    with zipfile.ZipFile(studio.exports.make(tuned).path) as archive:
+        archive.extractall(tmp_path)
+    found = {}
+    for template in ("own", "chatml"):
+        spec = with_changes(spec_of(place, "sft", place.rows, template), studio.adapter_settings(str(tmp_path)))
+        assert studio.problems(spec) == []
+        found[template] = dict(studio.cautions(spec))
+    key = "ui.train.caution.adapter_template"
+    assert found["own"][key] == {"theirs": "chatml", "ours": "own"}
+    assert key not in found["chatml"]
+    (tmp_path / "chat_template.jinja").write_text("{{ messages }}")
+    assert "ui.train.caution.adapter_template_unknown" in dict(studio.cautions(spec))
 
 
 def test_an_unknown_name_is_a_wrong_setting() -> None:

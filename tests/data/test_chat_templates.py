@@ -121,7 +121,7 @@ TOOLS: list[Record] = [
 @pytest.mark.parametrize("record", TOOLS)
 def test_tools_are_written_in_chatml_and_refused_elsewhere(record: Record) -> None:
     assert refusal(record, templated("chatml")) is None
-    for name in ("plain", "alpaca"):
+    for name in NAMES[:2]:
         refused = refusal(record, templated(name))
         assert refused is not None
         assert "chatml" in refused.message()

@@ -78,11 +78,11 @@ class Pretended:
     def replayed(self, version: str) -> None:
         return None
 
-    def adapter_cautions(self, spec: RunSpec) -> list[Any]:
-        return []
-
     def template_use(self, spec: RunSpec) -> None:
         return None
+
+    def adapter_cautions(self, spec: RunSpec) -> list[Any]:
+        return []
 
     def split_counts(self, version: str, split: object, learns: str) -> tuple[int, int, int]:
         return 360, 40, self.test_rows
@@ -553,7 +553,7 @@ def test_an_adapter_in_a_folder_is_gone_on_from(studio: Studio, tmp_path: Path) 
     told = found["use_parent"](ADAPTER_FOLDER, "", "all-linear")
     assert told[-3] == gr.update(visible=True)
     assert all(type(value) is dict for value in told)
-    assert "name the folder" in beside(fields, "")
+    assert "Name the folder" in beside(fields, "")
     assert "no folder" in beside(fields, str(tmp_path / "none"))
     assert "tuner.rank 3" in beside(fields, f" {made} ")
     fields = with_values(fields, found["use_folder"](str(made)))
