@@ -1,7 +1,9 @@
 """A model divided among processes: each holds its part of every weight, and gathers a block's others while it computes
 it (fully sharded data parallelism; Zhao et al. 2023, arXiv:2304.11277)."""
 
+import ctypes
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,14 @@ from transformers.distributed.configuration_utils import DistributedConfig
 
 # So many groups of weights are gathered at a time: a block, the embedding, the output layer.
 _GATHERED = 3
+_M_MMAP_THRESHOLD = -3  # glibc's malloc.h
+_GIVEN_BACK_BYTES = 1_000_000
 
 
 def division(kind: Any, folder: Path, shards: int) -> tuple[Any, DistributedConfig]:
     """What reads the model in a folder in the place of `kind`, one of transformers' Auto classes, and how: each process
     reads its part alone. Blocks are gathered one by one; transformers knows their names in some models only."""
+    _give_back_what_is_freed()
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     with torch.device("meta"):
         model = kind.from_config(config, dtype=torch.float32, trust_remote_code=False)
@@ -27,6 +32,13 @@ def division(kind: Any, folder: Path, shards: int) -> tuple[Any, DistributedConf
     plan = dict.fromkeys((re.sub(r"\.\d+\b", ".*", name) for name in names), "free_full_weight")
     made = type(type(model).__name__, (_TiedFirst, type(model)), {"__module__": type(model).__module__})
     return made, DistributedConfig(fsdp_size=shards, fsdp_plan=plan)
+
+
+def _give_back_what_is_freed() -> None:
+    """glibc learns from the first freed block to keep others of its size, and the blocks of a divided model, gathered
+    and freed in turn, pile up to more than the whole model. A threshold that is set stays (mallopt(3))."""
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, _GIVEN_BACK_BYTES)
 
 
 class _TiedFirst:
