@@ -27,6 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from studio.errors import InputError
 from studio.messages import LANGUAGES, translate
 from studio.ui import compare_tab, data_tab, export_tab, runs_tab, start_tab, train_tab
+from studio.ui.events import untangle
 from studio.ui.page import TABS, Page, chosen, html
 from studio.ui.security import OwnPageOnly
 from studio.ui.theme import make_theme, read_css
@@ -88,6 +89,7 @@ def build_app(studio: "Studio", language: str) -> gr.Blocks:
         wanted = gr.Textbox("start", visible=False)
         blocks.load(None, outputs=wanted, js=_OPEN_TAB, queue=False)
         wanted.change(lambda tab: gr.Tabs(selected=tab), wanted, tabs, queue=False, show_progress="hidden")
+        untangle(blocks)
     return blocks
 
 

@@ -115,7 +115,7 @@ def values_of(spec: RunSpec, fields: Sequence[SpecField]) -> list[Any]:
         value: Any = nested
         for part in field.path.split("."):
             value = value[part]
-        found.append(json.dumps(value, ensure_ascii=False) if field.path == REWARDS else value)
+        found.append(json.dumps(value, ensure_ascii=False) if field.path == REWARDS else "" if value is None else value)
     return found
 
 

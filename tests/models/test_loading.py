@@ -4,12 +4,13 @@ import json
 import shutil
 import threading
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from studio.data.chat_templates import TEMPLATES
+from studio.data.chat_templates import TEMPLATES, ChatTemplate
 from studio.errors import ModelError
 from studio.messages import LANGUAGES, translate
 from studio.models.catalog import describe
@@ -87,9 +88,10 @@ def test_another_template_is_taken_and_told(saved: Path, settings: Settings, tmp
         (none, "chatml", ["chosen_template", "cut_markers"]),
         (none, "plain", ["chosen_template"]),
     ):
-        loaded = load_tokenizer(source, settings, name)  # type: ignore[arg-type]
+        chosen = cast("ChatTemplate", name)
+        loaded = load_tokenizer(source, settings, chosen)
         assert keys(loaded.notices) == told
-        assert loaded.tokenizer.chat_template == TEMPLATES[name]
+        assert loaded.tokenizer.chat_template == TEMPLATES[chosen]
         assert loaded.own_template == (source == own)
         assert all("{" not in translate(n.key, language, **n.values) for n in loaded.notices for language in LANGUAGES)
     model = load_model(none, settings, CPU, chat_template="chatml")

@@ -57,8 +57,8 @@ def assert_same(two: Recording, one: Recording) -> None:
     after, before = load(two.result()), load(one.result())
     assert after.keys() == before.keys()
     for tensor in after:
-        # Of a gradient near nothing the optimiser makes as large a step as of any other.
-        torch.testing.assert_close(after[tensor], before[tensor], rtol=1e-3, atol=1e-4)
+        # Of a gradient near nothing the optimiser makes as large a step as of any other: here, a tenth of one.
+        torch.testing.assert_close(after[tensor], before[tensor], rtol=1e-3, atol=1e-3)
 
 
 def workers() -> list[psutil.Process]:

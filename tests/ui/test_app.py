@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -143,3 +144,13 @@ def test_what_follows_a_value_is_told_the_last_of_them(studio: Studio) -> None:
         if any(event in ("change", "input") for _, event in function.targets)
     ]
     assert dropping == []
+
+
+def test_handlers_that_wait_for_the_last_trigger_share_no_event(studio: Studio) -> None:
+    """Gradio would have them keep each other going."""
+    functions = build_app(studio, "en").fns.values()
+    shared = Counter(target for function in functions for target in function.targets)
+    waiting = [f for f in functions if f.trigger_mode == "always_last" and f.trigger_after is None]
+    tangled = [f.name for f in waiting if not f.collects_event_data and any(shared[t] > 1 for t in f.targets)]
+    assert waiting
+    assert tangled == []

@@ -1,11 +1,13 @@
 """The page in a real browser: texts of the data never run, nothing is fetched elsewhere, a refresh loses nothing."""
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Request, expect
 
+from tests.tiny import save_tiny
 from tests.ui.conftest import PATIENCE_MS
 
 pytestmark = pytest.mark.journey
@@ -116,3 +118,30 @@ def test_the_page_fits_a_telephone(browser: Browser, address: str) -> None:
     expect(small.locator("#data-view .d-text")).to_be_visible(timeout=PATIENCE_MS)
     assert small.evaluate("document.documentElement.scrollWidth") <= 400
     context.close()
+
+
+def test_a_page_that_is_left_alone_asks_for_nothing(page: Page, address: str, tmp_path: Path) -> None:
+    """But for news of runs. Handlers that set each other off would keep the machine busy for ever."""
+    page.goto(address)
+    config = page.request.get(f"{page.url.rstrip('/')}/config").json()
+    names = {function["id"]: function["api_name"] for function in config["dependencies"]}
+    page.click("#start-own")
+    page.click('[data-name="support-en"]')
+    page.click("#tab-train-button")
+    page.locator("#train-model input[value=folder]").check()
+    page.locator("#train-source :is(textarea, input)").fill(str(save_tiny(tmp_path / "model")))
+    expect(page.locator("#train-estimate .fact-time dd")).not_to_have_text("")
+    asked: list[str] = []
+
+    def note(request: Request) -> None:
+        if found := re.search(r'"fn_index":(\d+)', request.post_data or ""):
+            asked.append(names[int(found[1])])
+
+    for tab in ("train", "runs", "compare", "export", "start", "data", "train"):
+        page.click(f"#tab-{tab}-button")
+        page.wait_for_timeout(3000)  # what is shown first is there
+        page.on("request", note)
+        page.wait_for_timeout(2000)
+        page.remove_listener("request", note)
+        assert [name for name in asked if not name.startswith("look")] == [], tab
+    assert asked

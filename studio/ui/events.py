@@ -1,0 +1,26 @@
+"""One event, one handler, where a handler is to hear of the last of many triggers."""
+
+from collections import Counter
+
+import gradio as gr
+
+
+def untangle(blocks: gr.Blocks) -> None:
+    """Give each handler with `trigger_mode="always_last"` that shares an event an event of its own.
+
+    Gradio 6 remembers a trigger that came while such a handler was busy, and when it is done tells the event anew: to
+    all handlers of that event, not to this one alone. Two that share an event keep each other going for ever.
+    """
+    shared = Counter(target for function in blocks.fns.values() for target in function.targets)
+    for function in list(blocks.fns.values()):
+        alone = function.trigger_after is not None or all(shared[target] == 1 for target in function.targets)
+        if function.trigger_mode != "always_last" or function.collects_event_data or alone:
+            continue
+        turn = gr.Number(0, visible=False)
+        places: list[tuple[int, str]] = function.targets  # type: ignore[assignment]
+        triggers = [getattr(blocks if place == blocks._id else blocks.blocks[place], name) for place, name in places]
+        gr.on(
+            triggers,
+            None, turn, turn, js="(turn) => turn + 1", queue=False, show_progress="hidden", trigger_mode="multiple",
+        )  # fmt: skip
+        function.targets = [(turn._id, "change")]  # type: ignore[assignment]
