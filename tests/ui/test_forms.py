@@ -79,8 +79,9 @@ def test_every_setting_has_a_widget_that_shows_its_default(language: str) -> Non
             assert not widget.component.visible
         elif isinstance(widget.field.default, tuple):  # several of a list may be chosen
             assert widget.component.value == list(widget.field.default)
-        else:
-            assert widget.component.value == widget.field.default
+        else:  # what is not set is told as an empty text
+            told = "" if widget.field.default is None else widget.field.default
+            assert widget.component.value == told
         assert widget.component.label == widget.field.label(language)
         for name in ("minimum", "maximum"):  # the widget would round or refuse in English before RunSpec can speak
             assert getattr(widget.component, name, None) is None
