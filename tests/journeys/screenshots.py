@@ -95,7 +95,7 @@ def first_run(browser: Browser, server: Server, folder: Path, *, readme: bool) -
         shoot(walk.page, folder / f"data{suffix}.png", whole=not readme)
         walk.continue_to_training()
         walk.choose_preset("balanced")
-        walk.page.wait_for_timeout(2000)  # until the settings have settled and the cost is measured anew
+        walk.page.wait_for_timeout(6000)  # until the settings have settled and the cost is measured anew
         walk.estimate()
         shoot(walk.page, folder / f"train{suffix}.png", whole=not readme)
         walk.start_training()
