@@ -46,7 +46,7 @@ def recording(method: str, model: Path, folder: Path, **changes: object) -> Reco
     return Recording(spec, folder, lessons(method, ROWS))
 
 
-def assert_same(two: Recording, one: Recording) -> None:
+def assert_same(two: Recording, one: Recording, atol: float = 1e-5) -> None:
     """Losses, other numbers and weights, but for the order in which numbers are added."""
     curves = one.state.curves
     assert two.state.curves.keys() == curves.keys()
@@ -57,8 +57,7 @@ def assert_same(two: Recording, one: Recording) -> None:
     after, before = load(two.result()), load(one.result())
     assert after.keys() == before.keys()
     for tensor in after:
-        # Of a gradient near nothing the optimiser makes as large a step as of any other: here, a tenth of one.
-        torch.testing.assert_close(after[tensor], before[tensor], rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(after[tensor], before[tensor], rtol=1e-3, atol=atol)
 
 
 def workers() -> list[psutil.Process]:
@@ -102,12 +101,15 @@ def test_a_run_whose_worker_is_killed_ends_as_one_process_does(
 def test_a_stopped_run_keeps_a_usable_adapter_and_goes_on_here(
     cluster: ClusterSpec, llama: Path, tmp_path: Path
 ) -> None:
-    one, two = (recording("dpo", llama, tmp_path / name, training__epochs=40) for name in ("one", "two"))
+    changes = {"training__epochs": 40, "training__learning_rate": 2e-3}
+    one, two = (recording("dpo", llama, tmp_path / name, **changes) for name in ("one", "two"))
     ended = stopped_at(two, 4, lambda stop: train_on_cluster(two.job(), stop, cluster))
     assert ended.status == "stopped"
     assert 4 <= ended.step < two.state.total_steps
     stopped_at(one, ended.step, one.run)
-    assert_same(two, one)
+    # A twentieth of one step: of a gradient near nothing, as DPO's first ones are, the optimiser makes as large a step
+    # as of any other.
+    assert_same(two, one, atol=1e-4)
 
     loaded = load_model(str(llama), Settings(workspace=tmp_path), detect_device(), "float32")
     ids = torch.arange(5, 25)[None]
