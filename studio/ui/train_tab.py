@@ -56,7 +56,6 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     presets = studio.presets()
     firsts = {name: presets[0].apply(with_changes(RunSpec(), {"method.kind": name})) for name in METHODS}
     token, wrong, taken, kept = gr.State(""), gr.State({}), gr.State({}), gr.State("")
-    entered = gr.Textbox("", visible=False)
     offered = gr.State(("", []))
 
     with gr.Column(visible=False, elem_classes="train-empty") as empty:
@@ -217,13 +216,14 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return runs, steps, *[gr.update(choices=scores, info=told)] * len(rewards)
 
     @page.guard
-    def enter(version: str | None, before: str) -> Any:
-        """What is seen is sent once: each time that it is, Gradio tells anew that the tab was entered."""
+    def enter(version: str | None) -> Any:
         version = _known(page, version)
-        seen = "settings" if version else "nothing"
-        shown = (gr.update(visible=not version), gr.update(visible=bool(version)), seen)
-        summary = data_summary(page, version) if version else ""
-        return (*(shown if seen != before else (gr.skip(),) * 3), summary, secrets.token_hex(8))
+        return (
+            gr.update(visible=version is None),
+            gr.update(visible=version is not None),
+            data_summary(page, version) if version else "",
+            secrets.token_hex(8),
+        )
 
     @page.guard
     def offer_methods(version: str | None, chosen: str, offered: tuple[str, list[str]]) -> Any:
@@ -472,7 +472,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     opened = [blocks.load, tab.select, page.version.change]
     last: dict[str, Any] = {"trigger_mode": "always_last", **quiet}
-    gr.on(opened, enter, [page.version, entered], [empty, layout, entered, data, token], **last)
+    gr.on(opened, enter, page.version, [empty, layout, data, token], **last)
     gr.on(opened, offer_methods, [page.version, method, offered], [methods, method, offered], queue=False, **last)
     methods.choose(choose_method, None, method, trigger_mode="multiple", queue=False, **quiet)  # type: ignore[attr-defined]
     following = [*(rows.row for rows in own), *fields]

@@ -253,14 +253,14 @@ def handlers(studio: Studio) -> tuple[dict[str, Callable[..., Any]], str]:
 def test_one_press_is_one_run_however_often_it_arrives(studio: Studio) -> None:
     found, version = handlers(studio)
     fields = found["use_preset"](version, "sft", "starter", "balanced")
-    token = found["enter"](version, "")[-1]
+    token = found["enter"](version)[-1]
     pressed = [
         found["begin"](token, "mine", *HERE, version, "sft", "starter", "", "balanced", *fields)[0] for _ in range(3)
     ]
     assert len(set(pressed)) == 1
     (record,) = studio.store.runs()
     assert (record.id, record.name, record.spec.preset) == (pressed[0], "mine", "balanced")
-    again = found["enter"](version, "")[-1]
+    again = found["enter"](version)[-1]
     assert again != token
     assert found["begin"](again, "mine", *HERE, version, "sft", "starter", "", "balanced", *fields)[0] != pressed[0]
 
@@ -292,11 +292,10 @@ def test_a_problem_stands_beside_its_setting_until_it_is_mended(studio: Studio) 
 def test_without_data_the_tab_leads_to_it(studio: Studio) -> None:
     found, version = handlers(studio)
     for lost in (None, "20200101-000000-abcdef"):
-        empty, layout, *_ = found["enter"](lost, "")
+        empty, layout, *_ = found["enter"](lost)
         assert (empty["visible"], layout["visible"]) == (True, False)
-    empty, layout, entered, summary, _ = found["enter"](version, "nothing")
+    empty, layout, summary, _ = found["enter"](version)
     assert (empty["visible"], layout["visible"]) == (False, True)
-    assert found["enter"](version, entered)[:3] == (gr.skip(),) * 3
     assert "rows.jsonl" in summary
 
 
