@@ -132,16 +132,22 @@ def test_a_page_that_is_left_alone_asks_for_nothing(page: Page, address: str, tm
     page.locator("#train-source :is(textarea, input)").fill(str(save_tiny(tmp_path / "model")))
     expect(page.locator("#train-estimate .fact-time dd")).not_to_have_text("")
     asked: list[str] = []
+    looks = 0
 
     def note(request: Request) -> None:
+        nonlocal looks
         if found := re.search(r'"fn_index":(\d+)', request.post_data or ""):
-            asked.append(names[int(found[1])])
+            name = names[int(found[1])]
+            looks += name.startswith("look")
+            asked.extend([name] if not name.startswith("look") else [])
 
+    page.on("request", note)
     for tab in ("train", "runs", "compare", "export", "start", "data", "train"):
         page.click(f"#tab-{tab}-button")
-        page.wait_for_timeout(3000)  # what is shown first is there
-        page.on("request", note)
-        page.wait_for_timeout(2000)
-        page.remove_listener("request", note)
-        assert [name for name in asked if not name.startswith("look")] == [], tab
-    assert asked
+        for _ in range(20):  # a busy machine is slow to show what is shown first; a loop is never done
+            asked.clear()
+            page.wait_for_timeout(3000)
+            if not asked:
+                break
+        assert asked == [], tab
+    assert looks
