@@ -4,6 +4,9 @@ import os
 
 __version__ = "0.1.0"
 
-# Read once, when torch is loaded. By default its threads wait for each other in a busy loop: with anything else at work
-# on the same cores (the page, a browser) a training step then takes up to eight times as long.
+# Read once, when torch is loaded. By default its threads wait for each other in a busy loop of milliseconds: with
+# anything else at work on the same cores (the page, a browser) a training step then takes up to twelve times as long.
+# Without any such loop each of the many small operations of a small model waits for a thread to wake, and a step takes
+# twice as long. So they wait busily for about as long as waking takes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
