@@ -8,5 +8,6 @@ __version__ = "0.1.0"
 # anything else at work on the same cores (the page, a browser) a training step then takes up to twelve times as long.
 # Without any such loop each of the many small operations of a small model waits for a thread to wake, and a step takes
 # twice as long. So they wait busily for about as long as waking takes.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
