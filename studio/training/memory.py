@@ -136,17 +136,19 @@ def _activation_bytes(model: Any, numbers: Numbers, row: tuple[int, ...]) -> int
         gathered.clear()
         gathered.update(_storages(module.parameters(recurse=False)))
 
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
+    def keep(tensor: torch.Tensor) -> torch.UntypedStorage:
+        """What is told back is kept for the way back, which nobody goes. Not the tensor: the graph would hold what
+        holds the graph, and with it the model for ever."""
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights | gathered:
             kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return storage
 
     ids = torch.tensor([row], device=next(model.parameters()).device)
     mixed = torch.autocast(ids.device.type, torch.bfloat16, enabled=numbers == "bfloat16")
     noting = register_module_forward_pre_hook(note) if divided else None
     with (
-        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda storage: storage),
         mixed,
         disable_input_dtype_casting(model),
     ):

@@ -1,5 +1,7 @@
 """A plan that does not fit is refused with the nearest that does, on a machine with little memory."""
 
+import gc
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -120,6 +122,10 @@ def test_a_machine_with_little_memory_is_told_the_nearest_plan(llama: Path, tmp_
     examples = make_examples(rows, spec, loaded.tokenizer, 512).train
     longest = max(examples, key=lambda lesson: lesson.tokens)
     memory = memory_of(model, spec, "float32", longest, device)
+    gone = weakref.ref(loaded.model)
+    del loaded, model
+    gc.collect()
+    assert gone() is None, "counting memory must not keep the model in it"
     little = int((held_bytes(device) + memory.row_bytes * 150) / MEMORY_SHARE)
     small = Settings(workspace=tmp_path, memory_bytes=little)
 
