@@ -416,14 +416,18 @@ def _make_spec(options: argparse.Namespace, studio: Studio, version: Version | N
     tuner = "full" if changes.get("tuner.kind") == "full" else "lora"
     if options.spec is not None:
         spec = load_spec(_text_of(options.spec), options.spec.name)
-        if method:
-            spec = with_changes(spec, {"method.kind": method})
+        named = {"method.kind": method, "model.source": options.model}
+        spec = with_changes(spec, {path: value for path, value in named.items() if value})
         if options.preset:
-            spec = find_preset(studio.settings.presets, options.preset).apply(spec)
+            studio.models.look(spec.model.source)
+            width = studio.models.width(spec.model.source)
+            spec = find_preset(studio.settings.presets, options.preset).apply(spec, width)
     elif version is None:
         raise InputError("error.cli.no_data")
     else:
-        spec = studio.default_spec(version.id, options.preset or "quick-look", options.model or STARTER, method, tuner)
+        model = options.model or STARTER
+        studio.models.look(model)
+        spec = studio.default_spec(version.id, options.preset or "quick-look", model, method, tuner)
     chosen: dict[str, Any] = {}
     if version is not None:
         chosen |= {"data.version": version.id, "data.mapping": None}

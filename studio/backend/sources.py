@@ -163,4 +163,14 @@ def _source(store: Store, spec: RunSpec, record: RunRecord, state: RunState) -> 
         raise InputError("error.source.missing", run=record.name)
     goes_on = record.id == spec.model.adapter and isinstance(spec.tuner, LoraSpec) and spec.tuner.targets == "adapter"
     given = read_adapter_shape(folder) if goes_on else None
-    return Source(record.id, record.name, folder, sha256, state.started.base_fingerprint, record.spec.model, given)
+    base = state.started.base_fingerprint
+    margin = None if record.spec.method.writes else _margin(store, record.id)
+    return Source(record.id, record.name, folder, sha256, base, record.spec.model, given, margin)
+
+
+def _margin(store: Store, run: str) -> float | None:
+    """Of the weights that were kept; None where none was told."""
+    state = RunState().fold(store.events(run))
+    assert state.ended is not None
+    told = dict(state.curves.get("validation_margin", ()))
+    return told.get(state.ended.best_step or state.ended.step, state.latest("margin"))

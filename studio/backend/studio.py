@@ -4,6 +4,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -22,11 +23,11 @@ from studio.backend.runner import Runner
 from studio.backend.sources import find_sources, given_ranks, look_at_folder
 from studio.data.chat_templates import TemplateUse
 from studio.data.scan_workers import BOTH_CORES, Spread
-from studio.errors import SpecError
+from studio.errors import ModelError, SpecError
 from studio.models.adapter_folder import read_adapter_shape
-from studio.models.catalog import ModelInfo, describe, find_tokenizer
+from studio.models.catalog import ModelInfo, describe, find_tokenizer, width_here
 from studio.models.recommended import Fit, RecommendedModel, recommended_models
-from studio.runs.cautions import SMALL_MODEL, Caution, cautions
+from studio.runs.cautions import Caution, cautions
 from studio.runs.methods import METHODS
 from studio.runs.presets import Preset, find_preset, list_presets
 from studio.runs.problems import Problem
@@ -47,10 +48,23 @@ class Models:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._widths: dict[str, int | None] = {}
 
     def describe(self, source: str) -> ModelInfo:
         """`starter`, a folder or a Hub name. Raises ModelError; a Hub that cannot be reached is told in seconds."""
-        return describe(source, self._settings)
+        found = describe(source, self._settings)
+        self._widths[source] = found.width
+        return found
+
+    def look(self, source: str) -> None:
+        """Makes the size of a model known, where it can be; what is wrong with a model is told elsewhere."""
+        if self.width(source) is None:
+            with suppress(ModelError):
+                self.describe(source)
+
+    def width(self, source: str) -> int | None:
+        """The hidden size of a model, as far as it is known without asking the Hub."""
+        return width_here(source, self._settings) or self._widths.get(source)
 
     def recommended(self, language: str = "en") -> tuple[tuple[RecommendedModel, Fit], ...]:
         """Open models of the Hub that know this language, smallest first, and whether this machine can tune them: by
@@ -98,11 +112,12 @@ class Studio:
         tuner: str = "lora",
     ) -> RunSpec:
         """Settings to begin with: the preset's, for a dataset version ("" for none yet), a base model, a tuner and a
-        method; without one, the natural method of the data. Raises InputError."""
+        method; without one, the natural method of the data. The learning rate goes by the size of the model, as far as
+        that is known (`Models.width`). Raises InputError."""
         kind = method or self.datasets.natural_method(version)
         chosen = {"method.kind": kind, "data.version": version, "model.source": model, "tuner.kind": tuner}
         spec = with_changes(RunSpec(), chosen)
-        return find_preset(self.settings.presets, preset).apply(spec)
+        return find_preset(self.settings.presets, preset).apply(spec, self.models.width(model))
 
     def following(self, run: str, method: str, version: str = "", reward: str = "", step: int = 0) -> RunSpec:
         """Settings of a run that goes on from this one's adapter (or that of a checkpoint) by another method, its
@@ -159,11 +174,10 @@ class Studio:
     def cautions(self, spec: RunSpec) -> list[Caution]:
         """What is often regretted about these settings, before anything is measured."""
         rows, _, _ = self.datasets.split_counts(spec.data.version, spec.data.split, spec.method.learns)
-        parameters = self.models.describe(spec.model.source).parameters
+        width = self.models.describe(spec.model.source).width
         replays = self.mixtures.replayed(spec.data.version) is not None
-        small = parameters is not None and parameters < SMALL_MODEL
         use = self.template_use(spec, wait=True)
-        return [*cautions(spec, rows, small, replays=replays, template=use), *self.adapter_cautions(spec)]
+        return [*cautions(spec, rows, width, replays=replays, template=use), *self.adapter_cautions(spec)]
 
     def adapter_cautions(self, spec: RunSpec) -> list[Caution]:
         """An adapter may say that it was made for another model, though its layers fit. Names alone prove nothing:

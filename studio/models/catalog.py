@@ -37,7 +37,7 @@ class ModelIdentity:
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What the page tells of a model. `fingerprint` is None as long as the weights are not here, or where reading
-    them all would take long; `parameters` is None when only the download will tell."""
+    them all would take long; `parameters` is None when only the download will tell. `width` is the hidden size."""
 
     name: str
     source: str
@@ -48,6 +48,7 @@ class ModelInfo:
     has_chat_template: bool
     downloaded: bool
     notices: tuple[Notice, ...]
+    width: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,22 @@ def describe(source: str, settings: Settings) -> ModelInfo:
         templated,
         here,
         () if templated else (_no_template_notice(place.name),),
+        folders.hidden_width(config),
     )
+
+
+def width_here(source: str, settings: Settings) -> int | None:
+    """The hidden size of a model whose configuration is on this machine; nothing is fetched for it."""
+    try:
+        place = _place(source, settings)
+        folder = place.folder
+        if place.hub is not None:
+            from studio.models import hub
+
+            folder = hub.look_up(place.hub, offline=True).folder
+        return folders.hidden_width(folders.read_config(folder))
+    except StudioError:
+        return None
 
 
 def find_files(source: str, settings: Settings) -> ModelFiles:

@@ -23,6 +23,7 @@ INDEX = "model.safetensors.index.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
+_WIDTH_KEYS = ("hidden_size", "n_embd", "d_model", "n_embed", "dim")
 _MAX_HEADER_BYTES = 100_000_000
 
 
@@ -122,9 +123,19 @@ def _sha256(file: str, size: int, time: int) -> str:
 
 def context_length(config: dict[str, Any]) -> int | None:
     """Longest sequence the model was made for, in tokens; None when its configuration does not say."""
+    return _number(config, _CONTEXT_KEYS)
+
+
+def hidden_width(config: dict[str, Any]) -> int | None:
+    """How many numbers stand for a token between two blocks; None when its configuration does not say."""
+    return _number(config, _WIDTH_KEYS)
+
+
+def _number(config: dict[str, Any], keys: Sequence[str]) -> int | None:
+    """The first of these that is there, by whatever name the architecture gives it."""
     inner = config.get("text_config")
     for values in (config, inner if isinstance(inner, dict) else {}):
-        for key in _CONTEXT_KEYS:
+        for key in keys:
             if isinstance(values.get(key), int) and values[key] > 0:
                 return values[key]
     return None

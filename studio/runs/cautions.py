@@ -1,16 +1,13 @@
 """What is allowed in the settings of a run, but often regretted: each risk by its name. Pure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from studio.data.chat_templates import TemplateUse
 from studio.runs.methods import CptSpec, DpoSpec, KtoSpec, OrpoSpec, RolloutSpec, SimpoSpec
-from studio.runs.presets import FULL_RATE
+from studio.runs.rates import usual_rates
 from studio.runs.spec import FullSpec, LoraSpec, RunSpec
 
-SMALL_MODEL = 50_000_000
-"""Parameters below which a model takes the learning rates of the starter."""
 FEW_TOKENS = 100_000
 """Of text; below, a model learns how it sounds rather than what it says."""
 FEW_ROWS = 50
@@ -22,61 +19,23 @@ FORGETTING = {"ui.train.caution.rate_high", "ui.train.caution.epochs", "ui.train
 """The risks of which forgetting is one: general data mixed in holds against it (tests/benchmarks/replay.py)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """Learning rates of LoRA: `low` to `high` is usual, above `limit` most runs go wrong."""
-
-    low: float
-    high: float
-    limit: float
-
-
-# Large models. Answers: about ten times the rates of full fine-tuning, 1e-4 to 5e-4 for billions of parameters
-# (Schulman et al. 2025, "LoRA Without Regret"). Texts: 2e-4 at most (Biderman et al. 2024, arXiv:2405.09673). Pairs and
-# thumbs: ten times the 5e-7 of full tuning; TRL's own scripts have 5e-6 for DPO with LoRA and 8e-5 for SimPO and ORPO.
-RATES = {
-    "sft": Rates(1e-4, 5e-4, 1e-3),
-    "cpt": Rates(5e-5, 2e-4, 5e-4),
-    "dpo": Rates(5e-6, 5e-5, 1e-4),
-    "simpo": Rates(5e-6, 8e-5, 2e-4),
-    "orpo": Rates(8e-6, 8e-5, 3e-4),
-    "kto": Rates(5e-6, 5e-5, 1e-4),
-    # Scores: 1e-4 in TRL. By trying: 1e-6 for full tuning in TRL, ten times it for LoRA.
-    "reward": Rates(5e-5, 2e-4, 1e-3),
-    "rloo": Rates(5e-6, 5e-5, 1e-4),
-    "grpo": Rates(5e-6, 5e-5, 1e-4),
-}
-# The starter, as measured (presets/quick-look.yaml); other small models are much like it.
-SMALL_RATES = {
-    "sft": Rates(1e-3, 3e-3, 5e-3),
-    "cpt": Rates(5e-4, 3e-3, 5e-3),
-    "dpo": Rates(1e-4, 3e-4, 5e-4),
-    "simpo": Rates(1e-4, 3e-4, 5e-4),
-    "orpo": Rates(1e-3, 3e-3, 5e-3),
-    "kto": Rates(2e-4, 1e-3, 2e-3),
-    "reward": Rates(5e-4, 2e-3, 5e-3),
-    "rloo": Rates(2e-4, 1e-3, 3e-3),
-    "grpo": Rates(2e-4, 1e-3, 3e-3),
-}
-
-
 Caution = tuple[str, dict[str, Any]]
 
 
 def cautions(
     spec: RunSpec,
     rows: int,
-    small_model: bool,
+    width: int | None,
     tokens: int | None = None,
     *,
     replays: bool = False,
     template: TemplateUse | None = None,
 ) -> list[Caution]:
     """What is allowed but often regretted, as sentence keys with their values. `rows` are those trained on, `tokens`
-    those of one pass, where they were counted. `replays`: general data is mixed in. `template`: the chat's, if
-    known."""
+    those of one pass, where they were counted. `width`: the model's hidden size, if known. `replays`: general data is
+    mixed in. `template`: the chat's, if known."""
     found: list[Caution] = [
-        *_rate_cautions(spec, small_model),
+        *_rate_cautions(spec, width),
         *_method_cautions(spec, tokens),
         *_epoch_cautions(spec),
         *_row_cautions(spec, rows),
@@ -93,12 +52,9 @@ def cautions(
     return found
 
 
-def _rate_cautions(spec: RunSpec, small_model: bool) -> Iterator[Caution]:
-    rate, known = spec.training.learning_rate, SMALL_RATES if small_model else RATES
-    usual = known[spec.method.kind]
-    if isinstance(spec.tuner, FullSpec):
-        usual = Rates(usual.low / FULL_RATE, usual.high / FULL_RATE, usual.limit / FULL_RATE)
-    values = {"rate": f"{rate:g}", "low": f"{usual.low:g}", "high": f"{usual.high:g}"}
+def _rate_cautions(spec: RunSpec, width: int | None) -> Iterator[Caution]:
+    rate, usual = spec.training.learning_rate, usual_rates(spec, width)
+    values = {"rate": f"{rate:g}", "low": f"{usual.low:.2g}", "high": f"{usual.high:.2g}"}
     if rate > usual.limit:
         yield "ui.train.caution.rate_high", values
     elif rate < usual.low / 20:

@@ -9,11 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from studio.data.spec_files import load_yaml_mapping
 from studio.errors import SpecError
 from studio.runs.methods import METHODS
+from studio.runs.rates import FULL_RATE, scaled
 from studio.runs.spec import STARTER, FullSpec, RunSpec, parse_spec
-
-FULL_RATE = 10
-"""All weights learn best at about a tenth of the rates of LoRA, whatever the model (Schulman et al. 2025, "LoRA Without
-Regret")."""
 
 
 class Overlay(BaseModel):
@@ -48,18 +45,33 @@ class Preset(Overlay):
             raise ValueError(unknown)
         return methods
 
-    def apply(self, spec: RunSpec) -> RunSpec:
+    def apply(self, spec: RunSpec, width: int | None = None) -> RunSpec:
         """`spec` with this preset's settings; what data, model and method it names stays, unless the preset says
-        otherwise. All weights stay all weights, at a tenth of the rate of an adapter."""
-        source = spec.model.source
+        otherwise. All weights stay all weights, at a tenth of the rate of an adapter. `width`: the model's hidden size,
+        by which the learning rate goes (`rates.py`); None: not known, taken for a large one."""
+        source, kind = spec.model.source, spec.method.kind
+        values = self._over(spec, source)
+        training = values["training"]
+        if self._sets_rate(kind):
+            rate = training["learning_rate"]
+            if source != STARTER:
+                rate = scaled(rate, self._over(spec, STARTER)["training"]["learning_rate"], width)
+            if isinstance(spec.tuner, FullSpec):
+                rate = float(f"{rate / FULL_RATE:.6g}")
+            training = {**training, "learning_rate": rate}
+        tuner = {"tuner": spec.tuner.model_dump(mode="json")} if isinstance(spec.tuner, FullSpec) else {}
+        return parse_spec({**values, **tuner, "training": training})
+
+    def _over(self, spec: RunSpec, source: str) -> dict[str, Any]:
+        """The settings for a model of this source, with what its method wants otherwise."""
         values = self.over({**spec.model_dump(mode="json"), "preset": self.name}, source)
         own = self.methods.get(spec.method.kind)
-        values = own.over(values, source) if own else values
-        if isinstance(spec.tuner, FullSpec):
-            rate = values["training"]["learning_rate"] / FULL_RATE
-            training = {**values["training"], "learning_rate": float(f"{rate:.6g}")}
-            values = {**values, "tuner": spec.tuner.model_dump(mode="json"), "training": training}
-        return parse_spec(values)
+        return own.over(values, source) if own else values
+
+    def _sets_rate(self, method: str) -> bool:
+        """Whether it names a learning rate for large models; of none there is nothing to go by."""
+        own = self.methods.get(method)
+        return any("learning_rate" in part.spec.get("training", {}) for part in (self, own) if part)
 
 
 def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

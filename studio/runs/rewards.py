@@ -116,7 +116,8 @@ class LanguageReward(_Reward):
 
 
 class ModelReward(_Reward):
-    """What a reward model thinks of the answer: a run of the method `reward`, by its id. Any number."""
+    """What a reward model thinks of the answer: a run of the method `reward`, by its id. Any number; the better answer
+    of a pair gets about 1 more than the worse one (`training/scorer.py`)."""
 
     kind: Literal["model"] = "model"
     run: Annotated[str, Field(pattern=RUN_ID, max_length=64)]

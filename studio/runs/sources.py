@@ -13,7 +13,9 @@ class Source:
 
     `sha256` is the recorded hash of its weights file (None for a checkpoint), `base_fingerprint` that of the base it
     was trained on, `model` how that base was loaded. An adapter that was made elsewhere stands under ADAPTER_FOLDER;
-    of its base no fingerprint is known. `given`: its shape, which also the runs have that go on from it.
+    of its base no fingerprint is known. `given`: its shape, which also the runs have that go on from it. `margin`: of a
+    reward model, how much more the better answer of a pair gets than the worse one, in the mean; of the validation
+    pairs where there are any.
     """
 
     run: str
@@ -23,3 +25,4 @@ class Source:
     base_fingerprint: str | None
     model: ModelSpec
     given: AdapterShape | None = None
+    margin: float | None = None

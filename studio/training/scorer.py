@@ -16,7 +16,14 @@ _TOGETHER = 16
 
 
 class Scorer:
-    """Scores whole chats, given as token ids."""
+    """Scores whole chats, given as token ids.
+
+    A reward model that tells its pairs apart with ease goes on to drive their scores apart without bound. Beside such
+    scores other rewards, and what holds a model near where it began, would count for nothing (Gao et al. 2022,
+    arXiv:2210.10760). So they are divided by the mean margin of its pairs where that is above 1: the better answer of a
+    pair gets about 1 more than the worse one. Scores are usually brought to one scale before they are learned from
+    (Ziegler et al. 2019, arXiv:1909.08593, section 2.1).
+    """
 
     def __init__(self, source: Source, adapter: AdapterFile, settings: Settings, device: Device) -> None:
         """Raises ModelError when the base cannot be loaded, or the adapter does not fit it."""
@@ -24,6 +31,7 @@ class Scorer:
         loaded = with_new_tokens(loaded, read_new_tokens(adapter.folder))
         self._pad = int(loaded.tokenizer.pad_token_id or 0)  # type: ignore[arg-type]
         loaded.model.config.get_text_config().pad_token_id = self._pad  # by it the model finds the last token
+        self._unit = max(1.0, source.margin or 0.0)
         self._model: Any = attach_adapter(loaded.model, adapter, "reward")
 
     def __call__(self, chats: Sequence[Sequence[int]]) -> list[float]:
@@ -39,5 +47,5 @@ class Scorer:
                     attention_mask=pad_sequence(mask, batch_first=True).to(device),
                     use_cache=False,
                 ).logits
-            found += scores[:, 0].float().tolist()
+            found += (scores[:, 0].float() / self._unit).tolist()
         return found

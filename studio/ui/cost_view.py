@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from studio.errors import SpecError, StudioError
-from studio.runs.cautions import SMALL_MODEL, cautions
+from studio.runs.cautions import cautions
 from studio.runs.methods import CptSpec
+from studio.runs.rates import usual_rates
 from studio.runs.spec import RunSpec
 from studio.ui.choice_view import count, percent
 from studio.ui.markup import said, shown
@@ -32,17 +33,15 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
     except StudioError as error:
         yield f'<div class="say say-bad" role="alert">{said(error.message(page.language))}</div>'
         return
-    known = [
-        ("rows", _rows(page, train, validation, test)),
-    ]
+    rate = ("rate", _rate(page, spec))
+    known = [("rows", _rows(page, train, validation, test)), rate]
     waiting: tuple[str, ...] = ("tokens", "parameters", "adapter", "how", "time", "memory")
     if isinstance(spec.method, CptSpec) and spec.method.packed:
         waiting = ("steps", *waiting)  # of blocks that are not counted yet
     else:
         known.append(("steps", f"{spec.total_steps(train):,}"))
-    small = spec.model.source == "starter"
     found = studio.problems(spec)
-    careful = _cautions(page, spec, train, small)
+    careful = _cautions(page, spec, train)
     if found:
         yield _facts(page, known) + _problems(page, found) + careful
         return
@@ -58,9 +57,9 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
         return
     yield "".join(
         (
-            _facts(page, _estimated(page, estimate, test)),
+            _facts(page, [*_estimated(page, estimate, test), rate]),
             "" if estimate.fits else nearest_plan(page, spec, estimate),
-            _cautions(page, spec, estimate.rows, estimate.parameters < SMALL_MODEL, estimate),
+            _cautions(page, spec, estimate.rows, estimate),
         )
     )
 
@@ -75,6 +74,15 @@ def _rows(page: Page, train: int, validation: int, test: int) -> str:
     """Rows on each side of the split; those of the test where there are any."""
     key = "ui.train.cost.rows_value.test" if test else "ui.train.cost.rows_value"
     return page.t(key, train=f"{train:,}", validation=f"{validation:,}", test=f"{test:,}")
+
+
+def _rate(page: Page, spec: RunSpec) -> str:
+    """The learning rate, and why: what is usual for this method and tuner on a model of this size."""
+    width = page.studio.models.width(spec.model.source)
+    usual = usual_rates(spec, width)
+    key = "ui.train.cost.rate_value" if width else "ui.train.cost.rate_value.unknown"
+    rates = {"rate": spec.training.learning_rate, "low": usual.low, "high": usual.high}
+    return page.t(key, **{name: f"{value:.2g}" for name, value in rates.items()})
 
 
 def _estimated(page: Page, estimate: "Estimate", test: int) -> list[tuple[str, str]]:
@@ -126,7 +134,7 @@ def _measuring(page: Page) -> str:
     return f'<span class="measuring">{shown(page.t("ui.train.cost.measuring"))}</span>'
 
 
-def _cautions(page: Page, spec: RunSpec, rows: int, small_model: bool, estimate: "Estimate | None" = None) -> str:
+def _cautions(page: Page, spec: RunSpec, rows: int, estimate: "Estimate | None" = None) -> str:
     t = page.t
     lines: list[tuple[str, str]] = []
     if estimate is not None:
@@ -137,6 +145,6 @@ def _cautions(page: Page, spec: RunSpec, rows: int, small_model: bool, estimate:
     tokens = estimate.tokens if estimate else None
     replays = page.studio.mixtures.replayed(spec.data.version) is not None
     use = page.studio.template_use(spec)
-    told = cautions(spec, rows, small_model, tokens, replays=replays, template=use)
+    told = cautions(spec, rows, page.studio.models.width(spec.model.source), tokens, replays=replays, template=use)
     lines += [("warn", t(key, **values)) for key, values in (*told, *page.studio.adapter_cautions(spec))]
     return "".join(f'<div class="say say-{kind}">{said(text)}</div>' for kind, text in lines)

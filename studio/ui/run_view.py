@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from studio.messages import translate
+from studio.runs.drift import FAR, drift
 from studio.runs.events import RunState, Sample
 from studio.runs.spec import RunSpec
 from studio.runs.store import RunRecord
@@ -294,6 +295,9 @@ def messages(
         lines.append(_result(state, t))
         if (ahead := state.latest("validation_accuracy")) is not None:
             lines.append(("info", t("ui.runs.say.accuracy", percent=f"{100 * ahead:.0f}")))
+    if far := drift(state):
+        values = {"before": far.before, "after": far.after, "distance": far.distance}
+        lines.append(("warn", t("ui.runs.say.drifted", limit=FAR, **{k: f"{v:.2f}" for k, v in values.items()})))
     if read_only:
         lines.append(("info", t("ui.runs.say.read_only")))
     lines += [("note", t(notice.key, **notice.values)) for notice in state.notices]

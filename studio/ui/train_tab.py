@@ -56,7 +56,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     presets = studio.presets()
     firsts = {name: presets[0].apply(with_changes(RunSpec(), {"method.kind": name})) for name in METHODS}
     token, wrong, taken, kept = gr.State(""), gr.State({}), gr.State({}), gr.State("")
-    offered = gr.State(("", []))
+    offered, sized = gr.State(("", [])), gr.State("")
 
     with gr.Column(visible=False, elem_classes="train-empty") as empty:
         gr.HTML(
@@ -242,18 +242,28 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     def choose_method(event: gr.EventData) -> str:
         return event.method
 
-    def preset_values(version: str | None, method: str, kind: str, preset: str) -> list[Any]:
-        # Which folder or Hub name it will be does not matter to a preset, only that it is not the starter.
-        spec = studio.default_spec(version or "", preset, STARTER if kind == "starter" else kind, method)
+    def model_of(kind: str, source: str) -> str:
+        """The chosen model; of one that is not named yet only that it is not the starter."""
+        return STARTER if kind == "starter" else source.strip() or kind
+
+    def preset_values(version: str | None, method: str, model: str, preset: str) -> list[Any]:
+        spec = studio.default_spec(version or "", preset, model, method)
         return values_of(with_changes(spec, _split_of(page, version)), asked)
 
     @page.guard
     def use_preset(
-        version: str | None, method: str, kind: str, preset: str, parent: str = "", template: str = "own"
+        version: str | None,
+        method: str,
+        kind: str,
+        preset: str,
+        source: str = "",
+        parent: str = "",
+        template: str = "own",
     ) -> Any:
         """The settings of the other methods too, which are not seen: they wait there until they are. A run that is gone
         on from stays chosen, with what is its own; the chat template goes with the model."""
-        values = {name: preset_values(version, name, kind, preset) for name in METHODS}
+        model = model_of(kind, source)
+        values = {name: preset_values(version, name, model, preset) for name in METHODS}
         held = (*chosen_above, *PARENTS_OWN) if parent else ()
         return [
             gr.skip()
@@ -277,19 +287,31 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return differing(use_preset(version, method, kind, preset), others)
 
     @page.guard
-    def use_tuner(version: str | None, method: str, kind: str, preset: str, tuner: str) -> Any:
+    def use_tuner(version: str | None, method: str, kind: str, source: str, preset: str, tuner: str) -> Any:
         """The preset's rate for it."""
-        model = STARTER if kind == "starter" else kind
+        return rate_for(version, method, model_of(kind, source), preset, tuner)
+
+    def rate_for(version: str | None, method: str, model: str, preset: str, tuner: str) -> float:
         return studio.default_spec(version or "", preset, model, method, tuner).training.learning_rate
 
     @page.guard
-    def use_method(version: str | None, method: str, kind: str, preset: str, kept: str) -> Any:
+    def use_size(
+        version: str | None, method: str, kind: str, source: str, preset: str, tuner: str, rate: float, before: str
+    ) -> Any:
+        """The preset's rate for a model of this size, unless another was typed than that of the model before."""
+        model = model_of(kind, source)
+        studio.models.look(model)
+        typed = rate != rate_for(version, method, before or kind, preset, tuner)
+        return gr.skip() if typed else rate_for(version, method, model, preset, tuner), source.strip()
+
+    @page.guard
+    def use_method(version: str | None, method: str, kind: str, source: str, preset: str, kept: str) -> Any:
         """Its own settings are shown. Of those that all methods have, what a preset sets otherwise for this one is set;
         the rest stays as it was typed. `kept`: the method came with the settings of a run, which stay."""
         shown = [gr.update(visible=rows.method == method) for rows in own]
         if method == kept:
             return [*shown, *[gr.skip()] * len(asked)]
-        chosen, *others = (preset_values(version, name, kind, preset) for name in (method, *METHODS))
+        chosen, *others = (preset_values(version, name, model_of(kind, source), preset) for name in (method, *METHODS))
         changed = differing(chosen, others)
         return [*shown, *(gr.skip() if f.method else new for f, new in zip(asked, changed, strict=True))]
 
@@ -397,7 +419,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     def pick_kind(kind: str) -> Any:
         hint = "" if kind == "starter" else t(f"ui.train.model.{kind}_hint")
         named = gr.update(visible=kind != "starter", placeholder=hint, value="")
-        return named, gr.update(visible=kind == "hub", value=None)
+        return named, gr.update(visible=kind == "hub", value=None), ""
 
     @page.guard
     def describe(kind: str, source: str) -> Iterator[str]:
@@ -476,7 +498,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     gr.on(opened, offer_methods, [page.version, method, offered], [methods, method, offered], queue=False, **last)
     methods.choose(choose_method, None, method, trigger_mode="multiple", queue=False, **quiet)  # type: ignore[attr-defined]
     following = [*(rows.row for rows in own), *fields]
-    method.change(use_method, [page.version, method, kind, preset, kept], following, queue=False, **quiet).then(
+    method.change(use_method, [page.version, method, kind, source, preset, kept], following, queue=False, **quiet).then(
         lambda: "", None, kept, queue=False, **quiet
     )
     used = [page.version, offered, methods, method, kept, kind, source, preset, name, *cluster.inputs, *fields]
@@ -490,14 +512,16 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     )  # fmt: skip
     split_fields = [widget.component for widget in widgets if widget.field.path in _split_of(page, None)]
     gr.on(opened, use_split, [page.version, taken], [taken, *split_fields], **last)
-    preset.input(use_preset, [page.version, method, kind, preset, adapter, by_path[TEMPLATE]], fields, **last)
+    preset.input(use_preset, [page.version, method, kind, preset, source, adapter, by_path[TEMPLATE]], fields, **last)
     adapter.input(use_parent, [adapter, folder, by_path["tuner.targets"]], fields, **last)
     folder.change(use_folder, folder, fields, **last)
     tuner, rate = (by_path[path] for path in ("tuner.kind", "training.learning_rate"))
-    tuner.input(use_tuner, [page.version, method, kind, preset, tuner], rate, **last)
+    tuner.input(use_tuner, [page.version, method, kind, source, preset, tuner], rate, **last)
     kind.input(use_kind, [page.version, method, kind, preset], fields, **last)
-    kind.input(pick_kind, kind, [source, offered_models], **last)
-    offered_models.input(lambda name: name or "", offered_models, source, queue=False, **last)
+    kind.input(pick_kind, kind, [source, offered_models, sized], **last)
+    picked = offered_models.input(lambda name: name or "", offered_models, source, queue=False, **last)
+    for named in (source.input(lambda: None, None, None, queue=False, **last), picked):
+        named.then(use_size, [page.version, method, kind, source, preset, tuner, rate, sized], [rate, sized], **quiet)
     gr.on([blocks.load, kind.change, source.change], describe, [kind, source], model, **last)
     template = by_path[TEMPLATE]
     gr.on([kind.input, source.input, offered_models.input], lambda: "own", None, template, queue=False, **last)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from studio.backend.compare import CompareRequest
+from studio.backend.sources import find_sources
 from studio.backend.studio import Studio
 from studio.data.records import Message
 from studio.errors import InputError, SpecError
@@ -91,6 +92,14 @@ def test_a_chain_ends_in_one_adapter_of_the_first_base(place: Place, chain: dict
     ]
     assert updates[0].base.text == updates[1].base.text
     assert studio.exports.make(chain["grpo"]).proof.passed
+
+
+def test_a_reward_model_brings_the_margin_of_its_validation_pairs(place: Place, chain: dict[str, str]) -> None:
+    sources = find_sources(place.studio.store, place.studio.runner.record(chain["grpo"]).spec)
+    state = place.studio.runner.state(chain["reward"])
+    assert state.ended is not None
+    assert sources[chain["reward"]].margin == dict(state.curves["validation_margin"])[state.ended.best_step]
+    assert sources[chain["sft"]].margin is None
 
 
 def test_a_reward_model_is_neither_compared_nor_exported(place: Place, chain: dict[str, str]) -> None:

@@ -2,16 +2,22 @@
 
     python -m tests.benchmarks.rl [--seeds 0 1 2] [--parts reward grpo rloo]
 
-sft     The letters of a shop, 150 of them. What follows goes on from its adapter, with the other 250 questions.
-reward  A reward model learns the voice of the shop: the worse answer of each pair is the shop's without its last
-        sentence, its first or both. Told: its accuracy and margin on pairs held out, before and after.
-grpo    Shorter letters, of 40 to 75 characters, by a programmed reward and no answer at all to learn from.
-rloo    What the reward model likes, and a little for a length of 60 to 150 characters.
+All settings are those that the first preset has for the starter.
+
+sft     The letters of a shop, 200 of them: each whole, or without the thanks it begins with, the wishes it ends with,
+        or both. So the model writes all four kinds. What follows goes on from its adapter, with 160 other questions.
+reward  A reward model learns what the shop wants: the worse answer of each pair lacks thanks or wishes or both, or is
+        the letter to another customer. Told: its accuracy and margin on pairs held out, before and after.
+rloo    What the reward model likes: whole letters.
+grpo    Letters of at most 75 characters, by a programmed reward and no answer at all to learn from.
 
 Of grpo and rloo are told the mean reward of one drawn answer to each question held out, the divergence from the model
-as it began (KL, nats per token), the answers' length in tokens and the share cut off, before and after; and the
-likeliest answers to three questions. Of all but the reward model the share of right answers in the exam of the starter.
-Prints JSON; each run as it ends to standard error. On a machine that does other things, OMP_NUM_THREADS=1 is quicker.
+as it began (KL, nats per token), the answers' length in tokens and the share cut off, before and after. And of the
+answers to 40 questions that no run has seen, likeliest and drawn, whether they can be read (`readable.py`; `begun` is
+the model that both go on from, `base` the starter, to which every letter of a shop is strange), the share that is
+whole, and how near they are to the shop's own letters (F1 of the words); with three of them. Of all but the reward
+model the share of right answers in the exam of the starter. Prints JSON; each run as it ends to standard error. On a
+machine that does other things, OMP_NUM_THREADS=1 is quicker.
 """
 
 import os
@@ -25,34 +31,52 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
 
 from studio.backend.studio import Studio
-from studio.data.records import Conversation
+from studio.data.records import Conversation, Message
 from studio.runs.spec import RunSpec, with_changes
 from studio.settings import Settings
 from studio.starter.exam import answers, load, score
-from studio.starter.world import exam
+from studio.starter.world import corpus, exam
+from tests.benchmarks.readable import readable, words
 
 ASKED = 100
-SFT_ROWS = 150
-SHORTER = {"kind": "length", "low": 40, "high": 75}
-LETTER = {"kind": "length", "low": 60, "high": 150, "weight": 0.5}
+SFT_ROWS, UNSEEN_ROWS = 200, 40
+SFT_EPOCHS = 6
+WORLD_TURNS = 3000
+SHORT = {"kind": "length", "low": 30, "high": 75}
+ANSWER_TOKENS = 64
 NUMBERS = ("reward", "kl", "completion_tokens", "clipped_share", "accuracy", "margin", "loss")
 
 
-def pairs(studio: Studio, rng: random.Random) -> list[dict[str, str]]:
-    """Each question to the shop with its answer, and with one that lacks the thanks, the wishes or both."""
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A customer's question, the shop's letter, one that lacks some of its ends or none, and a worse one."""
+
+    question: str
+    whole: str
+    any: str
+    worse: str
+
+
+def letters(studio: Studio, rng: random.Random) -> list[Letter]:
+    rows = [row for _, row in studio.datasets.lessons(studio.datasets.open_sample("support-en").id, None)[0]]
     made = []
-    for _, row in studio.datasets.lessons(studio.datasets.open_sample("support-en").id, None)[0]:
+    for row in rows:
+        other = rng.choice(rows)
         assert isinstance(row, Conversation)
-        sentences = re.findall(r".+?[.!?](?: |$)|.+$", row.answer)
-        less = rng.choice((sentences[1:], sentences[:-1], sentences[1:-1]))
-        made.append({"prompt": row.prompt[-1].content, "chosen": row.answer, "rejected": "".join(less).strip()})
+        assert isinstance(other, Conversation)
+        sentences = [sentence.strip() for sentence in re.findall(r".+?[.!?](?: |$)|.+$", row.answer)]
+        kinds = [" ".join(part) for part in (sentences, sentences[1:], sentences[:-1], sentences[1:-1])]
+        worse = rng.choice(kinds[1:]) if other.answer == row.answer else rng.choice((*kinds[1:], other.answer))
+        made.append(Letter(row.prompt[-1].content, row.answer, rng.choice(kinds), worse))
     rng.shuffle(made)
     return made
 
@@ -87,45 +111,84 @@ def trained(studio: Studio, spec: RunSpec, name: str) -> tuple[str, dict[str, An
     return run, told
 
 
-def known(studio: Studio, run: str | None) -> float:
+def known_share(studio: Studio, run: str | None) -> float:
     """The share of general questions answered right."""
     asked = tuple(random.Random(0).sample(exam(), ASKED))
     model, tokenizer = load(studio.settings.starter)
-    tuned: Any = model
-    if run:
-        tuned = PeftModel.from_pretrained(model, str(studio.compare.adapter(run).folder)).eval()
+    tuned: Any = model_of(studio, run) if run else model
     scores = score(asked, answers(tuned, tokenizer, asked))
     return round(sum(scores[language, "all"].right for language in ("en", "ja")) / len(asked), 3)
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Measures what a model answers to questions that no run has seen."""
+
+    studio: Studio
+    unseen: Sequence[Letter]
+    known: frozenset[str]
+    begun: str
+
+    def told(self, run: str) -> dict[str, Any]:
+        base, tokenizer = load(self.studio.settings.starter)
+        judges = {"base": base, "begun": model_of(self.studio, self.begun)}
+        prompts = [[Message("user", letter.question)] for letter in self.unseen]
+        found: dict[str, Any] = {}
+        for name, seed in (("likeliest", None), ("drawn", 1)):
+            measures, texts = readable(
+                model_of(self.studio, run), judges, tokenizer, prompts, self.known, ANSWER_TOKENS, seed=seed
+            )
+            pairs = list(zip(texts, self.unseen, strict=True))
+            found[name] = measures.told() | {
+                "whole": share(text.startswith("Thank you") and text.endswith("Blue Door Shop") for text in texts),
+                "near": round(sum(overlap(text, letter.whole) for text, letter in pairs) / len(pairs), 3),
+                "answers": {letter.question: text for text, letter in pairs[:3]},
+            }
+        return found
+
+
+def model_of(studio: Studio, run: str) -> Any:
+    model, _ = load(studio.settings.starter)
+    return PeftModel.from_pretrained(model, str(studio.compare.adapter(run).folder)).eval()
+
+
+def share(found: Iterable[bool]) -> float:
+    values = list(found)
+    return round(sum(values) / len(values), 3)
+
+
+def overlap(text: str, wanted: str) -> float:
+    """F1 of the words, each as often as it stands."""
+    ours, theirs = Counter(words(text)), Counter(words(wanted))
+    return 2 * (ours & theirs).total() / max(1, ours.total() + theirs.total())
+
+
 def measure(folder: Path, seed: int, parts: Sequence[str]) -> dict[str, Any]:
     with Studio(Settings(workspace=folder / "workspace"), worker=False) as studio:
-        rows = pairs(studio, random.Random(seed))
-        letters = [{"prompt": row["prompt"], "completion": row["chosen"]} for row in rows[:SFT_ROWS]]
-        shop = imported(studio, folder, "letters", letters)
-        taste = imported(studio, folder, "taste", rows[SFT_ROWS:])
-        found: dict[str, Any] = {"seed": seed, "exam_before": known(studio, None)}
-        spec = studio.default_spec(shop)  # the preset's rates for the starter
-        changes = {"training.seed": seed, "training.epochs": 3, "data.split.validation_share": 0.2}
-        parent, found["sft"] = trained(studio, with_changes(spec, changes), "sft")
-        found["sft"]["exam_after"] = known(studio, parent)
-
-        def next_run(method: str, rate: float, **settings: object) -> tuple[str, dict[str, Any]]:
-            own = {f"method.{name}": value for name, value in settings.items()}
-            own |= {"training.epochs": 1, "training.learning_rate": rate, "data.split.validation_share": 0.2}
-            return trained(studio, with_changes(studio.following(parent, method, taste), own), method)
-
-        drawn = {"samples_per_row": 8, "max_new_tokens": 64}
+        rows = letters(studio, random.Random(seed))
+        first, second, unseen = rows[:SFT_ROWS], rows[SFT_ROWS:-UNSEEN_ROWS], rows[-UNSEEN_ROWS:]
+        shop = imported(studio, folder, "letters", [{"prompt": r.question, "completion": r.any} for r in first])
+        pairs = [{"prompt": row.question, "chosen": row.whole, "rejected": row.worse} for row in second]
+        taste = imported(studio, folder, "taste", pairs)
+        seen = [text for row in rows for text in (row.question, row.whole)]
+        known = frozenset(word for text in (*seen, *corpus(0, WORLD_TURNS)) for word in words(text))
+        shared = {"training.seed": seed, "data.split.validation_share": 0.2}
+        spec = with_changes(studio.default_spec(shop), {**shared, "training.epochs": SFT_EPOCHS})
+        parent, sft = trained(studio, spec, "sft")
+        reader = Reader(studio, unseen, known, parent)
+        sft |= {"exam": known_share(studio, parent), "read": reader.told(parent)}
+        found: dict[str, Any] = {"seed": seed, "exam_before": known_share(studio, None), "sft": sft}
         judge = ""
         if {"reward", "rloo"} & set(parts):
-            judge, found["reward"] = next_run("reward", 1e-3)
-        if "grpo" in parts:
-            run, found["grpo"] = next_run("grpo", 2e-3, rewards=[SHORTER], **drawn)
-            found["grpo"]["exam_after"] = known(studio, run)
-        if "rloo" in parts:
-            rewards = [{"kind": "model", "run": judge}, LETTER]
-            run, found["rloo"] = next_run("rloo", 2e-3, rewards=rewards, **drawn)
-            found["rloo"]["exam_after"] = known(studio, run)
+            spec = with_changes(studio.following(parent, "reward", taste), shared)
+            judge, found["reward"] = trained(studio, spec, "reward")
+        for method in ("rloo", "grpo"):
+            if method in parts:
+                rewards = [{"kind": "model", "run": judge}] if method == "rloo" else [SHORT]
+                own = {**shared, "method.rewards": rewards, "method.max_new_tokens": ANSWER_TOKENS}
+                run, told = trained(studio, with_changes(studio.following(parent, method, taste), own), method)
+                found[method] = told | {"exam": known_share(studio, run), "read": reader.told(run)}
+                print(json.dumps({f"{method} read": found[method]["read"]}), file=sys.stderr, flush=True)
         return found
 
 

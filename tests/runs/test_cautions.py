@@ -1,16 +1,13 @@
 """Each risk is told where it is one, and only there."""
 
-from pathlib import Path
-
 import pytest
 
 from studio.messages import LANGUAGES, translate
-from studio.runs.cautions import RATES, SMALL_RATES, cautions
-from studio.runs.methods import METHODS
-from studio.runs.presets import list_presets
+from studio.runs.cautions import cautions
 from studio.runs.spec import RunSpec, with_changes
-from studio.settings import Settings
 
+STARTER_WIDTH, LARGE_WIDTH = 192, 4096
+LARGE: dict[str, object] = {"model.source": "owner/name"}
 RL: dict[str, object] = {"method.kind": "grpo", "training.learning_rate": 2e-5}
 
 
@@ -55,7 +52,8 @@ RL: dict[str, object] = {"method.kind": "grpo", "training.learning_rate": 2e-5}
 def test_what_is_often_regretted_is_said(
     changes: dict[str, object], rows: int, small: bool, expected: set[str]
 ) -> None:
-    found = cautions(with_changes(RunSpec(), changes), rows, small)
+    spec = with_changes(RunSpec(), changes if small else {**LARGE, **changes})
+    found = cautions(spec, rows, STARTER_WIDTH if small else LARGE_WIDTH)
     assert {key.rsplit(".", 1)[1] for key, _ in found} - {"no_replay"} == expected
     for language in LANGUAGES:
         assert all("{" not in translate(key, language, **values) for key, values in found)
@@ -63,7 +61,7 @@ def test_what_is_often_regretted_is_said(
 
 def test_general_data_holds_against_forgetting() -> None:
     def told(changes: dict[str, object], *, replays: bool) -> bool:
-        found = cautions(with_changes(RunSpec(), changes), 300, True, replays=replays)
+        found = cautions(with_changes(RunSpec(), changes), 300, STARTER_WIDTH, replays=replays)
         return "ui.train.caution.no_replay" in dict(found)
 
     risky: list[dict[str, object]] = [{"training.learning_rate": 0.02}, {"training.epochs": 20}, {"tuner.kind": "full"}]
@@ -75,22 +73,13 @@ def test_general_data_holds_against_forgetting() -> None:
 
 def test_little_text_is_told_once_its_tokens_are_counted() -> None:
     spec = with_changes(RunSpec(), {"method.kind": "cpt"})
-    few = [values for key, values in cautions(spec, 300, True, 5_000) if key.endswith("few_tokens")]
+    few = [values for key, values in cautions(spec, 300, STARTER_WIDTH, 5_000) if key.endswith("few_tokens")]
     assert few == [{"tokens": "5,000"}]
-    assert not [key for key, _ in cautions(spec, 300, True, 5_000_000) if key.endswith("few_tokens")]
-
-
-def test_every_preset_keeps_to_the_usual_rates() -> None:
-    for preset in list_presets(Settings(workspace=Path()).presets):
-        for kind in METHODS:
-            for source, rates in (("starter", SMALL_RATES), ("owner/name", RATES)):
-                spec = preset.apply(with_changes(RunSpec(), {"method.kind": kind, "model.source": source}))
-                keys = {key.rsplit(".", 1)[1] for key, _ in cautions(spec, 300, source == "starter")}
-                assert keys <= {"forgets_answers"}, (preset.name, kind, source, rates.get(kind))
+    assert not [key for key, _ in cautions(spec, 300, STARTER_WIDTH, 5_000_000) if key.endswith("few_tokens")]
 
 
 def test_all_weights_are_warned_of_at_a_tenth_of_the_rates() -> None:
     spec = with_changes(RunSpec(), {"model.source": "owner/name", "training.learning_rate": 3e-4})
-    assert "ui.train.caution.rate_high" not in dict(cautions(spec, 300, False))
-    high = dict(cautions(with_changes(spec, {"tuner.kind": "full"}), 300, False))["ui.train.caution.rate_high"]
+    assert "ui.train.caution.rate_high" not in dict(cautions(spec, 300, LARGE_WIDTH))
+    high = dict(cautions(with_changes(spec, {"tuner.kind": "full"}), 300, LARGE_WIDTH))["ui.train.caution.rate_high"]
     assert (high["low"], high["high"]) == ("1e-05", "5e-05")

@@ -1,5 +1,6 @@
 """Runs that go on from other runs, and that ask the reward models of other runs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,9 @@ def test_a_reward_model_scores_outside_as_in_its_own_run(
     margins = [a - b for a, b in zip(chosen, rejected, strict=True)]
     assert sum(margins) / len(margins) == pytest.approx(run.state.latest("validation_margin"), rel=0.02)
     assert scorer([pairs[0].sides[0].ids]) == pytest.approx(chosen[:1], rel=1e-3)
+    for margin, unit in ((8.0, 8), (0.5, 1), (-2.0, 1)):  # scores are brought to one scale, and never enlarged
+        toned = Scorer(replace(found, margin=margin), read_adapter(found.folder), settings, detect_device())
+        assert toned([pair.sides[0].ids for pair in pairs]) == pytest.approx([one / unit for one in chosen], rel=1e-3)
     assert scorer([]) == []
 
 

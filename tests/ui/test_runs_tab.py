@@ -350,6 +350,23 @@ def test_the_result_is_told_in_a_sentence(state: RunState, key: str, language: s
     assert numbers.sub("#", told) == numbers.sub("#", run_view.shown(expected))
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_reward_that_was_bought_with_the_language_is_warned_of(language: str) -> None:
+    def told(distance: float) -> str:
+        points = (
+            (0, {"validation_reward": 0.5, "validation_kl": 0.0}),
+            (9, {"validation_reward": 0.9, "validation_kl": distance}),
+        )
+        metrics = [Metrics(step=step, values=values) for step, values in points]
+        state = state_of(started(), *metrics, ended("done", adapter="adapter", best_step=9, validation_reward=0.9))
+        return re.sub(r"<[^>]+>", "", run_view.messages(state, False, language))
+
+    values = {"before": "0.50", "after": "0.90", "distance": "0.97", "limit": 0.3}
+    assert translate("ui.runs.say.drifted", language, **values) in told(0.97)
+    assert "0.97" not in told(0.1)
+    assert translate("ui.runs.say.drifted", language, **{**values, "distance": "0.10"}) not in told(0.1)
+
+
 @pytest.mark.parametrize(("last", "key", "kind"), [(0.75, "done_reward", "good"), (0.25, "reward_worse", "warn")])
 def test_a_run_that_is_judged_by_its_reward_is_told_by_it(last: float, key: str, kind: str) -> None:
     rewards = [Metrics(step=step, values={"validation_reward": value}) for step, value in ((0, 0.5), (10, last))]

@@ -84,6 +84,9 @@ class Pretended:
     def template_use(self, spec: RunSpec) -> None:
         return None
 
+    def width(self, source: str) -> int | None:
+        return {"starter": 192, "small": 576}.get(source)
+
     def split_counts(self, version: str, split: object, learns: str) -> tuple[int, int, int]:
         return 360, 40, self.test_rows
 
@@ -122,6 +125,19 @@ def test_rows_kept_for_the_test_are_told(language: str) -> None:
         assert "1,700" in part
     for part in told(cost_panel(page_of(none, language), RunSpec)):
         assert translate("ui.train.cost.rows_value", language, train="360", validation="40") in part
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_learning_rate_is_told_with_what_is_usual_for_the_size(language: str) -> None:
+    for source, low, high in (
+        ("starter", "0.001", "0.005"),
+        ("small", "0.00046", "0.0023"),
+        ("owner/x", "0.0001", "0.0005"),
+    ):
+        spec = with_changes(RunSpec(), {"model.source": source, "training.learning_rate": 0.0014})
+        for part in told(cost_panel(page_of(Pretended(), language), lambda spec=spec: spec)):
+            key = "ui.train.cost.rate_value.unknown" if source == "owner/x" else "ui.train.cost.rate_value"
+            assert translate(key, language, rate="0.0014", low=low, high=high) in unescape(part)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -170,18 +186,18 @@ def test_an_error_of_the_probe_is_told_and_what_was_known_stays() -> None:
     [
         ({"lost_rows": 3}, "ui.train.caution.lost"),
         ({"truncated_rows": 3}, "ui.train.caution.truncated"),
-        ({"parameters": 7_000_000_000}, "ui.train.caution.rate_high"),
+        ({"source": "owner/name"}, "ui.train.caution.rate_high"),
     ],
 )
 def test_what_will_be_regretted_is_said_before_the_start(change: dict[str, Any], key: str) -> None:
     said = translate(key, rows=3, tokens=256, rate="0.002", low="0.0001", high="0.0005")
-    spec = with_changes(RunSpec(), {"training.learning_rate": 0.002})
 
-    def last(cost: Cost) -> str:
-        return told(cost_panel(page_of(Pretended(cost=cost)), lambda: spec))[-1]
+    def last(source: str = "starter", **lost: Any) -> str:
+        spec = with_changes(RunSpec(), {"training.learning_rate": 0.002, "model.source": source})
+        return told(cost_panel(page_of(Pretended(cost=replace(Cost(), **lost))), lambda: spec))[-1]
 
-    assert said not in last(Cost())
-    assert said in last(replace(Cost(), **change))
+    assert said not in last()
+    assert said in last(**change)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -320,6 +336,24 @@ def test_another_kind_of_model_brings_the_settings_that_suit_it(studio: Studio) 
     assert studio.runner.record(started).spec.preset == "balanced"
 
 
+def test_the_learning_rate_follows_the_size_of_the_model(studio: Studio, tmp_path: Path) -> None:
+    found, version = handlers(studio)
+    small, large = (tmp_path / name for name in ("small", "large"))
+    for folder, width in ((small, 576), (large, 4096)):
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({"model_type": "llama", "hidden_size": width}))
+
+    def sized(model: Path, rate: float, before: str = "", tuner: str = "lora") -> tuple[Any, str]:
+        return found["use_size"](version, "sft", "folder", str(model), "balanced", tuner, rate, before)
+
+    assert sized(small, 0.0003) == (0.0014, str(small))  # from what a large model has, as long as none was named
+    assert sized(large, 0.0014, str(small)) == (0.0003, str(large))
+    assert sized(small, 0.00003, tuner="full") == (0.00014, str(small))
+    typed, model = sized(large, 0.0007, str(small))
+    assert (typed["__type__"], model) == ("update", str(large))
+    assert found["use_tuner"](version, "sft", "folder", str(small), "balanced", "full") == 0.00014
+
+
 # Methods
 
 ROWS = {
@@ -397,7 +431,7 @@ def test_a_chosen_method_stays_until_another_data_set_is_opened(studio: Studio) 
 
 def test_a_preset_leaves_the_run_that_is_gone_on_from(studio: Studio) -> None:
     found, version = handlers(studio)
-    alone, after = (found["use_preset"](version, "sft", "starter", "thorough", run) for run in ("", "a-run"))
+    alone, after = (found["use_preset"](version, "sft", "starter", "thorough", "", run) for run in ("", "a-run"))
     held = [old for old, new in zip(alone, after, strict=True) if new == gr.skip() != old]
     assert sorted(map(str, held)) == [
         "",
@@ -426,7 +460,7 @@ def test_a_method_brings_the_settings_that_suit_it(studio: Studio) -> None:
     assert spec.method.kind == "dpo"
     assert spec.training.learning_rate < studio.default_spec(pairs, "balanced", method="sft").training.learning_rate
     begin = found["use_preset"](pairs, "sft", "starter", "balanced")
-    changed = found["use_method"](pairs, "dpo", "starter", "balanced", "")
+    changed = found["use_method"](pairs, "dpo", "starter", "", "balanced", "")
     rows, changed = changed[: -len(begin)], changed[-len(begin) :]
     assert {row["visible"] for row in rows} == {True, False}
     values = [old if isinstance(new, dict) else new for new, old in zip(changed, begin, strict=True)]
@@ -461,7 +495,7 @@ def test_the_settings_of_a_run_are_used_again(studio: Studio) -> None:
     fields = [*told[13:-2], *(choice["value"] for choice in told[-2:])]
     again = studio.store.run(found["begin"]("t", "", *HERE, version, "sft", "starter", "", "balanced", *fields)[0]).spec
     assert (again.method.loss_on, again.tuner.rank) == ("all", 4)  # type: ignore[union-attr]
-    assert all(type(value) is dict for value in found["use_method"](version, "sft", "starter", "balanced", "sft"))
+    assert all(type(value) is dict for value in found["use_method"](version, "sft", "starter", "", "balanced", "sft"))
     assert found["use_run"](f"{run} twice", "sft")[4] == ""
     assert all(type(value) is dict for value in found["use_run"]("", "sft"))
 
