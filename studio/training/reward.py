@@ -27,7 +27,8 @@ class ScoreTrainer(WeighedEvaluation, WeighedSteps, StudioTrainer, RewardTrainer
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        found: Any = super().compute_loss(model, inputs, True, num_items_in_batch)
+        loss, outputs = found
         metrics = self._metrics["train" if self.model.training else "eval"]
         sides = outputs.logits.detach().float().squeeze(-1).chunk(2)
         for name, scores in zip(("chosen", "rejected"), sides, strict=True):
