@@ -506,7 +506,8 @@ def _train(studio: Studio, name: str, language: str, cautions: Sequence[str] = (
 def _train_text(values: dict[str, Any], ended: Ended, language: str) -> str:
     names = ("run", "steps", "total_steps", "loss_before", "loss_after", "adapter")
     shown = {name: _number(values[name]) for name in names}
-    lines = [*values["notices"], translate(f"cli.train.{ended.status}", language, **shown)]
+    notices = [notice for notice in values["notices"] if notice not in values["cautions"]]
+    lines = [*notices, translate(f"cli.train.{ended.status}", language, **shown)]
     if ended.adapter:
         lines.append(translate("cli.train.next", language, run=values["run"]))
     return "\n".join(lines)

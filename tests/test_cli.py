@@ -149,6 +149,18 @@ def test_export_writes_a_zip_and_a_folder(
     assert {path.name for path in folder.iterdir()} == set(zipfile.ZipFile(zipped).namelist())
 
 
+def test_what_was_cautioned_is_not_told_again(workspace: Path, tmp_path: Path, data: Path, capsys: Any) -> None:
+    """The markers of ChatML are no tokens of this model: known before the start, and part of the record."""
+    model = save_tiny(tmp_path / "unmarked", "gpt2", chat_template=None)
+    settings = ("model.chat_template=chatml", "training.epochs=0.1", "training.evaluations=1", "tuner.rank=1")
+    chosen = [word for setting in settings for word in ("--set", setting)]
+    assert main(["run", "--workspace", str(workspace), "--data", str(data), "--model", str(model), *chosen]) == 0
+    output = capsys.readouterr()
+    assert output.err.count("are no tokens of this model") == 1
+    assert "are no tokens of this model" not in output.out
+    assert "“chatml”" in output.out  # which template is used is told once, at the end
+
+
 def test_a_spec_file_runs(workspace: Path, tmp_path: Path, model: Path, data: Path, shell: Shell) -> None:
     spec = tmp_path / "spec.yaml"
     spec.write_text(f"model: {{source: '{model}'}}\ntraining: {{epochs: 1, evaluations: 1}}\n", encoding="utf-8")

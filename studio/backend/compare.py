@@ -267,6 +267,7 @@ class Comparison:
 
         Waits for generations on another base to end. Raises ModelError when base or adapter are not those of the run.
         """
+        from studio.models.loading import with_template
         from studio.models.new_tokens import extended_tokenizer, read_new_tokens
 
         new = read_new_tokens(adapter.folder)
@@ -279,11 +280,13 @@ class Comparison:
             sha256 = self._attach(resident, adapter)
             resident.adapters[sha256] += 1
         try:
-            tokenizer = resident.loaded.tokenizer
+            plain = tokenizer = with_template(resident.plain, adapter.model.chat_template)
+            if resident.loaded.tokenizer is not resident.plain:
+                tokenizer = with_template(resident.loaded.tokenizer, adapter.model.chat_template)
             yield Lease(
                 self._answering(resident, sha256),
                 extended_tokenizer(tokenizer, new) if adapter.full else tokenizer,
-                resident.plain,
+                plain,
                 resident.rows,
                 resident.loaded.identity,
                 _adapter_name(sha256),
@@ -296,18 +299,18 @@ class Comparison:
                 self._changing.notify_all()
 
     def _hold(self, model: ModelSpec, new: "NewTokens | None") -> _Resident:
-        """The base model with these new tokens, loaded in place of any other."""
+        """The base model with these new tokens, loaded in place of any other. Which chat template is used is a matter
+        of the tokenizer alone."""
         load_engine()
         from studio.models.device import detect_device
         from studio.models.loading import load_model
         from studio.models.new_tokens import with_new_tokens
 
-        key = (model, new)
+        key = (model.model_copy(update={"chat_template": "own"}), new)
         if self._resident is not None and self._resident.key == key:
             return self._resident
         self._release()
-        device, template = detect_device(), model.chat_template
-        plain = load_model(model.source, self._settings, device, model.precision, chat_template=template)
+        plain = load_model(model.source, self._settings, detect_device(), model.precision)
         embedding: Any = plain.model.get_input_embeddings()
         rows = int(embedding.weight.shape[0])
         loaded = with_new_tokens(plain, new)

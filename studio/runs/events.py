@@ -54,10 +54,12 @@ class Metrics(_Event):
     log-likelihood per trained token, in nats.
 
     Keys: loss, learning_rate, grad_norm, tokens_per_second, memory_bytes, seconds (since the start of this leg),
-    epoch, validation_loss; of methods that learn from pairs or ratings also accuracy (share of pairs with the better
-    answer ahead), margin, reward_chosen, reward_rejected and kl; of those that learn by trying reward, reward_std, kl,
-    entropy (mean per token, in nats), completion_tokens, clipped_share, and where there are several rewards the mean of
-    each before its weight, such as reward_0_length. Each of a method also with `validation_` before it.
+    epoch, validation_loss; where answers or text are learned also token_accuracy (share of the trained tokens that the
+    model would have put first); of methods that learn from pairs or ratings also accuracy (share of pairs with the
+    better answer ahead), margin, reward_chosen, reward_rejected and kl; of those that learn by trying reward,
+    reward_std, kl, entropy (mean per token, in nats), completion_tokens, clipped_share, and where there are several
+    rewards the mean of each before its weight, such as reward_0_length. Each of a method also with `validation_` before
+    it.
     """
 
     kind: Literal["metrics"] = "metrics"

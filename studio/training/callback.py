@@ -249,6 +249,7 @@ _METHOD_NUMBERS = {
     "rewards/accuracies": "accuracy",
     "rewards/margins": "margin",
     "accuracy": "accuracy",
+    "token_accuracy": "token_accuracy",
     "margin": "margin",
     "kl": "kl",
     "reward": "reward",

@@ -11,28 +11,31 @@ MOST_SCORES = 2**23
 
 
 class _SummedLoss(torch.autograd.Function):
-    """Negative log-likelihood, summed. The gradient is computed on the way forward, a few tokens at a time, so that no
-    scores are kept and none are computed twice."""
+    """Negative log-likelihood, summed, and how many tokens are the likeliest ones. The gradient is computed on the way
+    forward, a few tokens at a time, so that no scores are kept and none are computed twice."""
 
     @staticmethod
     def forward(
         ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, bias: Any, targets: torch.Tensor, tokens: int
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         learning = ctx.needs_input_grad[0]
         gradient = torch.empty_like(hidden) if learning else None
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        right = torch.zeros((), dtype=torch.int64, device=hidden.device)
         for begin in range(0, len(hidden), tokens):
             end = begin + tokens
             wanted = targets[begin:end, None]
             scores = functional.linear(hidden[begin:end], weight, bias)
             logs = functional.log_softmax(scores, dim=-1, dtype=torch.float32)
             total -= logs.gather(1, wanted).sum()
+            right += (logs.argmax(dim=1) == wanted[:, 0]).sum()
             if gradient is not None:
                 shares = logs.exp_()
                 shares.scatter_add_(1, wanted, torch.full_like(wanted, -1, dtype=torch.float32))
                 torch.mm(shares.to(weight.dtype), weight, out=gradient[begin:end])
         ctx.gradient = gradient
-        return total
+        ctx.mark_non_differentiable(right)
+        return total, right
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
@@ -41,8 +44,9 @@ class _SummedLoss(torch.autograd.Function):
 
 def summed_loss(
     hidden: torch.Tensor, head: nn.Linear, labels: torch.Tensor, most_scores: int = MOST_SCORES
-) -> torch.Tensor:
-    """Sum of the negative log-likelihood of every next token that is learned, in nats.
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sum of the negative log-likelihood of every next token that is learned, in nats, and how many of them the model
+    would have put first.
 
     `hidden` (rows, tokens, width) is what the output layer reads, `labels` (rows, tokens) are -100 where nothing is
     learned. The layer itself gets no gradient.
@@ -51,7 +55,8 @@ def summed_loss(
     learned = wanted != -100
     inputs = hidden[:, :-1][learned].to(head.weight.dtype)
     tokens = max(1, most_scores // head.out_features)
-    return cast(torch.Tensor, _SummedLoss.apply(inputs, head.weight, head.bias, wanted[learned], tokens))
+    found = _SummedLoss.apply(inputs, head.weight, head.bias, wanted[learned], tokens)
+    return cast(tuple[torch.Tensor, torch.Tensor], found)
 
 
 def is_plain(model: Any) -> bool:

@@ -1,6 +1,7 @@
 """A reward model through TRL's RewardTrainer: a score for each answer, higher for the better one of a pair."""
 
 from dataclasses import replace
+from typing import Any
 
 from datasets import Dataset
 from trl.trainer.reward_config import RewardConfig
@@ -21,7 +22,19 @@ from studio.training.trainer import (
 
 
 class ScoreTrainer(WeighedEvaluation, WeighedSteps, StudioTrainer, RewardTrainer):
-    """TRL's trainer."""
+    """TRL's trainer, which notes the points of either side as well."""
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        found: Any = super().compute_loss(model, inputs, True, num_items_in_batch)
+        loss, outputs = found
+        metrics = self._metrics["train" if self.model.training else "eval"]
+        sides = outputs.logits.detach().float().squeeze(-1).chunk(2)
+        for name, scores in zip(("chosen", "rejected"), sides, strict=True):
+            of_all: Any = self.accelerator.gather(scores)
+            metrics[f"rewards/{name}"].append(float(of_all.mean()))
+        return (loss, outputs) if return_outputs else loss
 
 
 def arranged(examples: ExampleSet, spec: RunSpec, loaded: LoadedModel) -> ExampleSet:

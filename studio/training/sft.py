@@ -27,14 +27,16 @@ class LikelihoodTrainer(StudioTrainer, SFTTrainer):
     On a CPU the rows of a batch are computed in passes of about equal length, and the output layer scores only what is
     learned; TRL's own scores every token there. Not where processes share a batch: they wait for each other at every
     pass, and only for gradients of what the whole model computes. Of TRL's fused output layer, which is taken
-    elsewhere, only the loss is asked for: the entropy and accuracy that are logged beside it cost a few per cent of a
-    step.
+    elsewhere, only the loss is asked for and which tokens are right: the entropy that is logged beside it costs a few
+    per cent of a step.
     """
 
     model: Any
     shared = SharedTokens
     _nll = 0.0
-    _tokens = 0
+    # Of the step, or of the evaluation: trained tokens, and those of them that the model would have put first.
+    _tokens: Any = 0
+    _right: Any = 0
 
     def __init__(self, *, clock: Clock, in_passes: bool, **options: Any) -> None:
         super().__init__(**options)
@@ -43,7 +45,7 @@ class LikelihoodTrainer(StudioTrainer, SFTTrainer):
         base = base_of(self.model)
         self._plain_head = in_passes and is_plain(base)
         if not self._plain_head:
-            add_fused_lm_head(base)
+            add_fused_lm_head(base, outputs=("log_probs", "is_top1"))
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         """A sum over passes: each loss is already a share of the whole step's."""
@@ -63,7 +65,9 @@ class LikelihoodTrainer(StudioTrainer, SFTTrainer):
             self._total_train_tokens += int(self.ranks.total(int(inputs["attention_mask"].sum()))[0])
         self._metrics["train" if self.model.training else "eval"]["num_tokens"] = [self._total_train_tokens]
         if not self._plain_head:
-            loss = model(**inputs, use_cache=False, fused_lm_head=True, num_items_in_batch=num_items_in_batch).loss
+            output = model(**inputs, use_cache=False, fused_lm_head=True, num_items_in_batch=num_items_in_batch)
+            self._count(output.is_top1.sum(), output.label_mask.sum())
+            loss = output.loss
             # The tokens of all processes were counted, and the mean of their gradients is taken.
             return loss if num_items_in_batch is None else loss * self.ranks.size
         labels = inputs["labels"]
@@ -71,8 +75,25 @@ class LikelihoodTrainer(StudioTrainer, SFTTrainer):
         with self.accelerator.autocast():
             # Rows are padded on the right, where no earlier token looks: a mask would change nothing.
             hidden = base.base_model(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state
-        loss = summed_loss(hidden, base.get_output_embeddings(), labels)
-        return loss / ((labels[:, 1:] != -100).sum() if num_items_in_batch is None else num_items_in_batch)
+        loss, right = summed_loss(hidden, base.get_output_embeddings(), labels)
+        tokens = (labels[:, 1:] != -100).sum()
+        self._count(right, tokens)
+        return loss / (tokens if num_items_in_batch is None else num_items_in_batch)
+
+    def _count(self, right: torch.Tensor, tokens: torch.Tensor) -> None:
+        self._right, self._tokens = self._right + right, self._tokens + tokens
+
+    def _counted(self) -> tuple[float, float]:
+        """Right and trained tokens since it was asked last, over all processes."""
+        right, tokens = self.ranks.total(int(self._right), int(self._tokens))
+        self._right = self._tokens = 0
+        return right, tokens
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs:  # of a step
+            right, tokens = self._counted()
+            logs["token_accuracy"] = right / tokens
+        super().log(logs, start_time)
 
     def prediction_step(
         self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
@@ -81,16 +102,18 @@ class LikelihoodTrainer(StudioTrainer, SFTTrainer):
         tokens = int((inputs["labels"][:, 1:] != -100).sum())
         if tokens:
             self._nll += float(result[0]) * tokens
-            self._tokens += tokens
         return result
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
         """The loss is the mean over all trained tokens, whatever the batches; Trainer's own is a mean of means."""
-        self._nll, self._tokens = 0.0, 0
+        self._nll = 0.0
+        self._counted()
         output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
         assert output.metrics is not None
-        nll, tokens = self.ranks.total(self._nll, self._tokens)
+        right, tokens = self._counted()
+        (nll,) = self.ranks.total(self._nll)
         output.metrics[f"{metric_key_prefix}_loss"] = nll / tokens
+        output.metrics[f"{metric_key_prefix}_token_accuracy"] = right / tokens
         return output
 
 

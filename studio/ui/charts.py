@@ -51,6 +51,7 @@ class Chart:
 # What methods record beside their loss: the chart, what it counts, and its lines, each of training and of validation.
 _METHOD_CHARTS: tuple[tuple[str, Unit, tuple[str, ...]], ...] = (
     ("accuracy", "share", ("accuracy",)),
+    ("token_accuracy", "share", ("token_accuracy",)),
     ("margin", "number", ("margin",)),
     ("kl", "number", ("kl",)),
     ("reward_std", "number", ("reward_std",)),

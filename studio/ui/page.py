@@ -25,7 +25,8 @@ log = logging.getLogger("studio")
 class Page:
     """One language's page. `version` and `run` are ids (or None) and survive a refresh of the browser. `again` is told
     the run whose settings are to be used once more: its id, and behind spaces a word that is another each time and, to
-    go on from a checkpoint, its step. `follow` is told the next run of a chain, as `chain_view` writes it."""
+    go on from a checkpoint, its step. `follow` is told the next run of a chain, as `chain_view` writes it. `news` is
+    another text whenever a run was added, deleted, began, kept a checkpoint or ended."""
 
     studio: "Studio"
     language: str
@@ -34,6 +35,7 @@ class Page:
     run: gr.BrowserState
     again: gr.Textbox = field(default_factory=lambda: gr.Textbox("", visible=False))
     follow: gr.Textbox = field(default_factory=lambda: gr.Textbox("", visible=False))
+    news: gr.Textbox = field(default_factory=lambda: gr.Textbox("", visible=False))
 
     def t(self, key: str, **values: object) -> str:
         """The sentence of `key` in this page's language."""

@@ -13,6 +13,7 @@ import gradio as gr
 from pydantic import TypeAdapter, ValidationError
 
 from studio.backend.chain import offers
+from studio.backend.runner import RunSummary
 from studio.errors import InputError
 from studio.runs.events import RunState
 from studio.runs.methods import METHODS
@@ -58,6 +59,7 @@ class Seen:
     listed: float = 0.0
     find: str = ""
     empty: bool = False
+    news: str = ""
 
     @classmethod
     def read(cls, text: str | None) -> "Seen":
@@ -149,7 +151,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     parts = Parts(
         empty, layout, history, overlay, overlay_chart, overlay_table, head, stop, resume, compare, words, figure,
         samples, checkpoints, name, tags, notes, settings, yaml, page.run, seen, sooner, later, delete, asking,
-        following,
+        following, page.news,
     )  # fmt: skip
     watching: list[Any] = [page.run, marked, find, seen]
     changed = [getattr(parts, field.name) for field in fields(parts)]
@@ -294,6 +296,7 @@ class Parts:
     delete: gr.Button
     asking: gr.Column
     following: gr.HTML
+    news: gr.Textbox
 
 
 def view(
@@ -308,14 +311,14 @@ def view(
     if state is None:
         if not runs:
             shown: dict[Any, Any] = {parts.empty: gr.update(visible=True), parts.layout: gr.update(visible=False)}
-            return shown | {parts.seen: Seen(empty=True).write()} if not old.empty else {}
+            return shown | {parts.seen: Seen(empty=True).write(), parts.news: ""} if not old.empty else {}
         run = runs[0].record.id
         state = runner.state(run)
     assert run is not None
     preparing = runner.current() == run
     status = run_view.shown_status(state, preparing)
     marked = tuple((m, s.cursor) for m in marks if (s := _state(page, m)) is not None)
-    new = Seen(run, state.cursor, status, marked, old.history, old.listed, find)
+    new = Seen(run, state.cursor, status, marked, old.history, old.listed, find, news=old.news)
     found: dict[Any, Any] = {}
     if (new.run, new.cursor, new.status) != (old.run, old.cursor, old.status):
         record = runner.record(run)
@@ -329,14 +332,25 @@ def view(
     if runs is not None or marked != old.marked:
         runs = runs or runner.runs()
         html = run_view.history(runs, run, [m for m, _ in marked], titles, find, runner.current(), page.t)
-        new = replace(new, history=hashlib.sha256(html.encode()).hexdigest(), listed=time.monotonic())
+        new = replace(new, history=_hash(html), news=_hash(_news(runs)), listed=time.monotonic())
         if new.history != old.history:
             found[parts.history] = html
+        if new.news != old.news:
+            found[parts.news] = new.news
     if new == old:
         return {}
     if old.run is None:
         found |= {parts.empty: gr.update(visible=False), parts.layout: gr.update(visible=True), parts.run: run}
     return found | {parts.seen: new.write()}
+
+
+def _news(runs: Sequence[RunSummary]) -> str:
+    """What others can do with the runs."""
+    return " ".join(f"{run.record.id} {run.state.status} {len(run.state.checkpoints)}" for run in runs)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _state(page: Page, run: str | None) -> RunState | None:

@@ -97,11 +97,10 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             model = gr.HTML(elem_id="train-model-info", apply_default_css=False)
             templates = build_templates(page)
             adapter = gr.Dropdown(
-                [(t("ui.train.adapter.none"), "")],
+                [(t("ui.train.adapter.none"), ""), (t("ui.train.adapter.folder"), ADAPTER_FOLDER)],
                 value="",
                 label=t("ui.train.adapter"),
                 info=t("spec.model.adapter.help"),
-                visible=False,
                 elem_id="train-adapter",
             )
             checkpoint = gr.Dropdown(
@@ -192,8 +191,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         runs = [(run.record.name, run.record.id) for run in studio.runner.parents(model)]
         found = [(t("ui.train.adapter.none"), ""), *runs, (t("ui.train.adapter.folder"), ADAPTER_FOLDER)]
         kept = chosen if chosen in dict(found).values() else ""
-        seen = bool(runs) or model != STARTER or kept == ADAPTER_FOLDER
-        return gr.update(choices=found, value=kept, visible=seen), checkpoints(kept or "", step)
+        return gr.update(choices=found, value=kept), checkpoints(kept or "", step)
 
     def checkpoints(run: str, step: int | None = 0) -> Any:
         """The choice of a checkpoint of the run; of none where there is no run."""
@@ -368,10 +366,12 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         ]
 
     @page.guard
-    def show_chain(version: str | None, kind: str, source: str) -> str:
+    def show_chain(version: str | None, kind: str, source: str, seen: str) -> Any:
+        """Nothing where it would be what is seen: what was folded stays folded."""
         version = _known(page, version)
         model = STARTER if kind == "starter" else source.strip()
-        return chain_panel(page, version, model) if version else ""
+        panel = chain_panel(page, version, model) if version else ""
+        return gr.skip() if panel == seen else panel
 
     @page.guard
     def follow(version: str | None, event: gr.EventData) -> str:
@@ -504,7 +504,13 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     used = [page.version, offered, methods, method, kept, kind, source, preset, name, *cluster.inputs, *fields]
     page.again.change(use_run, [page.again, method], used, **quiet)
     page.follow.change(use_next, [page.follow, method], [*(form.runs for form in rewards), *used], **quiet)
-    gr.on([*opened, kind.change, source.change], show_chain, [page.version, kind, source], path, **last)
+    gr.on(
+        [*opened, kind.change, source.change, page.news.change],
+        show_chain,
+        [page.version, kind, source, path],
+        path,
+        **last,
+    )
     path.click(follow, page.version, page.follow, queue=False, **quiet)
     gr.on(
         [method.change, *(field.change for field in fields)], mark_problems, [wrong, *settings], [wrong, *fields],
@@ -536,7 +542,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         **last,
     )
     gr.on(
-        [*opened, kind.change, source.change],
+        [*opened, kind.change, source.change, page.news.change],
         offer_runs,
         [kind, source, adapter, checkpoint],
         [adapter, checkpoint, *(form.runs for form in rewards)],

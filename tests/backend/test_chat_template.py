@@ -57,6 +57,19 @@ def test_a_run_tells_and_shows_its_template(place: Place, tuned: str) -> None:
     assert "ui.train.caution.other_template" not in cautions
 
 
+def test_compare_keeps_the_base_for_another_template(place: Place, tuned: str) -> None:
+    """One base in memory, each run asked in the form that it was trained with."""
+    compare = place.studio.compare
+    plain = place.train(spec_of(place, "sft", place.rows, "plain"), "plain")
+    kept, forms = [], []
+    for run in (tuned, plain, tuned):
+        with compare.lease(compare.adapter(run)) as lease:
+            kept.append(compare._resident)
+            forms.append((lease.tokenizer.chat_template, lease.base_tokenizer.chat_template))
+    assert kept[0] is kept[1] is kept[2]
+    assert forms == [(TEMPLATES[name],) * 2 for name in ("chatml", "plain", "chatml")]
+
+
 def test_its_tokens_are_counted_before_the_start(place: Place, tuned: str) -> None:
     studio, spec = place.studio, place.studio.runner.record(tuned).spec
     rows, _ = studio.datasets.lessons(spec.data.version, None)

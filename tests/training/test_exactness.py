@@ -37,6 +37,17 @@ MATRIX = [
     ("sft", "qdora", "llama"),
 ]
 ONE_OF_EACH_TRAINER = ("sft", "dpo", "kto", "reward", "rloo", "grpo")
+OF_EVERY_METHOD = {
+    "loss", "learning_rate", "grad_norm", "epoch", "tokens_per_second", "memory_bytes", "seconds",
+}  # fmt: skip
+METRICS = {
+    "sft": {"token_accuracy"},
+    "cpt": {"token_accuracy"},
+    **{method: {"accuracy", "margin", "reward_chosen", "reward_rejected"} for method in PAIRS},
+    "kto": {"kl", "margin", "reward_chosen", "reward_rejected"},
+    **{method: {"reward", "reward_std", "kl", "entropy", "completion_tokens", "clipped_share"} for method in ROLLOUTS},
+}
+"""What each method records of its own, of training and of validation; all of it has a chart."""
 VARIED = [{"kind": "regex", "pattern": "[a-m]"}, {"kind": "length", "low": 3, "high": 5}]
 """Rewards that answers of random letters get more or less of."""
 
@@ -75,14 +86,15 @@ def test_resumed_is_uninterrupted(
     assert whole.result() == weights_of(whole.folder / best.path).read_bytes()
     assert state.started is not None
     assert (state.started.trainable_parameters == state.started.parameters) == (tuner == "full")
-    if method in PAIRS:
-        assert {"accuracy", "margin", "validation_accuracy"} <= state.curves.keys()
+    own = {name for name in state.curves if not name.startswith("validation_")}
+    validated = {name.removeprefix("validation_") for name in state.curves.keys() - own}
+    assert own - OF_EVERY_METHOD == METRICS[method]
     if method in ROLLOUTS:
-        assert {"reward", "reward_std", "kl", "completion_tokens", "clipped_share"} <= state.curves.keys()
-        assert "validation_loss" not in state.curves
+        assert validated == METRICS[method]
         measured = [value for _, value in state.curves["validation_reward"][1:]]
         assert [made.validation_reward for made in state.checkpoints] == measured
-    assert ("kl" in state.curves) == (method in ("kto", *ROLLOUTS))
+    else:
+        assert validated == {"loss", *METRICS[method]}
 
 
 @pytest.mark.parametrize(("method", "tuner"), REFUSED)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from studio.data.records import Message, Passage, Preference, PromptOnly, Rated
+from studio.data.records import Conversation, Message, Passage, Preference, PromptOnly, Rated
 from studio.errors import DataError, SpecError
 from studio.models.device import detect_device
 from studio.models.loading import load_model
@@ -206,6 +206,9 @@ def test_a_reward_model_tells_held_out_pairs_apart(llama: Path, tmp_path: Path) 
     ended = run.run()
     accuracies = [value for _, value in run.state.curves["validation_accuracy"]]
     assert accuracies[-1] == 1.0
+    for name in ("", "validation_"):
+        points = [run.state.latest(f"{name}reward_{side}") or 0 for side in ("chosen", "rejected")]
+        assert points[0] - points[1] == pytest.approx(run.state.latest(f"{name}margin"), rel=1e-4)
     assert ended is not None
     assert ended.validation_loss is not None
     assert ended.validation_loss < run.state.validation_loss_before  # type: ignore[operator]
@@ -366,6 +369,23 @@ def test_the_best_checkpoint_has_the_highest_reward_or_the_lowest_loss() -> None
         assert best_checkpoint(made, keep_best=False).step == 3
         assert without_progress(measured_costs(made), 2)
         assert not without_progress(measured_costs(made), 3)
+
+
+def test_the_share_of_right_tokens_is_over_all_of_them_whatever_the_batches(
+    llama: Path, gpt2: Path, tmp_path: Path
+) -> None:
+    """Of a step, and of an evaluation."""
+    rows = [(i, Conversation(asked(i), "a " * (1 + i % 5))) for i in range(1, 13)]
+    for model in (llama, gpt2):
+        found = []
+        for size in (2, 8):
+            changes = {"training__batch_size": size, "training__accumulation": 8 // size, "tuner__dropout": 0.0}
+            spec = method_spec("sft", model, training__epochs=1, **changes)
+            run = Recording(spec, tmp_path / f"{model.name}{size}", rows)
+            run.run()
+            found.append([run.state.curves[name][0][1] for name in ("token_accuracy", "validation_token_accuracy")])
+        assert found[0] == found[1]
+        assert 0 < found[0][0] < 1
 
 
 @pytest.mark.parametrize("method", ["simpo", "orpo", "reward"])

@@ -53,7 +53,7 @@ def test_passes_hold_what_the_batch_holds() -> None:
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
 def test_the_summed_loss_is_a_plain_one(kind: str) -> None:
-    """Value and gradient, some tokens learned and some not."""
+    """Value and gradient, some tokens learned and some not; and how many of them are the likeliest ones."""
     model = tiny_model(kind).eval().requires_grad_(False)
     assert is_plain(model)
     ids = torch.randint(5, 261, (3, 30), generator=torch.Generator().manual_seed(1))
@@ -61,7 +61,9 @@ def test_the_summed_loss_is_a_plain_one(kind: str) -> None:
     hidden = model.base_model(input_ids=ids).last_hidden_state
     ours, theirs = hidden.clone().requires_grad_(), hidden.clone().requires_grad_()
     head: Any = model.get_output_embeddings()
-    loss = summed_loss(ours, head, labels)
+    loss, right = summed_loss(ours, head, labels)
+    learned = labels[:, 1:] != -100
+    assert right == (head(theirs)[:, :-1].argmax(dim=-1) == labels[:, 1:])[learned].sum()
     plain = cross_entropy(head(theirs)[:, :-1].reshape(-1, 261), labels[:, 1:].reshape(-1), reduction="sum")
     torch.testing.assert_close(loss, plain)
     (loss / 7).backward()
@@ -74,8 +76,9 @@ def test_scores_in_pieces_are_scores_at_once() -> None:
     labels = torch.randint(0, 50, (2, 20))
     hidden = torch.randn(2, 20, 8)
     once, pieces = hidden.clone().requires_grad_(), hidden.clone().requires_grad_()
-    first = summed_loss(once, head, labels)
-    second = summed_loss(pieces, head, labels, most_scores=50 * 7)
+    first, right = summed_loss(once, head, labels)
+    second, same = summed_loss(pieces, head, labels, most_scores=50 * 7)
+    assert right == same
     torch.testing.assert_close(first, second)
     first.backward()
     second.backward()

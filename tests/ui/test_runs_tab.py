@@ -4,6 +4,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -123,6 +124,26 @@ def test_a_tick_sends_nothing_when_nothing_is_new(opened: Opened) -> None:
     assert {"head", "figure", "seen"} <= set(news)
     assert not {"name", "notes", "settings", "yaml"} & set(news)  # what the user types there is left alone
     assert opened.look(run, news["seen"]) == {}  # type: ignore[arg-type]
+
+
+def test_other_tabs_are_told_when_a_run_begins_keeps_a_checkpoint_or_ends(opened: Opened) -> None:
+    """And not of every step: the chain of RLHF and the runs to go on from follow it."""
+    run = opened.run("one", started())
+    seen = opened.look(run, Seen())["seen"]
+
+    def told(*events: Event) -> bool:
+        nonlocal seen
+        opened.studio.store.append(run, *events)
+        news = opened.look(run, replace(seen, listed=0.0))  # type: ignore[type-var]
+        seen = news["seen"]
+        return "news" in news
+
+    assert not told(*steps(1, 2))
+    assert told(*evaluated(2, 1.5))
+    assert not told(*steps(3, 4))
+    assert told(ended("done", adapter="adapter"))
+    opened.studio.runner.delete(run)
+    assert opened.look(run, seen)["news"] == ""  # type: ignore[arg-type]
 
 
 def test_a_browser_that_remembers_nothing_or_a_lost_run_sees_the_newest(opened: Opened) -> None:
