@@ -27,11 +27,12 @@ from studio.models.adapter_folder import read_adapter_shape
 from studio.models.catalog import ModelInfo, describe, find_tokenizer
 from studio.models.recommended import Fit, RecommendedModel, recommended_models
 from studio.runs.cautions import SMALL_MODEL, Caution, cautions
+from studio.runs.cluster import ClusterSpec
 from studio.runs.methods import METHODS
 from studio.runs.presets import Preset, find_preset, list_presets
 from studio.runs.problems import Problem
 from studio.runs.spec import STARTER, RunSpec, with_changes
-from studio.runs.store import Store
+from studio.runs.store import RunRecord, Store
 from studio.settings import Settings
 
 if TYPE_CHECKING:
@@ -140,6 +141,27 @@ class Studio:
         """All that stands in the way of a run, told before anything is loaded, each with the setting it is about; also
         of settings that are no RunSpec. Without `wait` only what is known at once."""
         return self.runner.preflight.problems(asked, wait=wait)
+
+    def start(
+        self, make: Callable[[], RunSpec], name: str = "", token: str | None = None, cluster: ClusterSpec | None = None
+    ) -> RunRecord:
+        """Queue a run as `Runner.submit` does, with the settings that `make` puts together. Of settings that are no
+        RunSpec the PlanError tells what else stands in the way."""
+        return self.runner.submit(self._made(make), name, token, cluster)
+
+    def sweep(
+        self, make: Callable[[], RunSpec], path: str, values: Sequence[Any], name: str = "", token: str | None = None,
+        cluster: ClusterSpec | None = None,
+    ) -> list[RunRecord]:  # fmt: skip
+        """Queue runs as `Runner.sweep` does. Raises as `start`."""
+        return self.runner.sweep(self._made(make), path, values, name, token, cluster)
+
+    def _made(self, make: Callable[[], RunSpec]) -> RunSpec:
+        try:
+            return make()
+        except SpecError as error:
+            self.runner.preflight.check(error)
+            raise
 
     def shape(self, spec: RunSpec) -> "ModelShape":
         """What the model of a run is made of, told without its weights. Raises ModelError."""

@@ -449,7 +449,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         token: str, name: str, where: str, address: str, workers: float | None, sharding: str, *values: Any
     ) -> Any:
         cluster = cluster_of(where, address, workers, sharding)
-        return studio.runner.submit(spec_of(*values), name, token=token, cluster=cluster).id, goto("runs"), ""
+        return studio.start(lambda: spec_of(*values), name, token, cluster).id, goto("runs"), ""
 
     @page.guard
     def begin_several(
@@ -463,11 +463,16 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         sharding: str,
         *values: Any,
     ) -> Any:
-        spec, cluster = spec_of(*values), cluster_of(where, address, workers, sharding)
+        cluster = cluster_of(where, address, workers, sharding)
         field = next(field for field in asked if field.text == text)
-        if not belongs(field, spec.method.kind, spec.tuner.kind):
-            raise InputError("error.run.sweep_method", setting=field.label(language))
-        runs = studio.runner.sweep(spec, field.path, sweep_values(tried), name, token, cluster)
+
+        def make() -> RunSpec:
+            spec = spec_of(*values)
+            if not belongs(field, spec.method.kind, spec.tuner.kind):
+                raise InputError("error.run.sweep_method", setting=field.label(language))
+            return spec
+
+        runs = studio.sweep(make, field.path, sweep_values(tried), name, token, cluster)
         return runs[0].id, goto("runs"), "", ""
 
     opened = [blocks.load, tab.select, page.version.change]
