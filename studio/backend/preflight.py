@@ -168,6 +168,14 @@ class Preflight:
         cut = cut_markers(loaded.tokenizer, chosen)
         return TemplateUse(chosen, loaded.own_template, cut, _adapter_template(spec, loaded))
 
+    def left_out(self, spec: RunSpec, *, wait: bool = True) -> tuple[str, ...]:
+        """The linear layers that get no adapter though the settings mean them; none without `wait` where the model was
+        not looked at yet."""
+        facts = self._facts(spec, wait)
+        if facts is None or facts.shape is None or not isinstance(spec.tuner, LoraSpec):
+            return ()
+        return tuple(layer.name for layer in facts.shape.left_out(spec.tuner.targets))
+
     def _facts(self, spec: RunSpec, wait: bool) -> ModelFacts | None:
         key = (spec.model.source, not spec.method.writes)
         if not wait:

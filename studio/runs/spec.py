@@ -8,6 +8,7 @@ is told in `ui/locales` under `spec.<path>.label` and `spec.<path>.help`, one pa
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from itertools import takewhile
 from math import ceil
 from typing import Annotated, Any, ClassVar, Literal, LiteralString, Self, cast
 
@@ -339,18 +340,20 @@ def _usable(values: Mapping[str, Any]) -> UnusableSpec:
             places = [_place(item["loc"]) for item in error.errors(include_url=False)]
             try:
                 parts[name] = kind.validate_python(_without(values[name], places))
-                wrong |= {".".join(map(str, (name, *place))) for place in places}
+                wrong |= {".".join((name, *place)) for place in places}
             except ValidationError:
                 wrong.add(name)
     return UnusableSpec(RunSpec.model_construct(**parts), frozenset(wrong | set(values) - set(RunSpec.model_fields)))
 
 
-def _place(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Where in a part something stands: without the names of the members of unions, which pydantic puts first."""
-    return loc[1:] if loc and loc[0] in {*METHODS, *TUNERS} else loc
+def _place(loc: tuple[int | str, ...]) -> tuple[str, ...]:
+    """Where in a part something stands: without the names of the members of unions, which pydantic puts first; what is
+    in a list stands where the list does."""
+    names = loc[1:] if loc and loc[0] in {*METHODS, *TUNERS} else loc
+    return tuple(takewhile(lambda name: isinstance(name, str), names))  # type: ignore[arg-type]
 
 
-def _without(values: Any, places: Sequence[tuple[int | str, ...]]) -> Any:
+def _without(values: Any, places: Sequence[tuple[str, ...]]) -> Any:
     """A copy of a part in which what stands at these places is missing."""
     copied = deepcopy(values)
     for place in places:
