@@ -29,7 +29,8 @@ LORA = {"tuner.kind": "lora", "training.learning_rate": 0.001}
     [
         ({}, 32, {}),
         ({}, 31, SHORT),
-        ({}, 15, SHORT | FOUR),  # four bits and the rest in float32 take more here than bfloat16
+        ({}, 15, FOUR),
+        ({}, 9, SHORT | FOUR),
         ({}, 5, None),
         (SHORT, 15, FOUR),
         (FOUR, 9, SHORT),
