@@ -12,5 +12,5 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 # oneDNN keeps what it compiles for each shape of a product, a megabyte and more. Rows of ever other lengths make it
-# thousands, of which none is met again: over a run a gigabyte and more was held for nothing. Room for one pass is enough.
+# thousands, of which none is met again: over a run a gigabyte and more was held for nothing. Room for one pass will do.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")

@@ -69,8 +69,9 @@ def run(options: argparse.Namespace) -> Outcome:
     """`studio run`: train, from a spec file or from data and a preset."""
     with _studio(options) as studio:
         version = _open_data(studio, options.data) if options.data else None
-        spec = _make_spec(options, studio, version)
-        record = studio.runner.submit(spec, options.name, cluster=_cluster(options))
+        cluster = _cluster(options)
+        record = studio.start(lambda: _make_spec(options, studio, version), options.name, cluster=cluster)
+        spec = record.spec
         cautions = [translate(key, options.language, **values) for key, values in studio.cautions(spec)]
         for caution in cautions:
             print(caution, file=sys.stderr)

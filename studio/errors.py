@@ -17,6 +17,8 @@ An error names a sentence of `ui/locales` by key, with the values that fill it. 
 wrong, where, and what to do about it.
 """
 
+from collections.abc import Callable
+
 from studio.messages import translate
 
 
@@ -60,11 +62,30 @@ class SpecError(InputError):
 class PlanError(InputError):
     """Several things that stand in the way of a run; `problems` are their errors."""
 
-    def message(self, language: str = "en") -> str:
+    @property
+    def problems(self) -> tuple[StudioError, ...]:
         problems = self.values["problems"]
         assert isinstance(problems, tuple)
-        lines = "\n".join(f"- {problem.message(language)}" for problem in problems)
+        return problems
+
+    def message(self, language: str = "en") -> str:
+        lines = "\n".join(f"- {problem.message(language)}" for problem in self.problems)
         return translate(self.key, language, problems=lines)
+
+
+def check_together(*checks: Callable[[], None]) -> None:
+    """Asks all of them, and raises what they raise: the StudioError, or a PlanError of all."""
+    found: list[StudioError] = []
+    for check in checks:
+        try:
+            check()
+        except StudioError as error:
+            found.append(error)
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        told = (error.problems if isinstance(error, PlanError) else (error,) for error in found)
+        raise PlanError("error.plan.invalid", problems=tuple(one for problems in told for one in problems))
 
 
 class ModelError(InputError):

@@ -339,6 +339,19 @@ def test_a_wrong_setting_is_told_before_training(
     assert words[0 if words[0] in ("--workers", "--shard") else -1].split("=")[0].split("/")[-1] in found["error"]
 
 
+def test_all_that_stands_in_the_way_is_told_at_once(tmp_path: Path, data: Path, model: Path, shell: Shell) -> None:
+    """Settings that cannot be, and what does not go with the data and the model."""
+    changes = ("training.epochs=0", "training.learning_rate=0", "tuner.rank=64", "data.max_length=600")
+    words = [word for change in changes for word in ("--set", change)]
+    code, found, _ = shell(
+        "run", "--data", data, "--model", model, "--method", "dpo", *words, "--workspace", tmp_path / "w"
+    )
+    assert (code, found["key"]) == (2, "error.plan.invalid")
+    for word in ("training.epochs", "training.learning_rate", "no preferences", "16 or less", "512 or less"):
+        assert word in found["error"]
+    assert found["error"].count("\n- ") == 5
+
+
 def test_data_that_cannot_train_is_the_users_to_mend(tmp_path: Path, model: Path, shell: Shell) -> None:
     """Every answer begins after the longest row allowed: found when the run begins, and told as wrong input."""
     path = tmp_path / "long.jsonl"

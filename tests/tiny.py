@@ -53,6 +53,13 @@ FURTHER_SHAPES: dict[str, dict[str, Any]] = {
     "mixtral": {"num_local_experts": 4},
     "falcon": {},
     "mamba": {"state_size": 4},
+    # Its shared expert has a gate of a single output.
+    "qwen2_moe": {
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 16,
+        "shared_expert_intermediate_size": 32,
+    },
 }
 
 

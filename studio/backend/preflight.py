@@ -110,9 +110,9 @@ class Preflight:
         self._datasets = datasets
         self._known: dict[tuple[str, bool], tuple[object, ModelFacts]] = {}
 
-    def check(self, spec: RunSpec) -> None:
-        """Raises the error, or a PlanError that tells all of them."""
-        found = [problem.error for problem in self.problems(spec)]
+    def check(self, asked: RunSpec | SpecError) -> None:
+        """Raises the error, or a PlanError that tells all of them; also of settings that are no RunSpec."""
+        found = [problem.error for problem in self.problems(asked)]
         if found:
             raise found[0] if len(found) == 1 else PlanError("error.plan.invalid", problems=tuple(found))
 
@@ -121,9 +121,8 @@ class Preflight:
         can be used of them. Without `wait` a model that was not looked at yet is left out."""
         if isinstance(asked, RunSpec):
             return list(self._of(asked, wait))
-        own, usable, wrong = spec_problems(asked)
-        rest = [] if usable is None else self._of(usable, wait)
-        return [*own, *(problem for problem in rest if problem.path.partition(".")[0] not in wrong)]
+        own, left = spec_problems(asked)
+        return own if left is None else [*own, *(one for one in self._of(left.spec, wait) if left.knows(one.path))]
 
     def _of(self, spec: RunSpec, wait: bool) -> Iterator[Problem]:
         data, teaches = spec.data, bool(spec.data.version)
@@ -168,6 +167,14 @@ class Preflight:
         chosen, loaded = spec.model.chat_template, facts.loaded
         cut = cut_markers(loaded.tokenizer, chosen)
         return TemplateUse(chosen, loaded.own_template, cut, _adapter_template(spec, loaded))
+
+    def left_out(self, spec: RunSpec, *, wait: bool = True) -> tuple[str, ...]:
+        """The linear layers that get no adapter though the settings mean them; none without `wait` where the model was
+        not looked at yet."""
+        facts = self._facts(spec, wait)
+        if facts is None or facts.shape is None or not isinstance(spec.tuner, LoraSpec):
+            return ()
+        return tuple(layer.name for layer in facts.shape.left_out(spec.tuner.targets))
 
     def _facts(self, spec: RunSpec, wait: bool) -> ModelFacts | None:
         key = (spec.model.source, not spec.method.writes)

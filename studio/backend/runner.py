@@ -17,7 +17,7 @@ from studio.backend.engine import load_engine
 from studio.backend.preflight import Preflight
 from studio.backend.sources import find_sources
 from studio.data.cluster import check_installed, reach
-from studio.errors import FaultError, InputError, StudioError
+from studio.errors import FaultError, InputError, StudioError, check_together
 from studio.runs.cluster import ClusterSpec, check_cluster
 from studio.runs.events import Ended, Event, Queued, RunState, Stamped, StopRequested
 from studio.runs.spec import RunSpec, with_changes
@@ -95,13 +95,12 @@ class Runner:
         mapping = spec.data.mapping or version.mapping
         if mapping is None:
             raise InputError("error.train.no_mapping", data=version.name)
-        if cluster is not None:
-            check_installed()
-            check_cluster(spec, cluster)
-            reach(cluster.address)
         spec = spec.model_copy(update={"data": spec.data.model_copy(update={"mapping": mapping})})
-        self.preflight.check(spec)
-        check_trackers(spec.training.report_to, offline=self._settings.offline)
+        check_together(
+            lambda: self.preflight.check(spec),
+            lambda: check_trackers(spec.training.report_to, offline=self._settings.offline),
+            *(() if cluster is None else (lambda: check_cluster(spec, cluster), lambda: _can_reach(cluster))),
+        )
         with self._wake:
             if token and token in self._tokens:
                 return self._store.run(self._tokens[token])
@@ -418,6 +417,11 @@ def _training(cluster: ClusterSpec | None) -> "Callable[[TrainingJob, Stop], End
 
 class _Left(Exception):
     """A run reports after its studio was closed: it has nowhere to go on."""
+
+
+def _can_reach(cluster: ClusterSpec) -> None:
+    check_installed()
+    reach(cluster.address)
 
 
 def _free_memory() -> None:

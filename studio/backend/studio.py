@@ -19,6 +19,7 @@ from studio.backend.engine import load_engine
 from studio.backend.exports import Exports
 from studio.backend.learning_curve import LearningCurve
 from studio.backend.mixtures import Mixtures
+from studio.backend.room import Room
 from studio.backend.runner import Runner
 from studio.backend.sources import find_sources, given_ranks, look_at_folder
 from studio.data.chat_templates import TemplateUse
@@ -28,11 +29,13 @@ from studio.models.adapter_folder import read_adapter_shape
 from studio.models.catalog import ModelInfo, describe, find_tokenizer, width_here
 from studio.models.recommended import Fit, RecommendedModel, recommended_models
 from studio.runs.cautions import Caution, cautions
+from studio.runs.cluster import ClusterSpec
 from studio.runs.methods import METHODS
 from studio.runs.presets import Preset, find_preset, list_presets
 from studio.runs.problems import Problem
 from studio.runs.spec import STARTER, RunSpec, with_changes
-from studio.runs.store import Store
+from studio.runs.store import RunRecord, Store
+from studio.runs.unfit import Unfit, UnfitError
 from studio.settings import Settings
 
 if TYPE_CHECKING:
@@ -98,6 +101,7 @@ class Studio:
         self.exports = Exports(settings, self.store, self.datasets, self.compare)
         self.runner = Runner(settings, self.store, self.datasets, worker=worker)
         self.learning_curve = LearningCurve(self.datasets, self.runner)
+        self._room = Room(settings)
 
     def presets(self) -> list[Preset]:
         """The named starting points, in order."""
@@ -156,6 +160,31 @@ class Studio:
         of settings that are no RunSpec. Without `wait` only what is known at once."""
         return self.runner.preflight.problems(asked, wait=wait)
 
+    def start(
+        self, make: Callable[[], RunSpec], name: str = "", token: str | None = None, cluster: ClusterSpec | None = None
+    ) -> RunRecord:
+        """Queue a run as `Runner.submit` does, with the settings that `make` puts together. Of settings that are no
+        RunSpec the PlanError tells what else stands in the way. Raises UnfitError where its estimate does not fit this
+        machine."""
+        return self.runner.submit(self._made(make, cluster), name, token, cluster)
+
+    def sweep(
+        self, make: Callable[[], RunSpec], path: str, values: Sequence[Any], name: str = "", token: str | None = None,
+        cluster: ClusterSpec | None = None,
+    ) -> list[RunRecord]:  # fmt: skip
+        """Queue runs as `Runner.sweep` does. Raises as `start`."""
+        return self.runner.sweep(self._made(make, cluster), path, values, name, token, cluster)
+
+    def _made(self, make: Callable[[], RunSpec], cluster: ClusterSpec | None) -> RunSpec:
+        try:
+            spec = make()
+        except SpecError as error:
+            self.runner.preflight.check(error)
+            raise
+        if cluster is None:
+            self._room.check(spec)
+        return spec
+
     def shape(self, spec: RunSpec) -> "ModelShape":
         """What the model of a run is made of, told without its weights. Raises ModelError."""
         _, folder = find_tokenizer(spec.model.source, self.settings)
@@ -180,8 +209,13 @@ class Studio:
         return [*cautions(spec, rows, width, replays=replays, template=use), *self.adapter_cautions(spec)]
 
     def adapter_cautions(self, spec: RunSpec) -> list[Caution]:
-        """An adapter may say that it was made for another model, though its layers fit. Names alone prove nothing:
-        often they are paths of another machine."""
+        """Layers that are left as they are, where the model was looked at. And an adapter may say that it was made for
+        another model, though its layers fit. Names alone prove nothing: often they are paths of another machine."""
+        if single := self.runner.preflight.left_out(spec, wait=False):
+            return [("ui.train.caution.left_out", {"count": len(single), "layer": single[0]}), *self._other_base(spec)]
+        return self._other_base(spec)
+
+    def _other_base(self, spec: RunSpec) -> list[Caution]:
         if not spec.model.adapter_folder:
             return []
         base = look_at_folder(spec).base
@@ -202,7 +236,17 @@ class Studio:
 
         rows, skipped = self.datasets.lessons(spec.data.version, spec.data.mapping, spec.method.learns)
         parts = self.datasets.split(spec.data.version, spec.data.split, spec.data.mapping)
-        return estimate(spec, self.settings, rows, skipped, parts, find_sources(self.store, spec))
+        try:
+            told = estimate(spec, self.settings, rows, skipped, parts, find_sources(self.store, spec))
+        except UnfitError as error:
+            self._room.note(spec, error.unfit)
+            raise
+        self._room.note(spec, told.unfit)
+        return told
+
+    def unfit(self, spec: RunSpec) -> Unfit | None:
+        """Why a plan does not fit this machine, by its estimate; None where it fits, or was not measured."""
+        return self._room.unfit(spec)
 
     def close(self) -> None:
         """Leave the worker, give the models' memory back, and let another studio in."""

@@ -31,11 +31,21 @@ def load_yaml_mapping(text: str, name: str) -> dict[str, Any]:
 def spec_error(error: ValidationError, tags: Collection[str] = (), under: str = "") -> SpecError:
     """All problems of a pydantic error in one SpecError. `tags`: names of the members of tagged unions, which pydantic
     puts into the path although no file holds them. `under`: where the whole stands in a larger spec (`data.split.`)."""
+    items = error.errors(include_url=False)
+    # Of a list whose items are wrong pydantic also says that it is too short.
+    whole = {item["loc"][:depth] for item in items for depth in range(len(item["loc"]))}
     problems = tuple(
         (under + _path(item["loc"], tags), item["type"], item.get("ctx", {}), item["input"], _path(item["loc"]))
-        for item in error.errors(include_url=False)
+        for item in items
+        if item["loc"] not in whole
     )
     return _SpecProblems("error.spec.invalid", problems=problems)
+
+
+def joined(first: SpecError, second: SpecError) -> SpecError:
+    """The problems of both, those of pydantic errors."""
+    problems = [error.values["problems"] for error in (first, second)]
+    return _SpecProblems("error.spec.invalid", problems=tuple(one for told in problems for one in told))  # type: ignore[attr-defined]
 
 
 def each_problem(error: SpecError) -> Iterator[tuple[str, SpecError]]:
@@ -74,6 +84,7 @@ class _SpecProblems(SpecError):
         label = translate(label_key, language) if label_key else path or "spec"
         names = ("ge", "gt", "le", "lt", "expected", "expected_tags", "reason", "limit")
         limit = next((context[n] for n in names if n in context), "")
+        limit = f"{limit:,g}" if isinstance(limit, float) else limit
         return translate(known, language, path=path, label=label, value=shown[:80], limit=limit)
 
 

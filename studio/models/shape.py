@@ -76,15 +76,23 @@ class ModelShape:
         return sum(self.numbers.values())
 
     def adapted(self, targets: Literal["all-linear", "attention", "adapter"]) -> tuple[Layer, ...]:
-        """The layers that get an adapter."""
-        free = (layer for layer in self.layers if layer.name not in self.blocked)
+        """The layers that get an adapter: of those that nobody named none of a single output, such as the gate of a
+        shared expert, which an adapter of any rank could simply replace."""
+        free = [layer for layer in self.layers if layer.name not in self.blocked]
         match targets:
             case "all-linear":
-                return tuple(free)
+                return tuple(layer for layer in free if layer.least_side > 1)
             case "attention":
-                return tuple(layer for layer in free if layer.part == "attention")
+                return tuple(layer for layer in free if layer.part == "attention" and layer.least_side > 1)
             case "adapter":
                 return tuple(layer for layer in free if layer.name in self.given)
+
+    def left_out(self, targets: Literal["all-linear", "attention", "adapter"]) -> tuple[Layer, ...]:
+        """The layers that `targets` means and that get no adapter, for their single output."""
+        single = (layer for layer in self.layers if layer.name not in self.blocked and layer.least_side == 1)
+        return tuple(
+            layer for layer in single if targets == "all-linear" or (targets, layer.part) == ("attention",) * 2
+        )
 
     def trained(self, tuner: TunerSpec, *, scores: bool = False) -> dict[Part, int]:
         """How many numbers of each part are trained. Of an adapter: rank x (inputs + outputs) for each layer, with DoRA

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from studio.data.spec_files import spec_error
-from studio.errors import InputError, SpecError
-from studio.messages import translate
+from studio.errors import InputError, PlanError, SpecError
 from studio.runs.methods import METHODS, CptSpec, RolloutSpec
 from studio.runs.spec import LoraSpec, RunSpec
 
@@ -35,18 +34,10 @@ def parse_cluster(values: Mapping[str, Any]) -> ClusterSpec:
         raise spec_error(error, under="cluster.") from None
 
 
-class _Problems(SpecError):
-    """Several, each on a line of its own."""
-
-    def message(self, language: str = "en") -> str:
-        told = (problem.message(language) for problem in self.values["problems"])  # type: ignore[attr-defined]
-        return translate(self.key, language, problems="\n".join(told))
-
-
 def check_cluster(spec: RunSpec, cluster: ClusterSpec) -> None:
-    """Raises SpecError that tells every reason why the run cannot be trained there."""
+    """Raises PlanError that tells every reason why the run cannot be trained there."""
     if problems := tuple(_problems(spec, cluster)):
-        raise _Problems("error.cluster.problems", problems=problems)
+        raise PlanError("error.cluster.problems", problems=problems)
 
 
 def _problems(spec: RunSpec, cluster: ClusterSpec) -> Iterator[InputError]:

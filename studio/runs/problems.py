@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from studio.data.spec_files import each_problem
 from studio.errors import SpecError, StudioError
-from studio.runs.spec import RunSpec, UnusableSpec
+from studio.runs.spec import UnusableSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +15,7 @@ class Problem:
     error: StudioError
 
 
-def spec_problems(error: SpecError) -> tuple[list[Problem], RunSpec | None, frozenset[str]]:
-    """Each problem of settings, what can be used of them, and the names of the parts that cannot."""
-    own = [Problem(path, one) for path, one in each_problem(error)]
-    if isinstance(error.usable, UnusableSpec):
-        return own, error.usable.spec, error.usable.wrong
-    return own, None, frozenset()
+def spec_problems(error: SpecError) -> tuple[list[Problem], UnusableSpec | None]:
+    """Each problem of settings, and what can be used of them."""
+    left = error.usable if isinstance(error.usable, UnusableSpec) else None
+    return [Problem(path, one) for path, one in each_problem(error)], left

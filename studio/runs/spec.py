@@ -5,10 +5,12 @@ is told in `ui/locales` under `spec.<path>.label` and `spec.<path>.help`, one pa
 `BASIC` in a field's `json_schema_extra` marks the six settings that matter; the others are "advanced".
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from itertools import takewhile
 from math import ceil
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, LiteralString, Self, cast
 
 import yaml
 from pydantic import (
@@ -22,11 +24,11 @@ from pydantic import (
     model_validator,
 )
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from studio.data.chat_templates import ChatTemplate
 from studio.data.formats import Mapping as ColumnMapping
-from studio.data.spec_files import load_yaml_mapping, spec_error
+from studio.data.spec_files import joined, load_yaml_mapping, spec_error
 from studio.data.splits import SplitSpec
 from studio.errors import SpecError
 from studio.messages import translate
@@ -133,6 +135,21 @@ class TrainingSpec(Part):
     report_to: tuple[Tracker, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Settings that do not go together: those by whose values it is one, beginning with the one it is told at. `kind`
+    names its sentence, which `values` fill."""
+
+    kind: LiteralString
+    paths: tuple[str, ...]
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def details(self) -> InitErrorDetails:
+        """As pydantic tells it."""
+        error = PydanticCustomError(self.kind, self.kind, self.values)
+        return InitErrorDetails(type=error, loc=tuple(self.paths[0].split(".")), input=None)
+
+
 class RunSpec(Part):
     """All settings of one run. Equal spec + equal data + equal machine = equal run."""
 
@@ -145,28 +162,35 @@ class RunSpec(Part):
 
     @model_validator(mode="after")
     def _together(self) -> Self:
-        if self.training.patience > self.training.evaluations:
-            raise PydanticCustomError("patience_above_evaluations", "patience above evaluations")
-        if self.training.patience and not self.data.split.validation_share:
-            raise PydanticCustomError("patience_without_validation", "patience without validation rows")
-        if self.training.batch_size < self.method.least_rows:
-            raise PydanticCustomError("batch_too_small", "batch too small", {"limit": self.method.least_rows})
-        if isinstance(self.tuner, FullSpec) and (not self.method.writes or isinstance(self.method, RolloutSpec)):
-            raise PydanticCustomError("full_tuning_not_here", "this method needs an adapter")
-        if self.model.adapter and self.model.adapter_folder:
-            raise PydanticCustomError("two_adapters", "a run and a folder")
-        if isinstance(self.tuner, FullSpec) and self.model.parent:
-            raise PydanticCustomError("adapter_with_full_tuning", "an adapter cannot be gone on with")
-        if isinstance(self.tuner, LoraSpec) and self.tuner.targets == "adapter" and not self.model.parent:
-            raise PydanticCustomError("targets_of_no_adapter", "the layers of no adapter")
-        if self.model.adapter_step and not self.model.adapter:
-            raise PydanticCustomError("step_without_adapter", "a checkpoint of no run")
-        if isinstance(self.method, CptSpec) and self.method.new_tokens and self.model.parent:
-            raise PydanticCustomError("new_tokens_with_adapter", "new tokens need a fresh start")
-        if isinstance(self.method, RolloutSpec) and isinstance(self.tuner, LoraSpec) and self.tuner.dropout:
-            # What answers, what is judged and what is compared with must be one and the same model.
-            raise PydanticCustomError("dropout_in_rollouts", "dropout with drawn answers")
+        if found := [conflict.details() for conflict in self.conflicts()]:
+            raise ValidationError.from_exception_data("RunSpec", found)
         return self
+
+    def conflicts(self) -> "Iterator[Conflict]":
+        """Every rule between settings that these break."""
+        tuner, method, model, training = self.tuner, self.method, self.model, self.training
+        full = isinstance(tuner, FullSpec)
+        if training.patience > training.evaluations:
+            yield Conflict("patience_above_evaluations", ("training.patience", "training.evaluations"))
+        if training.patience and not self.data.split.validation_share:
+            yield Conflict("patience_without_validation", ("training.patience", "data.split.validation_share"))
+        if training.batch_size < method.least_rows:
+            yield Conflict("batch_too_small", ("training.batch_size", "method.kind"), {"limit": method.least_rows})
+        if full and (not method.writes or isinstance(method, RolloutSpec)):
+            yield Conflict("full_tuning_not_here", ("tuner.kind", "method.kind"))
+        if model.adapter and model.adapter_folder:
+            yield Conflict("two_adapters", ("model.adapter_folder", "model.adapter"))
+        if full and model.parent:
+            yield Conflict("adapter_with_full_tuning", ("tuner.kind", "model.adapter", "model.adapter_folder"))
+        if isinstance(tuner, LoraSpec) and tuner.targets == "adapter" and not model.parent:
+            yield Conflict("targets_of_no_adapter", ("tuner.targets", "model.adapter", "model.adapter_folder"))
+        if model.adapter_step and not model.adapter:
+            yield Conflict("step_without_adapter", ("model.adapter_step", "model.adapter"))
+        if isinstance(method, CptSpec) and method.new_tokens and model.parent:
+            yield Conflict("new_tokens_with_adapter", ("method.new_tokens", "model.adapter", "model.adapter_folder"))
+        if isinstance(method, RolloutSpec) and isinstance(tuner, LoraSpec) and tuner.dropout:
+            # What answers, what is judged and what is compared with must be one and the same model.
+            yield Conflict("dropout_in_rollouts", ("tuner.dropout", "method.kind"))
 
     @property
     def built_on(self) -> tuple[str, ...]:
@@ -277,31 +301,68 @@ def _field(path: str, text: str, info: FieldInfo) -> SpecField:
 
 @dataclass(frozen=True, slots=True)
 class UnusableSpec:
-    """What is left of settings that are no RunSpec: the parts that can be used, and the names of those that cannot,
-    which are as they are by default."""
+    """What is left of settings that are no RunSpec: those that can be used, and the paths of those that cannot, in
+    whose place the defaults stand."""
 
     spec: RunSpec
     wrong: frozenset[str]
 
+    def knows(self, *paths: str) -> bool:
+        """Whether all of these settings are as they were given."""
+        return not any(path == one or path.startswith(f"{one}.") for path in paths for one in self.wrong)
+
 
 def parse_spec(values: Mapping[str, Any]) -> RunSpec:
-    """RunSpec from nested values. Raises SpecError that tells every problem, each with its path."""
+    """RunSpec from nested values. Raises SpecError that tells every problem, each with its path: what a setting cannot
+    be, and which do not go together, as far as they can be used."""
     try:
         return RunSpec.model_validate(values)
     except ValidationError as error:
-        told = spec_error(error, tags={*METHODS, *TUNERS, *REWARDS})
-        told.usable = _usable(values)
-        raise told from None
+        wrong, tags = error, {*METHODS, *TUNERS, *REWARDS}
+    left = _usable(values)
+    between = [conflict.details() for conflict in left.spec.conflicts() if left.knows(*conflict.paths)]
+    told = spec_error(wrong, tags=tags)
+    if left.wrong and between:  # where all settings can be used, what is between them is told already
+        told = joined(told, spec_error(ValidationError.from_exception_data("RunSpec", between), tags=tags))
+    told.usable = left
+    raise told from None
 
 
 def _usable(values: Mapping[str, Any]) -> UnusableSpec:
     parts, wrong = {}, set()
     for name, info in RunSpec.model_fields.items():
+        if name not in values:
+            continue
+        kind = TypeAdapter[Any](cast(Any, Annotated[info.annotation, info]))  # the union's discriminator is in `info`
         try:
-            parts[name] = TypeAdapter[Any](cast(Any, info.annotation)).validate_python(values[name])
-        except (ValidationError, KeyError):
-            wrong.add(name)
-    return UnusableSpec(RunSpec.model_construct(**parts), frozenset(wrong))
+            parts[name] = kind.validate_python(values[name])
+        except ValidationError as error:
+            places = [_place(item["loc"]) for item in error.errors(include_url=False)]
+            try:
+                parts[name] = kind.validate_python(_without(values[name], places))
+                wrong |= {".".join((name, *place)) for place in places}
+            except ValidationError:
+                wrong.add(name)
+    return UnusableSpec(RunSpec.model_construct(**parts), frozenset(wrong | set(values) - set(RunSpec.model_fields)))
+
+
+def _place(loc: tuple[int | str, ...]) -> tuple[str, ...]:
+    """Where in a part something stands: without the names of the members of unions, which pydantic puts first; what is
+    in a list stands where the list does."""
+    names = loc[1:] if loc and loc[0] in {*METHODS, *TUNERS} else loc
+    return tuple(takewhile(lambda name: isinstance(name, str), names))  # type: ignore[arg-type]
+
+
+def _without(values: Any, places: Sequence[tuple[str, ...]]) -> Any:
+    """A copy of a part in which what stands at these places is missing."""
+    copied = deepcopy(values)
+    for place in places:
+        found: Any = copied
+        for name in place[:-1]:
+            found = found.get(name) if isinstance(found, dict) else None
+        if place and isinstance(found, dict):
+            found.pop(place[-1], None)
+    return copied
 
 
 def load_spec(text: str, name: str) -> RunSpec:

@@ -11,26 +11,26 @@ from pathlib import Path
 from typing import Any
 
 from studio.data.splits import Split
-from studio.errors import ResourceError
 from studio.models.catalog import find_files
-from studio.models.device import Device, detect_device
+from studio.models.device import detect_device
 from studio.models.loading import load_tokenizer
 from studio.models.new_tokens import NewTokens, extended_tokenizer
 from studio.runs.events import Speed
 from studio.runs.methods import CptSpec
 from studio.runs.sources import Source
-from studio.runs.spec import FullSpec, RunSpec
+from studio.runs.spec import RunSpec
+from studio.runs.unfit import Changes, Unfit
 from studio.settings import Settings
 from studio.training.callback import sample_tokens
 from studio.training.counted import count_rows, probed_rows
 from studio.training.job import Rows
 from studio.training.memory import MEMORY_SHARE, available_bytes
-from studio.training.nearest import Changes, nearest_fit
+from studio.training.nearest import nearest_fit
 from studio.training.new_tokens import new_tokens_of
 from studio.training.passes import in_passes
 from studio.training.probe import Plan, Shape, run_probe
+from studio.training.room import check_room
 from studio.training.train import checkpoint_bytes, chosen_speed
-from studio.training.tuned import held_in
 
 # fsync and the small files of one checkpoint; its bytes come on top.
 _SAVE_SECONDS = 0.15
@@ -70,6 +70,11 @@ class Estimate:
     nearest: Changes | None = None
     new_tokens: NewTokens | None = None
 
+    @property
+    def unfit(self) -> Unfit | None:
+        """Why it does not fit."""
+        return None if self.fits else Unfit(self.memory_bytes, self.available_memory_bytes, self.nearest)
+
 
 def estimate(
     spec: RunSpec,
@@ -80,11 +85,12 @@ def estimate(
     sources: Mapping[str, Source] | None = None,
 ) -> Estimate:
     """Measure and count. `sources`: what the run builds on, by their names there. Raises DataError when no row can be
-    learned from, ModelError or ResourceError when the model cannot be loaded."""
+    learned from, ModelError or ResourceError when the model cannot be loaded: UnfitError where its weights alone do not
+    fit."""
     device = detect_device()
     files = find_files(spec.model.source, settings)
+    check_room(files, spec, device, settings)
     identity = files.identity()
-    _check_room(identity.name, identity.parameters, device, spec, settings)
     plain = load_tokenizer(spec.model.source, settings, spec.model.chat_template).tokenizer
     parent = (sources or {}).get(spec.model.parent)
     new = _new_tokens(_Documents(spec, settings, rows, parts, plain, parent.folder if parent else None))
@@ -165,18 +171,3 @@ class _Documents:
 @lru_cache(maxsize=4)
 def _new_tokens(documents: _Documents) -> NewTokens | None:
     return new_tokens_of(documents.spec, documents.rows, documents.parts, documents.tokenizer, documents.parent)
-
-
-def _check_room(name: str, parameters: int, device: Device, spec: RunSpec, settings: Settings) -> None:
-    """Refuse a model whose weights alone do not fit, or what training all of them needs: loading it to find out could
-    take the machine down."""
-    numbers = device.numbers(held_in(spec), parameters)
-    needed = parameters * (16 if isinstance(spec.tuner, FullSpec) else 2 if numbers == "bfloat16" else 4)
-    available = available_bytes(device, settings)
-    if needed > available * MEMORY_SHARE:
-        raise ResourceError(
-            "error.estimate.model_too_large",
-            model=name,
-            needed_mb=needed // 1_000_000,
-            available_mb=available // 1_000_000,
-        )

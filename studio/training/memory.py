@@ -28,7 +28,7 @@ from studio.training.tuned import base_of, needs_copy, new_bytes
 # A plan fits up to this part of the memory that is free: other programs need some too.
 MEMORY_SHARE = 0.9
 # Bytes a weight takes in 4 bits, the doubly quantised constants included (Dettmers et al. 2023, section 3: 0.127 bits).
-_FOUR_BITS = 4.127 / 8
+FOUR_BITS = 4.127 / 8
 
 
 def available_bytes(device: Device, settings: Settings) -> int:
@@ -78,7 +78,7 @@ class Memory:
             row_bytes = 2 * row_bytes // self.layers
         saved = 0
         if spec.tuner.quantisation == "nf4":
-            saved = self.linear_bytes - int(self.linear_weights * _FOUR_BITS)
+            saved = self.linear_bytes - int(self.linear_weights * FOUR_BITS)
         each = row_bytes + int(self.loss_bytes * cut)
         return self.held + self.added + each * self.rows_together(spec, device, rows, ranks) - max(0, saved)
 

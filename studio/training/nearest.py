@@ -6,11 +6,10 @@ from typing import Any
 from studio.models.device import Device
 from studio.runs.methods import RolloutSpec
 from studio.runs.spec import LoraSpec, RunSpec, with_changes
+from studio.runs.unfit import Changes
 from studio.training.memory import Memory
 from studio.training.ranks import ALONE, Ranks
 
-Changes = dict[str, Any]
-"""Settings by their paths."""
 _SHORTEST = 32
 
 

@@ -3,7 +3,6 @@
 `train` reads top to bottom and knows neither threads nor browsers: it appends events and polls `stop`.
 """
 
-import json
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 from transformers.utils import logging as transformers_logging
 
 from studio.errors import ResourceError, StudioError, TrainingError
+from studio.models.catalog import find_files
 from studio.models.device import Device, Numbers, detect_device
 from studio.models.folder import file_sha256
 from studio.models.loading import AdapterFile, LoadedModel, is_out_of_memory, load_model, read_adapter
@@ -23,6 +23,7 @@ from studio.runs.methods import CptSpec
 from studio.runs.spec import ADAPTER_FOLDER, RunSpec
 from studio.runs.stop import Stop
 from studio.runs.store import disk_full, is_disk_full
+from studio.runs.unfit import Unfit
 from studio.training.callback import Reporter, measured_costs, without_progress
 from studio.training.checkpoints import best_checkpoint, has_result, keep_result, resume_point, sweep, weights_of
 from studio.training.job import ExampleSet, TrainingJob, at_most, make_examples
@@ -33,6 +34,7 @@ from studio.training.nearest import nearest_fit
 from studio.training.new_tokens import new_tokens_of
 from studio.training.passes import in_passes
 from studio.training.ranks import ALONE, Ranks
+from studio.training.room import check_room
 from studio.training.scorer import Scorer
 from studio.training.trackers import tracked
 from studio.training.trainer import Setup
@@ -73,6 +75,7 @@ def learn(job: TrainingJob, stop: Stop, ranks: Ranks = ALONE) -> Learned | None:
     with told_errors(job, checkpoints), tracked(job) as trackers:
         # 1. Model and examples
         device = detect_device()
+        check_room(find_files(spec.model.source, job.settings), spec, device, job.settings, ranks)
         loaded = load_model(
             spec.model.source,
             job.settings,
@@ -273,11 +276,7 @@ def _check_memory(
     room = int(available * MEMORY_SHARE)
     if needed <= room:
         return
-    values = {"needed_mb": needed // 1_000_000, "available_mb": available // 1_000_000}
-    if nearest := nearest_fit(spec, memory, device, rows, room, ranks):
-        settings = ", ".join(f"{path}={json.dumps(value)}" for path, value in nearest.items())
-        raise ResourceError("error.train.too_large.nearest", settings=settings, **values)
-    raise ResourceError("error.train.too_large", max_length=spec.data.max_length, **values)
+    raise Unfit(needed, available, nearest_fit(spec, memory, device, rows, room, ranks)).error()
 
 
 def _tell(job: TrainingJob, loaded: LoadedModel, examples: ExampleSet, *, began_again: bool) -> None:

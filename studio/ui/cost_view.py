@@ -8,9 +8,9 @@ from studio.runs.cautions import cautions
 from studio.runs.methods import CptSpec
 from studio.runs.rates import usual_rates
 from studio.runs.spec import RunSpec
+from studio.runs.unfit import UnfitError
 from studio.ui.choice_view import count, percent
 from studio.ui.markup import said, shown
-from studio.ui.nearest_view import nearest_plan
 from studio.ui.page import Page
 from studio.ui.run_view import duration, size
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
-    """First what is known at once, then what has to be measured."""
+    """First what is known at once, then what has to be measured. What does not fit is told beside the start button."""
     t, studio = page.t, page.studio
     try:
         spec = make()
@@ -52,16 +52,13 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
     yield _facts(page, [*known, *((key, "") for key in waiting)]) + careful
     try:
         estimate = studio.estimate(spec)
+    except UnfitError:
+        yield _facts(page, known) + careful
+        return
     except StudioError as error:
         yield _facts(page, known) + f'<div class="say say-bad" role="alert">{said(error.message(page.language))}</div>'
         return
-    yield "".join(
-        (
-            _facts(page, [*_estimated(page, estimate, test), rate]),
-            "" if estimate.fits else nearest_plan(page, spec, estimate),
-            _cautions(page, spec, estimate.rows, estimate),
-        )
-    )
+    yield _facts(page, [*_estimated(page, estimate, test), rate]) + _cautions(page, spec, estimate.rows, estimate)
 
 
 def _problems(page: Page, found: "Sequence[Problem]") -> str:

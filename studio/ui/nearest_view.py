@@ -1,39 +1,65 @@
-"""The plan that fits into memory, offered in place of one that does not. Pure."""
+"""A plan that does not fit into memory, refused where it would be started, with the one that does. Pure."""
 
 import json
+from collections.abc import Callable
 from html import escape
-from typing import TYPE_CHECKING
 
+from studio.errors import SpecError
 from studio.runs.spec import RunSpec, with_changes
+from studio.runs.unfit import Unfit
 from studio.ui.markup import said, shown
 from studio.ui.page import Page
 from studio.ui.run_view import size
 
-if TYPE_CHECKING:
-    from studio.training.estimate import Estimate
+
+def refusal(page: Page, make: Callable[[], RunSpec]) -> str:
+    """Why the plan is not started; nothing where it is not known not to fit."""
+    try:
+        spec = make()
+    except SpecError:
+        return ""  # told as such
+    unfit = page.studio.unfit(spec)
+    return "" if unfit is None else nearest_plan(page, spec, unfit)
 
 
-def nearest_plan(page: Page, spec: RunSpec, estimate: "Estimate") -> str:
+def nearest_plan(page: Page, spec: RunSpec, unfit: Unfit) -> str:
     """What does not fit, and the button that makes it fit: with `data-act`, its `changes` reach the page."""
     t = page.t
-    sizes = {"memory": size(estimate.memory_bytes), "free": size(estimate.available_memory_bytes)}
-    if not estimate.nearest:
-        return f'<div class="say say-bad" role="alert">{said(t("ui.train.nearest.none", **sizes))}</div>'
-    changed = with_changes(spec, estimate.nearest)
-    values = {
-        "batch": changed.training.batch_size,
-        "accumulation": changed.training.accumulation,
-        "length": changed.data.max_length,
+    key = "ui.train.unfit.model" if unfit.model else "ui.train.unfit"
+    sizes = {
+        "memory": size(unfit.needed_bytes),
+        "free": size(unfit.available_bytes),
+        "least": size(unfit.least_bytes),
+        "model": unfit.model,
+        "models": t("ui.train.open_models"),
     }
-    words = (
-        ("data.max_length", "shorter"),
-        ("tuner.quantisation", "four_bits"),
-        ("training.gradient_checkpointing", "saving"),
-    )
-    how = next((name for path, name in words if path in estimate.nearest), "batch")
-    data = escape(json.dumps(estimate.nearest), quote=True)
-    label = shown(t(f"ui.train.nearest.{how}", **values))
+    title = f"<strong>{shown(t('ui.train.unfit.title'))}</strong>"
+    if not unfit.nearest:
+        none = said(t(f"{key}.none", **sizes))
+        return f'<div class="say say-bad nearest" role="alert">{title}<span>{none}</span></div>'
+    data = escape(json.dumps(unfit.nearest), quote=True)
     return (
-        f'<div class="say say-bad nearest" role="alert"><span>{said(t("ui.train.nearest", **sizes))}</span>'
-        f'<button type="button" class="s-button" data-act="nearest" data-changes="{data}">{label}</button></div>'
+        f'<div class="say say-bad nearest" role="alert">{title}<span>{said(t(key, **sizes))}</span>'
+        f"<ul>{_changes(page, spec, unfit)}</ul>"
+        f'<button type="button" class="s-button s-main" data-act="nearest" data-changes="{data}">'
+        f"{shown(t('ui.train.nearest.take'))}</button></div>"
     )
+
+
+def _changes(page: Page, spec: RunSpec, unfit: Unfit) -> str:
+    """What the button changes, each in plain words."""
+    t, nearest = page.t, unfit.nearest or {}
+    changed = with_changes(spec, nearest)
+    training = changed.training
+    batch = {"batch": training.batch_size, "accumulation": training.accumulation}
+    rate = {"rate": f"{training.learning_rate:g}"}
+    words = (
+        ("training.batch_size", "batch", batch),
+        ("training.gradient_checkpointing", "saving", {}),
+        ("tuner.kind", "lora", rate),
+        ("model.precision", "short", {}),
+        ("tuner.quantisation", "four_bits", {}),
+        ("data.max_length", "shorter", {"length": f"{changed.data.max_length:,}"}),
+    )
+    lines = (t(f"ui.train.nearest.{word}", **values) for path, word, values in words if path in nearest)
+    return "".join(f"<li>{shown(line)}</li>" for line in lines)

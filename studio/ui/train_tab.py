@@ -20,7 +20,7 @@ from studio.runs.spec import ADAPTER_FOLDER, STARTER, LoraSpec, RunSpec, spec_fi
 from studio.ui import chain_view
 from studio.ui.checkpoint_view import checkpoint_choices
 from studio.ui.choice_view import data_summary, model_summary, open_models
-from studio.ui.cluster_form import build_cluster, cluster_of, cluster_values
+from studio.ui.cluster_form import HERE, build_cluster, cluster_of, cluster_values
 from studio.ui.cost_view import cost_panel
 from studio.ui.forms import (
     REWARDS,
@@ -39,6 +39,7 @@ from studio.ui.forms import (
 from studio.ui.markup import ACTIONS, shown
 from studio.ui.method_view import CHOOSE, method_cards
 from studio.ui.model_picture import model_picture
+from studio.ui.nearest_view import refusal
 from studio.ui.page import Page, goto, html
 from studio.ui.reward_form import RewardForm, build_rewards
 from studio.ui.template_view import asks_for_template, build_templates, template_example
@@ -141,13 +142,14 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             widgets += [Widget(by_name[path], component) for path, component in chosen_above.items()]
         with gr.Column(scale=1, min_width=300, elem_classes="train-side s-card"):
             gr.HTML(f'<h3 class="s-h2">{shown(t("ui.train.before"))}</h3>', apply_default_css=False)
-            cost = html(js_on_load=ACTIONS, elem_id="train-estimate")
+            cost = html(elem_id="train-estimate")
             cluster = build_cluster(page)
             name = gr.Textbox(
                 "",
                 label=t("ui.train.name"), placeholder=t("ui.train.name_hint"), max_lines=1, max_length=120,
                 elem_id="train-name",
             )  # fmt: skip
+            refused = html(js_on_load=ACTIONS, elem_id="train-refusal")
             start = gr.Button(
                 t("ui.train.start"), variant="primary", size="lg", elem_id="train-start",
                 interactive=not studio.store.read_only,
@@ -439,12 +441,14 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return gr.update(visible=True), gr.skip() if seen == used else used, example, gr.update(visible=False)
 
     @page.guard
-    def measure(*values: Any) -> Iterator[str]:
-        """Nothing for a method that the data cannot teach while others can: one of these is about to be chosen."""
+    def measure(*values: Any) -> Iterator[Any]:
+        """What it costs, and why it is refused. Nothing for a method that the data cannot teach while others can: one
+        of these is about to be chosen."""
         version, method = _known(page, values[0]), values[1]
         able = studio.datasets.methods(version) if version else []
         if version and (method in able or not able):
-            yield from cost_panel(page, lambda: spec_of(*values))
+            for panel in cost_panel(page, lambda: spec_of(*values)):
+                yield panel, refusal(page, lambda: spec_of(*values))
 
     @page.guard
     def draw(*values: Any) -> str:
@@ -471,7 +475,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         token: str, name: str, where: str, address: str, workers: float | None, sharding: str, *values: Any
     ) -> Any:
         cluster = cluster_of(where, address, workers, sharding)
-        return studio.runner.submit(spec_of(*values), name, token=token, cluster=cluster).id, goto("runs"), ""
+        return studio.start(lambda: spec_of(*values), name, token, cluster).id, goto("runs"), ""
 
     @page.guard
     def begin_several(
@@ -485,11 +489,16 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         sharding: str,
         *values: Any,
     ) -> Any:
-        spec, cluster = spec_of(*values), cluster_of(where, address, workers, sharding)
+        cluster = cluster_of(where, address, workers, sharding)
         field = next(field for field in asked if field.text == text)
-        if not belongs(field, spec.method.kind, spec.tuner.kind):
-            raise InputError("error.run.sweep_method", setting=field.label(language))
-        runs = studio.runner.sweep(spec, field.path, sweep_values(tried), name, token, cluster)
+
+        def make() -> RunSpec:
+            spec = spec_of(*values)
+            if not belongs(field, spec.method.kind, spec.tuner.kind):
+                raise InputError("error.run.sweep_method", setting=field.label(language))
+            return spec
+
+        runs = studio.sweep(make, field.path, sweep_values(tried), name, token, cluster)
         return runs[0].id, goto("runs"), "", ""
 
     opened = [blocks.load, tab.select, page.version.change]
@@ -555,13 +564,14 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             tab.select, page.version.change, method.change, kind.change, source.change,
             *(field.change for field in fields),
         ],
-        measure, settings, cost, concurrency_limit=1, concurrency_id="measure", **last,
+        measure, settings, [cost, refused], concurrency_limit=1, concurrency_id="measure", **last,
     ).then(mark_problems, [wrong, *settings], [wrong, *fields], **last)  # fmt: skip
     gr.on(
         [tab.select, method.change, kind.change, source.change, *(field.change for field in fields)],
         draw, settings, picture, **last,
     )  # fmt: skip
-    cost.click(use_nearest, None, fields, queue=False, **last)  # type: ignore[attr-defined]
+    refused.click(use_nearest, None, fields, queue=False, **last)  # type: ignore[attr-defined]
+    cluster.where.change(lambda where: gr.update(visible=where == HERE), cluster.where, refused, queue=False, **last)
     start.click(begin, [token, name, *cluster.inputs, *settings], [page.run, page.tabs, name])
     several.click(
         begin_several, [token, name, setting, tried, *cluster.inputs, *settings], [page.run, page.tabs, name, tried]

@@ -12,6 +12,7 @@ from studio.backend.preflight import Means, ModelFacts, model_problems
 from studio.errors import InputError, ModelError, PlanError, SpecError
 from studio.messages import LANGUAGES
 from studio.models.shape import shape_of
+from studio.runs.cluster import ClusterSpec
 from studio.runs.spec import RunSpec, with_changes
 from tests.backend.made import Made, make
 from tests.tiny import save_tiny, tiny_model, tiny_tokenizer
@@ -124,6 +125,31 @@ def test_settings_that_cannot_be_are_in_the_same_list(made: Made, broken: Path) 
     assert {"training.epochs", "training.learning_rate", "tuner.rank", "model.source"} <= set(found)
     assert "must be more than 0" in found["training.epochs"].message()
     assert not found["training.epochs"].message().startswith("-")
+
+
+def test_a_setting_that_cannot_be_hides_none_of_its_part(made: Made, broken: Path) -> None:
+    """Nothing that stands in the way is told only after the first round is mended."""
+    changes = {
+        "model.source": str(broken), "tuner.alpha": 0, "tuner.rank": 64, "data.max_length": 600,
+        "data.split.validation_share": 9, "training.patience": 9, "training.report_to": ["no"],
+    }  # fmt: skip
+    with pytest.raises(PlanError) as caught:
+        made.studio.start(lambda: with_changes(made.studio.default_spec(made.version), changes))
+    told = caught.value.message()
+    assert "model.pickles" in " ".join(problem.key for problem in caught.value.problems)
+    for word in ("tuner.alpha", "validation_share", "training.patience", "16 or less", "512 or less", "report_to"):
+        assert word in told
+    assert made.studio.runner.runs() == []
+
+
+def test_what_a_cluster_cannot_do_is_told_with_the_rest(made: Made) -> None:
+    folder = save_tiny(made.models / "here")
+    spec = with_changes(made.studio.default_spec(made.version), {"model.source": str(folder), "tuner.rank": 64})
+    with pytest.raises(PlanError) as caught:
+        made.studio.start(lambda: spec, cluster=ClusterSpec(address="nowhere", workers=3))
+    keys = [problem.key for problem in caught.value.problems]
+    assert keys == ["error.plan.rank", "error.cluster.batch", "error.cluster.address"]
+    assert "- - " not in caught.value.message()
 
 
 def test_one_problem_is_told_as_itself(made: Made) -> None:

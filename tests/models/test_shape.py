@@ -15,7 +15,7 @@ from studio.models.shape import read_shape, shape_of
 from studio.runs.methods import RewardSpec, SftSpec
 from studio.runs.spec import FullSpec, LoraSpec, RunSpec
 from studio.settings import Settings
-from studio.training.lora import Clock
+from studio.training.lora import Clock, lora_config
 from studio.training.tuned import counted_weights, tuned_model
 from tests.tiny import FURTHER_SHAPES, SHAPES, save_tiny, tiny_model
 
@@ -117,3 +117,18 @@ def test_reading_a_shape_disturbs_nobody(tmp_path: Path) -> None:
         stop.set()
         thread.join()
     assert not wrong
+
+
+def test_a_gate_of_a_single_output_gets_no_adapter() -> None:
+    """Of Qwen's shared expert; the rest of the model does."""
+    model = tiny_model("qwen2_moe")
+    shape = shape_of(model)
+    gates = [layer.name for layer in shape.left_out("all-linear")]
+    assert gates == [f"model.layers.{block}.mlp.shared_expert_gate" for block in range(2)]
+    assert shape.left_out("attention") == shape.left_out("adapter") == ()
+    adapted = {layer.name for layer in shape.adapted("all-linear")}
+    assert adapted.isdisjoint(gates)
+    assert "model.layers.0.mlp.shared_expert.up_proj" in adapted
+    config = lora_config(LoraSpec(rank=8), model)
+    assert isinstance(config.target_modules, set)
+    assert not any("shared_expert_gate".endswith(name) for name in config.target_modules)

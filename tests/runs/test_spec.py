@@ -2,9 +2,19 @@
 
 import pytest
 
+from studio.data.spec_files import each_problem
 from studio.errors import SpecError
 from studio.messages import LANGUAGES, catalogue
-from studio.runs.spec import RunSpec, every_field, load_spec, parse_spec, spec_fields, with_changes
+from studio.runs.spec import (
+    LoraSpec,
+    RunSpec,
+    UnusableSpec,
+    every_field,
+    load_spec,
+    parse_spec,
+    spec_fields,
+    with_changes,
+)
 
 
 def test_yaml_and_back() -> None:
@@ -34,6 +44,48 @@ def test_settings_that_do_not_go_together(changes: dict[str, object], word: str)
     with pytest.raises(SpecError) as error:
         with_changes(RunSpec(), changes)
     assert word in str(error.value)
+
+
+def test_what_does_not_go_together_is_told_beside_what_cannot_be() -> None:
+    """All of it, as far as the settings that are wrong do not decide it."""
+    changes = {
+        "method.kind": "grpo", "tuner.dropout": 0.1, "tuner.rank": 0, "training.patience": 9, "training.epochs": 0,
+    }  # fmt: skip
+    with pytest.raises(SpecError) as error:
+        with_changes(RunSpec(), changes)
+    told = [path for path, _ in each_problem(error.value)]
+    assert sorted(told) == ["training.epochs", "training.patience", "tuner.dropout", "tuner.rank"]
+    left = error.value.usable
+    assert isinstance(left, UnusableSpec)
+    assert left.wrong == {"tuner.rank", "training.epochs"}
+    assert (left.spec.tuner, left.spec.training.patience) == (LoraSpec(dropout=0.1), 9)
+    with pytest.raises(SpecError) as error:  # how many evaluations there are to be is not known
+        with_changes(RunSpec(), {"training.patience": 9, "training.evaluations": 0})
+    assert [path for path, _ in each_problem(error.value)] == ["training.evaluations"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({"method.kind": "no"}, "method"),
+        ({"tuner.kind": "no"}, "tuner"),
+        ({"data.split.validation_share": 7}, "data.split.validation_share"),
+    ],
+)
+def test_the_rest_of_wrong_settings_can_be_used(changes: dict[str, object], wrong: str) -> None:
+    with pytest.raises(SpecError) as error:
+        with_changes(RunSpec(), {**changes, "model.source": "m", "data.version": "v"})
+    assert len(list(each_problem(error.value))) == 1
+    left = error.value.usable
+    assert isinstance(left, UnusableSpec)
+    assert left.wrong == {wrong}
+    assert left.spec == with_changes(RunSpec(), {"model.source": "m", "data.version": "v"})
+
+
+def test_a_list_with_a_wrong_item_is_told_by_the_item() -> None:
+    with pytest.raises(SpecError) as error:
+        with_changes(RunSpec(), {"method.kind": "grpo", "method.rewards": [{"kind": "length", "weight": "x"}]})
+    assert [path for path, _ in each_problem(error.value)] == ["method.rewards.0.weight"]
 
 
 def test_an_unknown_setting_is_told_with_the_known_ones() -> None:

@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from studio.errors import ResourceError, SpecError
+from studio.errors import PlanError, ResourceError, SpecError
 from studio.models.device import detect_device
 from studio.models.loading import attach_adapter, load_model, read_adapter
 from studio.runs.cluster import ClusterSpec, check_cluster, parse_cluster
@@ -151,7 +151,7 @@ def replace_workers(cluster: ClusterSpec, workers: int) -> ClusterSpec:
 @pytest.mark.parametrize("method", ROLLOUTS)
 def test_every_reason_is_told_at_once(method: str, llama: Path) -> None:
     spec = method_spec(method, llama, training__batch_size=4, training__report_to=("tensorboard",))
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(PlanError) as caught:
         check_cluster(spec, ClusterSpec(workers=3))
     told = caught.value.message()
     assert f"`{method}` cannot" in told
@@ -165,7 +165,7 @@ def test_what_needs_whole_weights_is_told(llama: Path) -> None:
     divided = ClusterSpec(workers=2, sharding="full")
     tuner = {"tuner__quantisation": "nf4", "tuner__variant": "dora"}
     spec = method_spec("cpt", llama, **tuner, method__new_tokens=8)
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(PlanError) as caught:
         check_cluster(spec, divided)
     told = caught.value.message()
     for setting in ("tuner.quantisation=none", "tuner.variant=lora", "method.new_tokens=0"):

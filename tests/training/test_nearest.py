@@ -138,6 +138,6 @@ def test_a_machine_with_little_memory_is_told_the_nearest_plan(llama: Path, tmp_
     run = Recording(spec, tmp_path / "run", rows, memory_bytes=little)
     with pytest.raises(ResourceError) as error:
         run.run()
-    assert error.value.key == "error.train.too_large.nearest"
+    assert error.value.key == "error.unfit.nearest"
     assert "training.batch_size=" in error.value.message("en")
     assert not run.events

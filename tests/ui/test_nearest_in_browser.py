@@ -60,9 +60,13 @@ def test_the_nearest_plan_is_one_press_away(page: Page, little: str) -> None:
     batch, accumulation = (page.locator(f"#set-training-{name} input") for name in ("batch_size", "accumulation"))
     batch.fill("1000")
     batch.blur()
-    button = cost.locator("[data-act=nearest]")
+    refusal = page.locator("#train-refusal")
+    button = refusal.locator("[data-act=nearest]")
     expect(button).to_be_visible()
-    found = re.search(r"batch (\d+) × (\d+)", button.inner_text())
+    page.click("#train-start")  # refused, with the reason
+    expect(page.locator(".toast-wrap")).to_contain_text("MB")
+    expect(page.locator("#train-start")).to_be_visible()
+    found = re.search(r"batch (\d+) × (\d+)", refusal.inner_text())
     assert found is not None
     assert int(found[1]) * int(found[2]) == 1000
     button.click()

@@ -23,10 +23,12 @@ from studio.runs.events import Checkpoint, Ended, Notice, Queued
 from studio.runs.methods import METHODS
 from studio.runs.problems import Problem, spec_problems
 from studio.runs.spec import ADAPTER_FOLDER, RunSpec, with_changes
+from studio.runs.unfit import Unfit
 from studio.settings import Settings
 from studio.ui import train_tab
 from studio.ui.choice_view import count, data_summary, model_summary, percent
 from studio.ui.cost_view import cost_panel
+from studio.ui.nearest_view import refusal
 from studio.ui.page import Page, chosen
 from studio.ui.train_tab import sweep_values
 from tests.models.adapters import save_plain
@@ -70,6 +72,7 @@ class Pretended:
     training: str | None = None
     model: ModelInfo | Exception | None = None
     measured: int = 0
+    unfitting: Unfit | None = None
 
     test_rows: int = 0
 
@@ -92,6 +95,9 @@ class Pretended:
 
     def problems(self, asked: object, *, wait: bool = True) -> list[Problem]:
         return spec_problems(asked)[0] if isinstance(asked, SpecError) else []
+
+    def unfit(self, spec: RunSpec) -> Unfit | None:
+        return self.unfitting
 
     def current(self) -> str | None:
         return self.training
@@ -202,24 +208,40 @@ def test_what_will_be_regretted_is_said_before_the_start(change: dict[str, Any],
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_plan_that_does_not_fit_comes_with_the_nearest_that_does(language: str) -> None:
+    def panel(nearest: dict[str, Any] | None, **model: Any) -> str:
+        unfit = Unfit(900_000_000, 800_000_000, nearest, **model)
+        return refusal(page_of(Pretended(unfitting=unfit), language), RunSpec)
+
     changes = {"training.batch_size": 2, "training.accumulation": 4}
     saving = {"training.gradient_checkpointing": True}
     four_bits, shorter = {"tuner.quantisation": "nf4"}, {"data.max_length": 64}
-    for nearest, how in (
-        (changes, "batch"),
-        (changes | saving, "saving"),
-        (changes | saving | four_bits, "four_bits"),
-        (changes | saving | shorter, "shorter"),
+    for nearest, words in (
+        (changes, ["batch"]),
+        (changes | saving, ["batch", "saving"]),
+        (changes | saving | four_bits, ["batch", "saving", "four_bits"]),
+        (changes | saving | shorter, ["batch", "saving", "shorter"]),
+        ({"model.precision": "bfloat16"}, ["short"]),
     ):
-        cost = replace(Cost(), fits=False, nearest=nearest)
-        last = list(cost_panel(page_of(Pretended(cost=cost), language), RunSpec))[-1]
-        assert translate(f"ui.train.nearest.{how}", language, batch=2, accumulation=4, length=64) in last
-        (data,) = re.findall(r'data-act="nearest" data-changes="([^"]*)"', last)
+        html = panel(nearest)
+        told = [translate(f"ui.train.nearest.{word}", language, batch=2, accumulation=4, length=64) for word in words]
+        assert re.findall("<li>(.*?)</li>", html) == told
+        (data,) = re.findall(r'data-act="nearest" data-changes="([^"]*)"', html)
         assert json.loads(unescape(data)) == nearest
-    last = list(cost_panel(page_of(Pretended(cost=replace(Cost(), fits=False)), language), RunSpec))[-1]
-    assert "data-changes" not in last
-    sizes = {"memory": "900 MB", "free": "20 GB"}
-    assert translate("ui.train.nearest.none", language, **sizes) in last
+    for model in ({}, {"model": PAYLOAD, "least_bytes": 850_000_000}):
+        html = panel(None, **model)
+        assert "data-changes" not in html
+        assert "<img" not in html
+        for part in ("900 MB", "800 MB", *(["850 MB", translate("ui.train.open_models", language)] if model else [])):
+            assert part in html
+    assert refusal(page_of(Pretended(), language), RunSpec) == ""
+
+
+def test_what_is_refused_is_not_told_twice() -> None:
+    """The cost says what is known; the refusal stands beside the start button."""
+    unfit = Unfit(9, 8, None, "m")
+    (_, last) = told(cost_panel(page_of(Pretended(cost=unfit.error())), RunSpec))
+    assert "360" in last
+    assert "MB" not in last
 
 
 def test_a_model_is_described_or_its_fault_told() -> None:
@@ -279,6 +301,30 @@ def test_one_press_is_one_run_however_often_it_arrives(studio: Studio) -> None:
     again = found["enter"](version)[-1]
     assert again != token
     assert found["begin"](again, "mine", *HERE, version, "sft", "starter", "", "balanced", *fields)[0] != pressed[0]
+
+
+def test_a_plan_that_is_known_not_to_fit_starts_nothing(
+    studio: Studio, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Until something that its memory depends on is changed, or there is memory enough."""
+    little = Settings(tmp_path_factory.mktemp("little"), memory_bytes=1_000_000)
+    with Studio(little, worker=False) as other:
+        found, version = handlers(other)
+        fields = found["use_preset"](version, "sft", "starter", "balanced")
+        settings = [version, "sft", "starter", "", "balanced", *fields]
+        found["begin"]("before", "", *HERE, *settings)  # not measured yet: the run decides
+        assert len(other.store.runs()) == 1
+        *_, (cost, refused) = found["measure"](*settings)
+        assert "MB" in refused
+        assert 'role="alert"' not in cost
+        with pytest.raises(gr.Error, match="MB"):
+            found["begin"]("token", "", *HERE, *settings)
+        with pytest.raises(gr.Error, match="MB"):
+            found["begin_several"]("token", "", "training.learning_rate", "0.1, 0.2", *HERE, *settings)
+        assert len(other.store.runs()) == 1
+        other._room._settings = studio.settings  # memory was freed
+        found["begin"]("token", "", *HERE, *settings)
+        assert len(other.store.runs()) == 2
 
 
 def test_settings_that_cannot_be_used_start_nothing(studio: Studio) -> None:
