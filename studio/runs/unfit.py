@@ -23,10 +23,13 @@ class Unfit:
 
     def error(self) -> "UnfitError":
         """As a sentence, of which settings to change."""
-        key = "error.unfit.model" if self.model else "error.unfit"
+        if self.model:
+            key = "error.unfit.model.nearest" if self.nearest else "error.unfit.model"
+        else:
+            key = "error.unfit.nearest" if self.nearest else "error.unfit"
         settings = ", ".join(f"{path}={_plain(value)}" for path, value in (self.nearest or {}).items())
         return UnfitError(
-            f"{key}.nearest" if self.nearest else key,
+            key,
             unfit=self,
             model=self.model,
             settings=settings,

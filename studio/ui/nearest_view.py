@@ -25,7 +25,6 @@ def refusal(page: Page, make: Callable[[], RunSpec]) -> str:
 def nearest_plan(page: Page, spec: RunSpec, unfit: Unfit) -> str:
     """What does not fit, and the button that makes it fit: with `data-act`, its `changes` reach the page."""
     t = page.t
-    key = "ui.train.unfit.model" if unfit.model else "ui.train.unfit"
     sizes = {
         "memory": size(unfit.needed_bytes),
         "free": size(unfit.available_bytes),
@@ -35,11 +34,12 @@ def nearest_plan(page: Page, spec: RunSpec, unfit: Unfit) -> str:
     }
     title = f"<strong>{shown(t('ui.train.unfit.title'))}</strong>"
     if not unfit.nearest:
-        none = said(t(f"{key}.none", **sizes))
+        none = said(t("ui.train.unfit.model.none" if unfit.model else "ui.train.unfit.none", **sizes))
         return f'<div class="say say-bad nearest" role="alert">{title}<span>{none}</span></div>'
+    why = said(t("ui.train.unfit.model" if unfit.model else "ui.train.unfit", **sizes))
     data = escape(json.dumps(unfit.nearest), quote=True)
     return (
-        f'<div class="say say-bad nearest" role="alert">{title}<span>{said(t(key, **sizes))}</span>'
+        f'<div class="say say-bad nearest" role="alert">{title}<span>{why}</span>'
         f"<ul>{_changes(page, spec, unfit)}</ul>"
         f'<button type="button" class="s-button s-main" data-act="nearest" data-changes="{data}">'
         f"{shown(t('ui.train.nearest.take'))}</button></div>"

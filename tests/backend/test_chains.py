@@ -98,6 +98,7 @@ def test_a_reward_model_brings_the_margin_of_its_validation_pairs(place: Place, 
     sources = find_sources(place.studio.store, place.studio.runner.record(chain["grpo"]).spec)
     state = place.studio.runner.state(chain["reward"])
     assert state.ended is not None
+    assert state.ended.best_step is not None
     assert sources[chain["reward"]].margin == dict(state.curves["validation_margin"])[state.ended.best_step]
     assert sources[chain["sft"]].margin is None
 
