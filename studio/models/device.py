@@ -9,7 +9,7 @@ import torch
 
 Numbers = Literal["float32", "bfloat16"]
 # On a CPU a smaller model gains little from bfloat16: much of its time goes into the calls, not the products.
-_SMALL = 50_000_000
+SMALL = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Device:
         """What a model of this size is computed in."""
         if precision != "auto":
             return precision
-        return "float32" if self.kind == "cpu" and parameters < _SMALL else self.dtype
+        return "float32" if self.kind == "cpu" and parameters < SMALL else self.dtype
 
 
 @dataclass(frozen=True, slots=True)

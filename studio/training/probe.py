@@ -34,6 +34,7 @@ from studio.training.memory import MEMORY_SHARE, Memory, available_bytes, memory
 from studio.training.methods import method_file
 from studio.training.passes import cost_of, in_passes
 from studio.training.scorer import Scorer
+from studio.training.threads import threads_for
 from studio.training.trainer import Setup
 from studio.training.tuned import counted_weights, held_in, tuned_model
 
@@ -192,18 +193,20 @@ def _measured(
     guessed = memory.needed_bytes(plan, device, batch_size)
     fits = guessed <= available_bytes(device, settings) * MEMORY_SHARE
     rows = batch_size if fits else spec.method.least_rows
-    with tempfile.TemporaryDirectory() as folder, _Peak(device) as peak:
+    threads = threads_for(loaded.identity.parameters, device)
+    with threads, tempfile.TemporaryDirectory() as folder, _Peak(device) as peak:
         watch = _Watch(rows, cost_of if divided else sum)
         trainer = _prober(spec, adapted, loaded, device, Path(folder), rows, usual, longest, watch, scorers)
         start = time.perf_counter() - began
         trainer.train()
         measured = peak.bytes()
+        sampled = _sampling_seconds(adapted, loaded.tokenizer) if spec.method.writes else 0.0
     beyond = max(0, measured - guessed) if fits else 0
     base, slope = fit_line(watch.measured(usual), watch.measured(longest))
     return Probe(
         base_seconds=base,
         seconds_per_token=slope,
-        seconds_per_sampled_token=_sampling_seconds(adapted, loaded.tokenizer) if spec.method.writes else 0.0,
+        seconds_per_sampled_token=sampled,
         start_seconds=start,
         memory_bytes=measured if fits else guessed,
         memory=replace(memory, loss_bytes=beyond // memory.rows_together(plan, device, batch_size)),

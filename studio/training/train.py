@@ -6,7 +6,7 @@
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,7 @@ from studio.training.passes import in_passes
 from studio.training.ranks import ALONE, Ranks
 from studio.training.room import check_room
 from studio.training.scorer import Scorer
+from studio.training.threads import threads_for
 from studio.training.trackers import tracked
 from studio.training.trainer import Setup
 from studio.training.tuned import counted_weights, held_in, needs_copy, reference_of, tuned_model
@@ -72,7 +73,7 @@ def learn(job: TrainingJob, stop: Stop, ranks: Ranks = ALONE) -> Learned | None:
     checkpoints = known_checkpoints(job.history, resumed)
     sweep(job.folder, checkpoints)
 
-    with told_errors(job, checkpoints), tracked(job) as trackers:
+    with told_errors(job, checkpoints), tracked(job) as trackers, ExitStack() as held:
         # 1. Model and examples
         device = detect_device()
         check_room(find_files(spec.model.source, job.settings), spec, device, job.settings, ranks)
@@ -87,6 +88,7 @@ def learn(job: TrainingJob, stop: Stop, ranks: Ranks = ALONE) -> Learned | None:
             chat_template=spec.model.chat_template,
         )
         _check_base(job, loaded, resumed)
+        held.enter_context(threads_for(loaded.identity.parameters, device))
         numbers = device.numbers(spec.model.precision, loaded.identity.parameters)
         sources = _read_sources(job, loaded, resumed)
         new_tokens = _new_tokens(job, loaded, resumed)

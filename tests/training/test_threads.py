@@ -4,26 +4,37 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+
+from studio.models.device import Device
+from studio.training.threads import threads_for
 
 
-@pytest.mark.parametrize(
-    ("own", "expected"),
-    [
-        ({}, "PASSIVE 1000"),
-        ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE None"),
-        ({"GOMP_SPINCOUNT": "5"}, "PASSIVE 5"),
-    ],
-)
-def test_threads_soon_wait_asleep_unless_the_user_says_otherwise(own: dict[str, str], expected: str) -> None:
-    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
-    environment = {name: value for name, value in os.environ.items() if name not in names} | own
-    code = (
-        f"import studio, sys, os; assert 'torch' not in sys.modules; print(*(os.environ.get(name) for name in {names}))"
+@pytest.mark.parametrize(("own", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_wait_asleep_unless_the_user_says_otherwise(own: str | None, expected: str) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | (
+        {"OMP_WAIT_POLICY": own} if own else {}
     )
+    code = "import studio, sys, os; assert 'torch' not in sys.modules; print(os.environ['OMP_WAIT_POLICY'])"
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, cwd=Path(__file__).parents[2], capture_output=True, text=True,
         check=True,
     )  # fmt: skip
     assert done.stdout.strip() == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "expected"), [("cpu", 5_000_000, 1), ("cpu", 135_000_000, 2), ("cuda", 5_000_000, 2)]
+)
+def test_a_small_model_is_trained_on_one_core(kind: Any, parameters: int, expected: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with threads_for(parameters, Device(kind, "", 1, "float32")):
+            assert torch.get_num_threads() == expected
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
