@@ -134,7 +134,16 @@ def test_training_learns(llama: Path, tmp_path: Path) -> None:
     assert ended.validation_loss is not None
     assert run.state.validation_loss_before is not None
     assert ended.validation_loss < run.state.validation_loss_before - 0.3
-    expected = {"loss", "learning_rate", "grad_norm", "tokens_per_second", "memory_bytes", "seconds", "epoch"}
+    expected = {
+        "loss",
+        "learning_rate",
+        "grad_norm",
+        "tokens_per_second",
+        "memory_bytes",
+        "seconds",
+        "epoch",
+        "token_accuracy",
+    }
     assert set(run.of(Metrics)[1].values) == expected
     assert run.state.seconds_left() is None
 
