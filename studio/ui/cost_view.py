@@ -58,7 +58,8 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
     except StudioError as error:
         yield _facts(page, known) + f'<div class="say say-bad" role="alert">{said(error.message(page.language))}</div>'
         return
-    yield _facts(page, [*_estimated(page, estimate, test), rate]) + _cautions(page, spec, estimate.rows, estimate)
+    rows, *rest = _estimated(page, estimate, test)
+    yield _facts(page, [rows, rate, *rest]) + _cautions(page, spec, estimate.rows, estimate)
 
 
 def _problems(page: Page, found: "Sequence[Problem]") -> str:
