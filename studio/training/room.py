@@ -9,15 +9,13 @@ from studio.models.catalog import ModelFiles
 from studio.models.device import Device
 from studio.models.folder import count_parameters
 from studio.models.shape import read_shape
+from studio.runs.rates import FULL_RATE
 from studio.runs.spec import FullSpec, LoraSpec, RunSpec, with_changes
 from studio.runs.unfit import Changes, Unfit
 from studio.settings import Settings
 from studio.training.memory import FOUR_BITS, MEMORY_SHARE, available_bytes
 from studio.training.ranks import ALONE, Ranks
 from studio.training.tuned import held_in
-
-# The usual rates of LoRA are ten times those of full fine-tuning (Schulman et al. 2025, "LoRA Without Regret").
-_LORA_RATE = 10
 
 
 def check_room(files: ModelFiles, spec: RunSpec, device: Device, settings: Settings, ranks: Ranks = ALONE) -> None:
@@ -66,7 +64,7 @@ def _lighter(spec: RunSpec, packed: int, device: Device, ranks: Ranks) -> Iterat
     bits, both."""
     first: Changes = {}
     if isinstance(spec.tuner, FullSpec):
-        rate = min(1.0, float(f"{spec.training.learning_rate * _LORA_RATE:g}"))
+        rate = min(1.0, float(f"{spec.training.learning_rate * FULL_RATE:g}"))
         first = {"tuner.kind": "lora", "training.learning_rate": rate}
         yield first
     plain = isinstance(spec.tuner, LoraSpec) and spec.tuner.quantisation == "nf4"
