@@ -26,7 +26,7 @@ class Queued(_Event):
     cluster: ClusterSpec | None = None
 
 
-Speed = Literal["float32", "bfloat16", "passes", "packed"]
+Speed = Literal["float32", "bfloat16", "passes", "packed", "one_core"]
 
 
 class Started(_Event):

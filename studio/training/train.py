@@ -36,7 +36,7 @@ from studio.training.passes import in_passes
 from studio.training.ranks import ALONE, Ranks
 from studio.training.room import check_room
 from studio.training.scorer import Scorer
-from studio.training.threads import threads_for
+from studio.training.threads import on_one_core, threads_for
 from studio.training.trackers import tracked
 from studio.training.trainer import Setup
 from studio.training.tuned import counted_weights, held_in, needs_copy, reference_of, tuned_model
@@ -200,10 +200,14 @@ def checkpoint_bytes(trainable_parameters: int) -> int:
 
 def chosen_speed(spec: RunSpec, device: Device, parameters: int, ranks: Ranks = ALONE) -> tuple[Speed, ...]:
     """What is chosen to be quick with a model of this size."""
-    numbers = device.numbers(spec.model.precision, parameters)
+    chosen: list[Speed] = [device.numbers(spec.model.precision, parameters)]
     if isinstance(spec.method, CptSpec) and spec.method.packed:
-        return (numbers, "packed")
-    return (numbers, "passes") if in_passes(spec.method, device, ranks) else (numbers,)
+        chosen.append("packed")
+    elif in_passes(spec.method, device, ranks):
+        chosen.append("passes")
+    if on_one_core(parameters, device):
+        chosen.append("one_core")
+    return tuple(chosen)
 
 
 def _check_base(job: TrainingJob, loaded: LoadedModel, resumed: Checkpoint | None) -> None:

@@ -98,7 +98,7 @@ def test_a_scaled_or_trained_head_is_not_plain() -> None:
 def test_bfloat16_resumes_bit_for_bit_and_learns_as_float32_does(llama: Path, tmp_path: Path) -> None:
     whole = assert_resumes(tiny_spec(llama, model__precision="bfloat16"), conversations(12), tmp_path)
     assert whole.state.started is not None
-    assert whole.state.started.how == ("bfloat16", "passes")
+    assert whole.state.started.how == ("bfloat16", "passes", "one_core")
     exact = Recording(tiny_spec(llama, model__precision="float32"), tmp_path / "exact")
     exact.run()
     assert [v for _, v in whole.losses()] == pytest.approx([v for _, v in exact.losses()], rel=0.01)
