@@ -12,10 +12,9 @@ from studio.runs.methods import DpoSpec
 from studio.runs.spec import RunSpec
 from studio.training.job import ExampleSet, Lesson
 from studio.training.trainer import (
+    PairsInPasses,
     Setup,
     StudioTrainer,
-    WeighedEvaluation,
-    WeighedSteps,
     on_one_device,
     quiet,
     trainer_options,
@@ -24,7 +23,7 @@ from studio.training.trainer import (
 _ANSWERS = "sft"  # TRL's name for the loss of the better answers
 
 
-class PairTrainer(WeighedEvaluation, WeighedSteps, StudioTrainer, DPOTrainer):
+class PairTrainer(PairsInPasses, StudioTrainer, DPOTrainer):
     """TRL's trainer, with the model as it began as what the tuned one is compared with."""
 
     def __init__(self, **options: Any) -> None:
@@ -47,11 +46,13 @@ class DpoTrainer(PairTrainer):
     validation rows. TRL takes it of each batch; here a batch counts by its share of the tokens."""
 
     loss_weights: list[float]
-    _tokens_per_row = 0.0
+    _tokens_per_row = _validation_tokens_per_row = 0.0
 
     def __init__(self, *, sft_weight: float, **options: Any) -> None:
         super().__init__(**options)
         self._sft_weight = sft_weight
+        if rows := options["eval_dataset"]:
+            self._validation_tokens_per_row = sum(map(len, rows["chosen_ids"])) / len(rows)
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
         batches, items = super().get_batch_samples(*args, **kwargs)
@@ -59,19 +60,12 @@ class DpoTrainer(PairTrainer):
         self._tokens_per_row = sum(int(mask.sum()) for mask in masks) / max(1, sum(map(len, masks)))
         return batches, items
 
-    def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        self._weigh(inputs, self._tokens_per_row)
-        return super().training_step(model, inputs, *args, **kwargs)
-
-    def prediction_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        rows: Any = self.eval_dataset
-        self._weigh(inputs, sum(map(len, rows["chosen_ids"])) / len(rows))
-        return super().prediction_step(model, inputs, *args, **kwargs)
-
-    def _weigh(self, inputs: Any, tokens_per_row: float) -> None:
-        mask = _better(inputs)
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if self._sft_weight:
+            mask = _better(inputs)
+            tokens_per_row = self._tokens_per_row if self.model.training else self._validation_tokens_per_row
             self.loss_weights[1] = self._sft_weight * float(mask.sum()) / len(mask) / tokens_per_row
+        return super().compute_loss(model, inputs, *args, **kwargs)
 
 
 def _better(inputs: Any) -> torch.Tensor:
@@ -102,6 +96,7 @@ def pair_trainer(kind: type[PairTrainer], setup: Setup, config: DPOConfig, **opt
     return quiet(
         kind(
             **setup.common(),
+            **setup.passes(),
             ref_model=setup.reference,
             args=on_one_device(config),
             train_dataset=pairs(examples.train),

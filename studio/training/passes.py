@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from studio.models.device import Device
-from studio.runs.methods import CptSpec, Method, SftSpec
+from studio.runs.methods import KtoSpec, Method, RolloutSpec
 from studio.training.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
@@ -20,9 +20,11 @@ MOST_TOKENS = 512
 
 
 def in_passes(method: Method, device: Device, ranks: Ranks = ALONE) -> bool:
-    """Whether the batches of a run are. On an accelerator one large pass is quicker; a preference needs its pair; and
-    processes that share a batch must all have as many passes."""
-    return device.kind == "cpu" and isinstance(method, SftSpec | CptSpec) and not ranks.several
+    """Whether the batches of a run are. On an accelerator one large pass is quicker; a thumb is judged beside the rest
+    of its batch, and answers that are drawn are about as long; and processes that share a batch must all have as many
+    passes."""
+    alone = not isinstance(method, KtoSpec | RolloutSpec)
+    return device.kind == "cpu" and alone and not ranks.several
 
 
 def rows_at_once(tokens: int, batch_size: int) -> int:
@@ -62,10 +64,13 @@ def passes(lengths: Sequence[int]) -> list[list[int]]:
     return found
 
 
-def divided(inputs: "dict[str, Tensor]") -> "list[dict[str, Tensor]]":
-    """The inputs of each pass: a batch padded on the right, every tensor (rows, tokens)."""
-    lengths = inputs["attention_mask"].sum(dim=1).tolist()
-    return [
-        {name: values[rows, : max(lengths[row] for row in rows)] for name, values in inputs.items()}
-        for rows in passes(lengths)
-    ]
+def divided(inputs: "dict[str, Tensor]", sides: int = 1) -> "list[dict[str, Tensor]]":
+    """The inputs of each pass: a batch padded on the right, every tensor (sides x rows, tokens). Of pairs, which have
+    two sides, the first half are the one and the second half the other of each, and both go together."""
+    lengths = inputs["attention_mask"].sum(dim=1).reshape(sides, -1).amax(dim=0).tolist()
+    parts = []
+    for rows in passes([sides * length for length in lengths]):
+        places = [side * len(lengths) + row for side in range(sides) for row in rows]
+        longest = max(lengths[row] for row in rows)
+        parts.append({name: values[places, :longest] for name, values in inputs.items()})
+    return parts

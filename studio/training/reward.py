@@ -11,17 +11,16 @@ from studio.models.loading import LoadedModel
 from studio.runs.spec import RunSpec
 from studio.training.job import ExampleSet, Lesson
 from studio.training.trainer import (
+    PairsInPasses,
     Setup,
     StudioTrainer,
-    WeighedEvaluation,
-    WeighedSteps,
     on_one_device,
     quiet,
     trainer_options,
 )
 
 
-class ScoreTrainer(WeighedEvaluation, WeighedSteps, StudioTrainer, RewardTrainer):
+class ScoreTrainer(PairsInPasses, StudioTrainer, RewardTrainer):
     """TRL's trainer, which notes the points of either side as well."""
 
     def compute_loss(
@@ -47,6 +46,7 @@ def make_trainer(setup: Setup) -> ScoreTrainer:
     return quiet(
         ScoreTrainer(
             **setup.common(),
+            **setup.passes(),
             args=on_one_device(RewardConfig(**trainer_options(setup))),
             train_dataset=whole_pairs(examples.train),
             eval_dataset=whole_pairs(examples.validation) if examples.validation else None,

@@ -15,7 +15,7 @@ from studio.runs.spec import RunSpec
 from studio.training.head import is_plain, summed_loss
 from studio.training.job import ExampleSet, Lesson
 from studio.training.lora import Clock
-from studio.training.passes import divided, in_passes
+from studio.training.passes import divided
 from studio.training.ranks import SharedTokens
 from studio.training.trainer import Setup, StudioTrainer, on_one_device, quiet, trainer_options
 from studio.training.tuned import base_of
@@ -127,8 +127,7 @@ def make_trainer(setup: Setup) -> LikelihoodTrainer:
     return quiet(
         LikelihoodTrainer(
             **setup.common(),
-            clock=setup.clock,
-            in_passes=in_passes(setup.spec.method, setup.device, setup.ranks),
+            **setup.passes(),
             args=sft_config(setup),
             train_dataset=to_dataset(examples.train),
             eval_dataset=to_dataset(by_length(examples.validation)) if examples.validation else None,

@@ -2,7 +2,8 @@
 that several processes share, no word to anybody."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from studio.runs.spec import RunSpec
 from studio.training.callback import EvaluationGivenUp
 from studio.training.job import ExampleSet
 from studio.training.lora import Clock
+from studio.training.passes import divided, in_passes
 from studio.training.ranks import ALONE, BATCH_ROWS, Ranks, Shared
 from studio.training.scorer import Scorer
 from studio.training.sharded import load_optimizer, load_weights, save_optimizer
@@ -63,6 +65,10 @@ class Setup:
             "new_tokens": self.new_tokens,
             "ranks": self.ranks,
         }
+
+    def passes(self) -> dict[str, Any]:
+        """Those of a Trainer that computes its batches in passes where it pays."""
+        return {"clock": self.clock, "in_passes": in_passes(self.spec.method, self.device, self.ranks)}
 
 
 class StudioTrainer:
@@ -217,13 +223,8 @@ class WeighedEvaluation:
     _metrics: dict[str, Any]
 
     def prediction_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        noted = self._metrics["eval"]
-        before = {name: len(values) for name, values in noted.items()}
-        rows = _rows(inputs)
-        result = super().prediction_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
-        for name, values in noted.items():
-            values.extend(values[before.get(name, 0) :] * (rows - 1))
-        return result
+        with _weighed(self._metrics["eval"], _rows(inputs)):
+            return super().prediction_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
 
 
 class WeighedSteps:
@@ -241,6 +242,33 @@ class WeighedSteps:
     def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         self.current_gradient_accumulation_steps = self._step_rows / _rows(inputs)  # the loss is divided by
         return super().training_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
+
+
+class PairsInPasses(WeighedEvaluation, WeighedSteps):
+    """Laid over a Trainer of TRL that learns from pairs, either side a half of the batch: where it pays, the pairs of a
+    batch are computed in passes of about equal length. The loss is a mean over pairs, and what is noted as well."""
+
+    def __init__(self, *, clock: Clock, in_passes: bool, **options: Any) -> None:
+        super().__init__(**options)
+        self._clock = clock
+        self._in_passes = in_passes
+
+    def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        losses = []
+        for part in divided(inputs, sides=2) if self._in_passes else [inputs]:
+            with _weighed(self._metrics["train"], _rows(part)):
+                losses.append(super().training_step(model, part, *args, **kwargs))
+            self._clock.part += 1
+        return torch.stack(losses).sum()
+
+
+@contextmanager
+def _weighed(noted: dict[str, list[Any]], rows: int) -> Iterator[None]:
+    """What is noted meanwhile counts for so many rows."""
+    before = {name: len(values) for name, values in noted.items()}
+    yield
+    for name, values in noted.items():
+        values.extend(values[before.get(name, 0) :] * (rows - 1))
 
 
 def _rows(inputs: Any) -> int:

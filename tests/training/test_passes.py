@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load
+from torch.nn import functional
 from torch.nn.functional import cross_entropy
 
+from studio.data.records import Preference
+from studio.training import trainer
 from studio.training.head import is_plain, summed_loss
 from studio.training.passes import MOST_TOKENS, PASS_TOKENS, divided, passes
 from tests.tiny import tiny_model
 from tests.training.jobs import Recording, assert_resumes, conversations, tiny_spec
+from tests.training.test_methods import asked, method_spec, said
 
 
 def cost(lengths: list[int], groups: list[list[int]]) -> int:
@@ -49,6 +53,53 @@ def test_passes_hold_what_the_batch_holds() -> None:
     assert sum(int(part["attention_mask"].sum()) for part in parts) == sum(lengths)
     kept = torch.cat([part["input_ids"][part["attention_mask"] == 1] for part in parts])
     assert torch.equal(kept.sort().values, ids[mask])
+
+
+def test_both_sides_of_a_pair_go_together() -> None:
+    ids = torch.tensor([[1, 1, 1], [2, 0, 0], [3, 0, 0], [4, 4, 0]])  # the pairs 1, 3 and 2, 4
+    mask = (ids > 0).long()
+    (whole,) = divided({"input_ids": ids, "attention_mask": mask}, sides=2)
+    assert whole["input_ids"].tolist() == [[2, 0, 0], [1, 1, 1], [4, 4, 0], [3, 0, 0]]
+    wide = functional.pad(ids, (0, 200))
+    wide[0] = 1
+    long, short = divided({"input_ids": wide, "attention_mask": (wide > 0).long()}, sides=2)
+    assert short["input_ids"].tolist() == [[2, 0], [4, 4]]
+    assert long["input_ids"][:, :2].tolist() == [[1, 1], [3, 0]]
+
+
+@pytest.mark.parametrize("method", ["dpo", "simpo", "orpo", "reward"])
+def test_pairs_in_passes_are_pairs_at_once(
+    method: str, llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is recorded of a step, and the weights: with the better answers learned beside, too."""
+    rows = [(i, Preference(asked(i), said("it is so " * (i % 7)), said("no " * (1 + i % 5)))) for i in range(1, 21)]
+    own = {"method__sft_weight": 0.2} if method == "dpo" else {}
+    spec = method_spec(
+        method, llama, tuner__dropout=0.0, training__batch_size=8, training__accumulation=1, training__epochs=1, **own
+    )
+    found, parts = [], []
+
+    def counted(inputs: Any, sides: int) -> Any:
+        parts.append(len(made := divided(inputs, sides)))
+        return made
+
+    monkeypatch.setattr(trainer, "divided", counted)
+    for name, whole in (("passes", False), ("whole", True)):
+        if whole:
+            monkeypatch.setattr(trainer, "in_passes", lambda *_: False)
+        run = Recording(spec, tmp_path / name, rows)
+        run.run()
+        found.append(run)
+    assert max(parts) > 1
+    numbers = {"loss", "grad_norm", "accuracy", "margin", "reward_chosen", "reward_rejected"}
+    ours, theirs = (run.state.curves for run in found)
+    assert numbers <= ours.keys()
+    for number in numbers:
+        mine, other = ([value for _, value in curves[number]] for curves in (ours, theirs))
+        assert mine == pytest.approx(other, rel=2e-3, abs=1e-5), number
+    weights = [load(run.weights()) for run in found]
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(tensor, weights[1][name], rtol=2e-2, atol=2e-3)
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
