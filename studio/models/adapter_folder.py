@@ -293,7 +293,11 @@ def misfit(adapter: AdapterFacts, name: str, model: "ModelShape") -> ModelError 
 
 
 def _against_config(
-    shape: AdapterShape, layers: Mapping[str, AdaptedLayer], own: "Mapping[str, Layer]", facts: dict[str, str], unnamed: str
+    shape: AdapterShape,
+    layers: Mapping[str, AdaptedLayer],
+    own: "Mapping[str, Layer]",
+    facts: dict[str, str],
+    unnamed: str,
 ) -> ModelError | None:
     """What its configuration says of the layers of the model, and its weights otherwise. `unnamed`: the end of keys
     where the adapter does not say what its base is."""
