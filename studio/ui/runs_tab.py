@@ -383,7 +383,9 @@ def _run(
             visible=writable and state.resumable,
             value=t("ui.runs.resume" if state.checkpoints else "ui.runs.again"),
         ),
-        parts.compare: gr.update(visible=state.usable, variant="secondary" if state.resumable else "primary"),
+        parts.compare: gr.update(
+            visible=state.usable and record.spec.method.writes, variant="secondary" if state.resumable else "primary"
+        ),
         parts.sooner: gr.update(visible=writable and status == "queued"),
         parts.later: gr.update(visible=writable and status == "queued"),
         parts.delete: gr.update(visible=writable and status in ("done", "stopped", "failed", "interrupted")),
