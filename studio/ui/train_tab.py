@@ -102,6 +102,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             adapter = gr.Dropdown(
                 [(t("ui.train.adapter.none"), ""), (t("ui.train.adapter.folder"), ADAPTER_FOLDER)],
                 value="",
+                allow_custom_value=True,  # one that was deleted meanwhile is told by us, not by Gradio
                 label=t("ui.train.adapter"),
                 info=t("spec.model.adapter.help"),
                 elem_id="train-adapter",
@@ -211,6 +212,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         scores = [(run.record.name, run.record.id) for run in studio.runner.reward_models(model)]
         told = t("spec.reward.model.run.help" if scores else "ui.reward.model.none")
         runs, steps = parents(model, adapter, checkpoint)
+        if adapter and not runs["value"] and _gone(page, adapter):
+            gr.Warning(shown(t("ui.train.adapter.deleted")))
         if runs["value"] == adapter:  # another may have been chosen by the time that this arrives
             del runs["value"]
             if steps["value"] == checkpoint:
@@ -494,7 +497,10 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         token: str, name: str, where: str, address: str, workers: float | None, sharding: str, *values: Any
     ) -> Any:
         cluster = cluster_of(where, address, workers, sharding)
-        return studio.start(lambda: spec_of(*values), name, token, cluster).id, goto("runs"), ""
+        run = studio.start(lambda: spec_of(*values), name, token, cluster).id
+        if twin := studio.runner.twin(run):
+            gr.Info(shown(t("ui.train.twin", run=twin.name)), duration=12)
+        return run, goto("runs"), ""
 
     @page.guard
     def begin_several(
@@ -698,6 +704,15 @@ def _known(page: Page, version: str | None) -> str | None:
         return page.studio.datasets.version(version).id if version else None
     except InputError:
         return None
+
+
+def _gone(page: Page, run: str) -> bool:
+    """Whether there is no such run any more."""
+    try:
+        page.studio.runner.record(run)
+    except InputError:
+        return True
+    return False
 
 
 def _split_of(page: Page, version: str | None) -> dict[str, Any]:

@@ -188,6 +188,21 @@ def test_what_a_cluster_cannot_do_is_told_with_the_rest(made: Made) -> None:
     assert "- - " not in caught.value.message()
 
 
+def test_rows_that_are_gone_when_the_run_begins_are_told(made: Made, tmp_path: Path) -> None:
+    file = tmp_path / "gone.jsonl"
+    file.write_text('{"question": "a?", "answer": "b"}\n' * 9, encoding="utf-8")
+    version = made.studio.datasets.import_file(file).id
+    source = {"model.source": str(save_tiny(made.models / "waiting")), "tuner.rank": 4}
+    run = made.studio.runner.submit(with_changes(made.studio.default_spec(version), source)).id
+    folder = made.studio.store.version_folder(version)
+    folder.rename(tmp_path / "aside")
+    ended = made.studio.runner.run_now(run)
+    assert (ended.status, ended.key, ended.wrong_input) == ("failed", "error.dataset.rows_gone", True)
+    (tmp_path / "aside").rename(folder)
+    made.studio.runner.resume(run)
+    assert made.studio.runner.run_now(run).status == "done"
+
+
 def test_one_problem_is_told_as_itself(made: Made) -> None:
     folder = save_tiny(made.models / "fine")
     spec = with_changes(made.studio.default_spec(made.version), {"model.source": str(folder), "tuner.rank": 16})
