@@ -30,6 +30,10 @@ def test_all_problems_are_told_and_mended_from_the_list(page: Page, address: str
     page.click("#data-next")
     cost, problems = page.locator("#train-estimate"), page.locator("#train-estimate .problems li")
     expect(cost.locator(".fact").first).to_be_visible()
+    page.click(".method-others summary")  # methods that need pairs offer the second answer, to be looked at
+    page.click(".second-answer [data-act=way]")
+    expect(page.locator("#data-role-rejected input")).to_have_value("old_answer")
+    page.click("#tab-train-button")
 
     page.locator("#train-model input[value=folder]").check()
     page.locator("#train-source").locator("input, textarea").fill(str(remote))
