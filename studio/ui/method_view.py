@@ -49,8 +49,9 @@ def pairs_button(pairs: Mapping[str, Any], t: T) -> str:
     return act_button("way", label, "s-small", changes=json.dumps({"data.mapping": pairs}, ensure_ascii=False))
 
 
-def _needs(method: type[Method], able: Collection[str]) -> str:
-    one_answer = method.learns == "pairs" and "sft" in able
+def _needs(method: type[Method], able: Collection[str], *, second: bool) -> str:
+    """`second`: the rows seem to have a second answer, which is offered above."""
+    one_answer = method.learns == "pairs" and "sft" in able and not second
     return "ui.train.one_answer" if one_answer else f"ui.method.needs.{method.learns}"
 
 
@@ -62,7 +63,7 @@ def _second_answer(pairs: Mapping[str, Any], t: T) -> str:
 def _others(able: Collection[str], t: T, pairs: Mapping[str, Any] | None) -> str:
     lines = "".join(
         f"<li><b>{shown(method_name(kind, t))}</b>{shown(t(f'ui.method.{kind}.when'))}"
-        f'<span class="method-needs">{shown(t(_needs(method, able)))}</span></li>'
+        f'<span class="method-needs">{shown(t(_needs(method, able, second=pairs is not None)))}</span></li>'
         for kind, method in METHODS.items()
         if kind not in able
     )

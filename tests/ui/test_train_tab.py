@@ -707,7 +707,9 @@ def test_a_second_answer_is_offered_beside_the_methods_that_need_it(studio: Stud
     row = {"question": "a?", "answer": "b", "bad_answer": PAYLOAD}
     file.write_text("\n".join(json.dumps(row | {"bad_answer": f"{PAYLOAD}{i}"}) for i in range(3)), encoding="utf-8")
     version = studio.datasets.import_file(file).id
-    (way,) = pressed(offered(found, version, "sft")["others"])
+    others = offered(found, version, "sft")["others"]
+    (way,) = pressed(others)
+    assert translate("ui.train.one_answer") not in unescape(others)
     assert found["take_way"](version, way)[1].selected == "data"
     (suggested, *_) = studio.datasets.suggestions(version)
     studio.datasets.set_mapping(version, suggested.mapping)
