@@ -7,6 +7,7 @@ import argparse
 import gc
 import logging
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -33,7 +34,7 @@ from studio.data.mixing import MixSpec
 from studio.data.recipe import CleanSpec
 from studio.data.scan_workers import BOTH_CORES
 from studio.data.splits import SplitSpec
-from studio.errors import DataError, FaultError, InputError, StudioError
+from studio.errors import DataError, FaultError, InputError, SpecError, StudioError
 from studio.messages import translate
 from studio.runs.cluster import ClusterSpec, parse_cluster
 from studio.runs.events import Ended, RunState
@@ -70,7 +71,11 @@ def run(options: argparse.Namespace) -> Outcome:
     with _studio(options) as studio:
         version = _open_data(studio, options.data) if options.data else None
         cluster = _cluster(options)
-        record = studio.start(lambda: _make_spec(options, studio, version), options.name, cluster=cluster)
+        make = lambda: _make_spec(options, studio, version)  # noqa: E731
+        try:
+            record = studio.start(make, options.name, cluster=cluster)
+        except InputError as error:
+            raise _Refused(error, _ways_out(studio, make)) from None
         spec = record.spec
         cautions = [translate(key, options.language, **values) for key, values in studio.cautions(spec)]
         for caution in cautions:
@@ -439,6 +444,41 @@ def _make_spec(options: argparse.Namespace, studio: Studio, version: Version | N
         raise InputError("error.cli.no_data")
     places = {"model.source": spec.model.source, "model.adapter_folder": spec.model.adapter_folder}
     return with_changes(spec, {path: _source(place) for path, place in places.items() if place})
+
+
+class _Refused(InputError):
+    """A run that was refused, told with what to add to the command."""
+
+    def __init__(self, error: InputError, ways: Sequence[Sequence[str]]) -> None:
+        super().__init__(error.key, **error.values)
+        self._error = error
+        self._ways = ways
+
+    def message(self, language: str = "en") -> str:
+        either = translate("cli.run.or", language)
+        lines = [f"  {f' {either} '.join(options)}" for options in self._ways]
+        head = [translate("cli.run.ways", language)] if lines else []
+        return "\n".join([self._error.message(language), *head, *lines])
+
+
+def _ways_out(studio: Studio, make: Callable[[], RunSpec]) -> list[list[str]]:
+    """For each problem that other settings mend, the options that say so, one of which is enough."""
+    try:
+        asked: RunSpec | SpecError = make()
+    except SpecError as error:
+        asked = error
+    except InputError:
+        return []  # nothing is known of a run that cannot be put together
+    found = (problem.ways for problem in studio.problems(asked) if problem.ways)
+    return [[" ".join(_option(*change) for change in way.items()) for way in ways] for ways in found]
+
+
+def _option(path: str, value: Any) -> str:
+    if path == "method.kind":
+        return f"--method {value}"
+    if isinstance(value, dict):
+        value = yaml.safe_dump(value, allow_unicode=True, default_flow_style=True, width=10_000).strip()
+    return f"--set {shlex.quote(f'{path}={value}')}"
 
 
 def _adapter_settings(changes: Mapping[str, Any], studio: Studio) -> dict[str, Any]:

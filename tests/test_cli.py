@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -350,6 +351,21 @@ def test_all_that_stands_in_the_way_is_told_at_once(tmp_path: Path, data: Path, 
     for word in ("training.epochs", "training.learning_rate", "no preferences", "16 or less", "512 or less"):
         assert word in found["error"]
     assert found["error"].count("\n- ") == 5
+    ways = [line.strip() for line in found["error"].splitlines() if line.startswith("  ")]
+    assert ways == ["--method sft", "--set tuner.rank=16", "--set data.max_length=512"]
+
+
+def test_the_line_that_is_told_reads_the_rows_as_pairs(tmp_path: Path, model: Path, shell: Shell) -> None:
+    path = tmp_path / "two.jsonl"
+    rows = [{"question": f"What is {n}?", "answer": f"{n}!", "前の回答": f"it's {n}"} for n in range(20)]
+    path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    words = ["run", "--data", str(path), "--model", str(model), "--method", "dpo", "--workspace", str(tmp_path / "w")]
+    code, found, told = shell(*words)
+    assert (code, found["key"]) == (2, "error.train.learns.second_answer")
+    line = next(line for line in told.splitlines() if line.startswith("  --set"))
+    code, found, told = shell(*words, *shlex.split(line.partition(" or ")[0]))
+    assert (code, found["status"]) == (0, "done")
+    assert "Only 18 rows" in told
 
 
 def test_data_that_cannot_train_is_the_users_to_mend(tmp_path: Path, model: Path, shell: Shell) -> None:

@@ -39,6 +39,7 @@ from studio.data.row_kinds import Kind, Seeming, draft_of, guess_parts, look_thr
 from studio.data.samples import SampleCard, list_samples
 from studio.data.scan import Scan
 from studio.data.scan_workers import BOTH_CORES, Spread
+from studio.data.second_answers import as_pairs
 from studio.data.set_checks import FINDINGS
 from studio.data.sources import LeftOut, Source, read_sources, read_text
 from studio.data.spec_files import spec_error
@@ -297,8 +298,14 @@ class Datasets:
         return _LEFT_OUT.validate_json(path.read_bytes()) if path.is_file() else ()
 
     def suggestions(self, version: str) -> tuple[Suggestion, ...]:
-        """Templates to begin with where the layout alone does not say how to read the rows."""
-        return suggest_templates(self.version(version).columns, self.page(version, 0, _RECOGNISED_ROWS))
+        """Other ways to read the rows: as pairs where there seems to be a second answer, and templates to begin with
+        where the layout alone does not say how."""
+        found = suggest_templates(self.version(version).columns, self.page(version, 0, _RECOGNISED_ROWS))
+        pairs = self.as_pairs(version)
+        if pairs is None:
+            return found
+        sides = {"better": pairs.chosen or "", "worse": pairs.rejected or ""}
+        return (Suggestion("ui.data.suggest.pairs", pairs, sides), *found)
 
     def hand_mapping(self, version: str, kind: Kind, parts: MappingOf[str, str]) -> Mapping:
         """The mapping that parts chosen by hand make, such as {"prompt": "q", "answer": "a"}. Raises DataError."""
@@ -342,7 +349,16 @@ class Datasets:
         kind = self._mapping(version, mapping).dataset_type
         if not teaches(kind, learns):
             able = ", ".join(f"`{name}`" for name in methods_for(kind)) or "–"
-            raise DataError(f"error.train.learns.{learns}", data=self.version(version).name, able=able)
+            facts = {"data": self.version(version).name, "able": able}
+            if pairs := self.as_pairs(version, mapping) if teaches("preference", learns) else None:
+                raise DataError("error.train.learns.second_answer", **facts, worse=pairs.rejected)
+            raise DataError(f"error.train.learns.{learns}", **facts)
+
+    def as_pairs(self, version: str, mapping: Mapping | None = None) -> Mapping | None:
+        """How the rows are read as preference pairs, where they are read as answers and seem to have a second one."""
+        mapping = mapping or self.version(version).mapping
+        rows = self.page(version, 0, _RECOGNISED_ROWS)
+        return as_pairs(mapping, self.version(version).columns, rows) if mapping else None
 
     def methods(self, version: str) -> list[str]:
         """The methods that its rows can teach, the natural one first; none while it is open which column is what."""

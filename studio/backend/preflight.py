@@ -6,7 +6,7 @@ Of a model only its small files are read, and the headers of its weights.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -15,12 +15,13 @@ from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
 from studio.backend.sources import check_source, check_template, look_at_folder
 from studio.data.chat_templates import ChatTemplate, TemplateUse, cut_markers
+from studio.data.lessons import teaches
 from studio.data.tokens import refusal
-from studio.errors import InputError, ModelError, PlanError, SpecError, StudioError
+from studio.errors import DataError, InputError, ModelError, PlanError, SpecError, StudioError
 from studio.models.adapter_folder import misfit
 from studio.models.catalog import UNLIMITED_CONTEXT, problems_of
 from studio.models.folder import CONFIG, context_length, read_json, written_template
-from studio.runs.methods import RolloutSpec
+from studio.runs.methods import RolloutSpec, methods_for
 from studio.runs.problems import Problem, spec_problems
 from studio.runs.spec import LoraSpec, RunSpec
 from studio.runs.store import Store
@@ -79,23 +80,24 @@ def _adapter_problems(tuner: LoraSpec, name: str, shape: "ModelShape") -> Iterat
     least = min(layers, key=lambda layer: layer.least_side)
     if tuner.rank > least.least_side:
         facts = {"rank": tuner.rank, "layer": least.name, "inputs": least.inputs, "outputs": least.outputs}
-        yield Problem("tuner.rank", InputError("error.plan.rank", most=least.least_side, **facts))
+        error = InputError("error.plan.rank", most=least.least_side, **facts)
+        yield Problem("tuner.rank", error, ({"tuner.rank": least.least_side},))
 
 
 def _four_bits_problems(model: ModelFacts, means: Means) -> Iterator[Problem]:
-    path = "tuner.quantisation"
+    path, whole = "tuner.quantisation", ({"tuner.quantisation": "none"},)
     if not means.bitsandbytes:
-        yield Problem(path, InputError("error.plan.four_bits.missing"))
+        yield Problem(path, InputError("error.plan.four_bits.missing"), whole)
     if means.device == "mps":
-        yield Problem(path, InputError("error.plan.four_bits.device"))
+        yield Problem(path, InputError("error.plan.four_bits.device"), whole)
     if model.shape is not None and not any(model.shape.in_four_bits().values()):
-        yield Problem(path, InputError("error.plan.four_bits.layers", model=model.shape.name))
+        yield Problem(path, InputError("error.plan.four_bits.layers", model=model.shape.name), whole)
 
 
 def _length_problems(spec: RunSpec, name: str, context: int) -> Iterator[Problem]:
     if spec.data.max_length > context:
         facts = {"max_length": spec.data.max_length, "context": context, "model": name}
-        yield Problem("data.max_length", InputError("error.plan.max_length", **facts))
+        yield Problem("data.max_length", InputError("error.plan.max_length", **facts), ({"data.max_length": context},))
     if isinstance(spec.method, RolloutSpec) and spec.method.max_new_tokens >= context:
         facts = {"tokens": spec.method.max_new_tokens, "context": context, "model": name}
         yield Problem("method.max_new_tokens", InputError("error.plan.max_new_tokens", **facts))
@@ -129,7 +131,7 @@ class Preflight:
         if teaches:
             lessons = lambda: self._datasets.check_lessons(data.version, data.mapping, spec.method.learns)  # noqa: E731
             wrong = list(_told("method.kind", lessons))
-            yield from wrong
+            yield from (self._with_ways(problem, spec) for problem in wrong)
             teaches = not wrong
         for run in spec.built_on:
             path = "model.adapter" if run == spec.model.adapter else "method.rewards"
@@ -146,6 +148,18 @@ class Preflight:
                 yield from _told("model.chat_template", check)
             if teaches:
                 yield from _told("model.chat_template", lambda: self._check_rows(spec, loaded))
+
+    def _with_ways(self, problem: Problem, spec: RunSpec) -> Problem:
+        """Of data that cannot teach the method: to read its rows so that they do, and the method that they teach best
+        as they are read."""
+        if not isinstance(problem.error, DataError):
+            return problem
+        data, ways = spec.data, []
+        if teaches("preference", spec.method.learns) and (pairs := self._datasets.as_pairs(data.version, data.mapping)):
+            ways.append({"data.mapping": pairs.model_dump(exclude_defaults=True)})
+        mapping = data.mapping or self._datasets.version(data.version).mapping
+        able = methods_for(mapping.dataset_type) if mapping else []
+        return replace(problem, ways=(*ways, *({"method.kind": name} for name in able[:1])))
 
     def _check_rows(self, spec: RunSpec, loaded: "LoadedTokenizer") -> None:
         """Raises the error of the first row where the chat template takes none of the first rows."""

@@ -214,6 +214,13 @@ class Runner:
         waiting = [(state.last_time or 0.0, run) for run, state in self._outlines().items() if state.status == "queued"]
         return [run for _, run in sorted(waiting) if run != self._current]
 
+    def twin(self, run: str) -> RunRecord | None:
+        """Another run with the same settings and data that waits or is in training, such as one that was started on a
+        second page."""
+        spec = self._store.run(run).spec
+        others = (one for one in self.runs() if one.record.id != run and one.state.status in ("queued", "running"))
+        return next((one.record for one in others if one.record.spec == spec), None)
+
     def runs(self) -> list[RunSummary]:
         """The history, newest first."""
         outlines = self._outlines()

@@ -102,7 +102,7 @@ def _checked(store: Store, spec: RunSpec, run: str) -> RunRecord:
         raise InputError("error.source.missing", run=run) from None
     if record.spec.model.source != spec.model.source and run != spec.model.adapter:
         facts = {"base": record.spec.model.source, "model": spec.model.source}
-        raise InputError("error.source.other_tokens", run=record.name, **facts)
+        raise InputError("error.source.other_judge", run=record.name, **facts)
     if record.spec.model.source != spec.model.source:
         raise InputError(
             "error.source.other_base", run=record.name, base=record.spec.model.source, model=spec.model.source

@@ -202,7 +202,8 @@ class Studio:
 
     def cautions(self, spec: RunSpec) -> list[Caution]:
         """What is often regretted about these settings, before anything is measured."""
-        rows, _, _ = self.datasets.split_counts(spec.data.version, spec.data.split, spec.method.learns)
+        data = spec.data
+        rows, _, _ = self.datasets.split_counts(data.version, data.split, spec.method.learns, data.mapping)
         width = self.models.describe(spec.model.source).width
         replays = self.mixtures.replayed(spec.data.version) is not None
         use = self.template_use(spec, wait=True)

@@ -45,8 +45,8 @@ TEXTS = ("text", "content", "document", "passage", "body", "本文", "テキス�
 _TOOLS = ("tools", "functions", "function", "available_tools")
 _SYSTEM_NAMES = ("system", "system_prompt", "システム")
 _HISTORIES = ("history", "履歴")
-# What stands beside a text or a prompt and says nothing to learn.
-_ABOUT = frozenset((
+# Names of what stands beside a text or a prompt and says nothing to learn.
+ABOUT = frozenset((
     "id", "uuid", "url", "uri", "source", "file", "filename", "file_name", "path", "page", "part", "section", "title",
     "name", "date", "time", "timestamp", "created", "created_at", "author", "lang", "language", "license", "licence",
     "subset", "split", "domain", "category", "topic", "tags", "meta", "metadata", "passage_id", "doc_id", "chunk",
@@ -195,7 +195,7 @@ class Seen:
         name = self.first(names, self.is_text if layout == "text" else self.is_question)
         parts = self.parts() if layout == "prompt_only" else {}
         others = {c.name for c in self.columns} - {name, *parts.values()}
-        if name is None or any(other.strip().casefold() not in _ABOUT for other in others):
+        if name is None or any(other.strip().casefold() not in ABOUT for other in others):
             return None
         return Mapping(layout=layout, text=name) if layout == "text" else Mapping(layout=layout, prompt=name, **parts)
 

@@ -71,7 +71,7 @@ class _SpecProblems(SpecError):
     """Tells each problem on a line of its own, in the language asked for."""
 
     def message(self, language: str = "en") -> str:
-        lines = [self._line(*problem, language) for problem in self.values["problems"]]  # type: ignore[attr-defined]
+        lines = (f"- {self._line(*problem, language)}" for problem in self.values["problems"])  # type: ignore[attr-defined]
         return translate(self.key, language, problems="\n".join(lines))
 
     @staticmethod
@@ -95,4 +95,4 @@ class _SpecProblem(_SpecProblems):
         problems = self.values["problems"]
         assert isinstance(problems, tuple)
         path, kind, context, value, text = problems[0]
-        return self._line(path, kind, context, value, text, language).removeprefix("- ")
+        return self._line(path, kind, context, value, text, language)

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass, field
 from typing import Any
 
 from studio.data.layouts import PROMPTS, Seen
@@ -35,10 +36,11 @@ _MASKED = ("masked", "masked_text", "redacted", "anonymized", "target_text", "ä¼
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """`key` names the sentence that says what it makes of a row."""
+    """`key` names the sentence that says what it makes of a row, filled with `values`."""
 
     key: str
     mapping: Mapping
+    values: MappingOf[str, str] = field(default_factory=dict)
 
 
 def suggest_templates(columns: Sequence[Column], rows: Sequence[Row]) -> tuple[Suggestion, ...]:

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from studio.data.table_order import sorted_places
 from studio.data.table_search import THREADS, Places, found_places, id_places, matching_places
 from studio.data.table_writer import FINGERPRINT, META, Digest, Row, TableWriter
+from studio.errors import DataError
 
 __all__ = ["Cells", "Column", "Note", "Outline", "Row", "Table", "TableWriter", "rows_of", "write_table"]
 
@@ -85,7 +86,10 @@ class Table:
 
     @cached_property
     def _meta(self) -> pq.FileMetaData:
-        return pq.read_metadata(self.path)
+        try:
+            return pq.read_metadata(self.path)
+        except FileNotFoundError:
+            raise DataError("error.dataset.rows_gone", file=str(self.path)) from None
 
     @property
     def rows(self) -> int:

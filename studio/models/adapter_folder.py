@@ -276,23 +276,31 @@ def misfit(adapter: AdapterFacts, name: str, model: "ModelShape") -> ModelError 
     the model is called."""
     assert adapter.shape is not None
     assert adapter.layers is not None
-    facts = {"folder": str(adapter.folder), "base": adapter.base or "?", "model": name}
+    facts = {"folder": str(adapter.folder), "model": name, **({"base": adapter.base} if adapter.base else {})}
+    unnamed = "" if adapter.base else ".unnamed"
     own = {layer.name: layer for layer in model.layers if layer.name not in model.blocked}
     for layer in own.values():
         given = adapter.layers.get(layer.name)
         if given and (given.inputs, given.outputs) != (layer.inputs, layer.outputs):
             sizes = {"inputs": given.inputs, "outputs": given.outputs}
             ours = {"model_inputs": layer.inputs, "model_outputs": layer.outputs}
-            return ModelError("error.adapter_folder.sizes", layer=layer.name, **sizes, **ours, **facts)
+            return ModelError(f"error.adapter_folder.sizes{unnamed}", layer=layer.name, **sizes, **ours, **facts)
     if strange := next((layer for layer in adapter.layers if layer not in own), None):
-        return ModelError("error.adapter_folder.layer", layer=strange, **facts)
-    return _against_config(adapter.shape, adapter.layers, own, facts)
+        given = adapter.layers[strange]
+        sizes = {"inputs": given.inputs, "outputs": given.outputs}
+        return ModelError(f"error.adapter_folder.layer{unnamed}", layer=strange, **sizes, **facts)
+    return _against_config(adapter.shape, adapter.layers, own, facts, unnamed)
 
 
 def _against_config(
-    shape: AdapterShape, layers: Mapping[str, AdaptedLayer], own: "Mapping[str, Layer]", facts: dict[str, str]
+    shape: AdapterShape,
+    layers: Mapping[str, AdaptedLayer],
+    own: "Mapping[str, Layer]",
+    facts: dict[str, str],
+    unnamed: str,
 ) -> ModelError | None:
-    """What its configuration says of the layers of the model, and its weights otherwise."""
+    """What its configuration says of the layers of the model, and its weights otherwise. `unnamed`: the end of keys
+    where the adapter does not say what its base is."""
     from peft.tuners.tuners_utils import check_target_module_exists
     from peft.utils.other import get_pattern_key
 
@@ -301,9 +309,8 @@ def _against_config(
     for name in own:
         named = config.target_modules == "all-linear" or bool(check_target_module_exists(config, name))
         if named != (name in layers):
-            return ModelError(
-                "error.adapter_folder.lacks" if named else "error.adapter_folder.extra", layer=name, **facts
-            )
+            key = f"error.adapter_folder.lacks{unnamed}" if named else "error.adapter_folder.extra"
+            return ModelError(key, layer=name, **facts)
         if named:
             rank = ranks.get(get_pattern_key(list(ranks), name), shape.rank)
             if rank != layers[name].rank:

@@ -1,6 +1,8 @@
 """What is wrong with a run, as values: each problem with the setting it is about."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from studio.data.spec_files import each_problem
 from studio.errors import SpecError, StudioError
@@ -9,10 +11,12 @@ from studio.runs.spec import UnusableSpec
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """`path`: the setting, such as `tuner.rank`; empty where it is about several."""
+    """`path`: the setting, such as `tuner.rank`; empty where it is about several. `ways`: ways out of it, each the
+    settings that it changes, by their paths."""
 
     path: str
     error: StudioError
+    ways: tuple[Mapping[str, Any], ...] = ()
 
 
 def spec_problems(error: SpecError) -> tuple[list[Problem], UnusableSpec | None]:

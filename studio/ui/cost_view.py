@@ -1,6 +1,6 @@
 """What a run will cost, told before it starts, and what is often regretted about its settings."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from studio.errors import SpecError, StudioError
@@ -12,21 +12,21 @@ from studio.runs.unfit import UnfitError
 from studio.ui.choice_view import count, percent
 from studio.ui.markup import said, shown
 from studio.ui.page import Page
+from studio.ui.problem_view import problem_list
 from studio.ui.run_view import duration, size
 
 if TYPE_CHECKING:
     from studio.models.new_tokens import NewTokens
-    from studio.runs.problems import Problem
     from studio.training.estimate import Estimate
 
 
-def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
+def cost_panel(page: Page, make: Callable[[], RunSpec], method: str = "sft") -> Iterator[str]:
     """First what is known at once, then what has to be measured. What does not fit is told beside the start button."""
     t, studio = page.t, page.studio
     try:
         spec = make()
     except SpecError as error:
-        yield _problems(page, studio.problems(error))
+        yield problem_list(studio.problems(error), page.language, t, method)
         return
     try:
         train, validation, test = studio.datasets.split_counts(spec.data.version, spec.data.split, spec.method.learns)
@@ -43,7 +43,7 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
     found = studio.problems(spec)
     careful = _cautions(page, spec, train)
     if found:
-        yield _facts(page, known) + _problems(page, found) + careful
+        yield _facts(page, known) + problem_list(found, page.language, t, method) + careful
         return
     if studio.runner.current():
         # A probe would slow the run in training and take memory beside it.
@@ -60,12 +60,6 @@ def cost_panel(page: Page, make: Callable[[], RunSpec]) -> Iterator[str]:
         return
     rows, *rest = _estimated(page, estimate, test)
     yield _facts(page, [rows, rate, *rest]) + _cautions(page, spec, estimate.rows, estimate)
-
-
-def _problems(page: Page, found: "Sequence[Problem]") -> str:
-    """All that stands in the way, together, each with the way out."""
-    lines = "".join(f"<li>{said(problem.error.message(page.language))}</li>" for problem in found)
-    return f'<div class="say say-bad" role="alert">{shown(page.t("ui.train.problems"))}<ul>{lines}</ul></div>'
 
 
 def _rows(page: Page, train: int, validation: int, test: int) -> str:

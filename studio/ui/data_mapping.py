@@ -152,6 +152,13 @@ def build(bench: Bench) -> gr.Dropdown:
         mapping = _offered(datasets.suggestions(version_id), event).mapping
         return laid(version, kind_of(mapping), parts_of(mapping, version.columns))
 
+    def on_pairs(version_id: str | None) -> Any:
+        pairs = datasets.as_pairs(version_id) if version_id else None
+        if version_id is None or pairs is None:
+            return gr.skip()
+        version = datasets.version(version_id)
+        return gr.Accordion(open=True), *laid(version, kind_of(pairs), parts_of(pairs, version.columns))
+
     def on_apply(version_id: str, count: int, chosen: Any, *values: Any) -> tuple[Any, Any]:
         parts = _parts(values)
         missing = missing_part(chosen, parts)
@@ -181,6 +188,7 @@ def build(bench: Bench) -> gr.Dropdown:
         trigger_mode="always_last",
         **QUICK,
     )
+    page.pairs.change(page.guard(on_pairs), page.version, [panel, *filled], **QUICK)
     cards.click(page.guard(on_card), page.version, filled, **QUICK)
     apply.click(page.guard(on_apply), [page.version, bench.changed, kind, *ordered], [bench.changed, look], **QUICK)
     return again

@@ -36,7 +36,7 @@ def suggestion_cards(suggestions: Sequence[Suggestion], t: Sentence) -> str:
         return ""
     items = "".join(
         f'<button type="button" class="d-suggest" data-act="suggest" data-number="{number}">'
-        f"{shown(t(item.key))}</button>"
+        f"{shown(t(item.key, **item.values))}</button>"
         for number, item in enumerate(suggestions)
     )
     return f'<p class="d-label">{shown(t("ui.data.suggest.title"))}</p><div class="d-suggests">{items}</div>'

@@ -1,9 +1,11 @@
 """The methods in words: everyday ones first, the field's second. Pure."""
 
-from collections.abc import Callable, Collection, Sequence
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from studio.runs.methods import METHODS, Method
-from studio.ui.markup import shown
+from studio.ui.markup import act_button, shown
 
 T = Callable[..., str]
 CHOOSE = """
@@ -19,9 +21,9 @@ def method_name(kind: str, t: T) -> str:
     return t("ui.method.full", name=t(f"ui.method.{kind}.name"), term=t(f"ui.method.{kind}.term"))
 
 
-def method_cards(able: Sequence[str], chosen: str, t: T) -> str:
+def method_cards(able: Sequence[str], chosen: str, t: T, pairs: Mapping[str, Any] | None = None) -> str:
     """The methods that the data can teach, to choose from, each with when to use it; folded below, the others with what
-    they would need."""
+    they would need. `pairs`: the mapping that reads the rows as preference pairs, where they could be."""
     cards = "".join(
         f'<label class="method-card"><input type="radio" name="method" value="{kind}"{_checked(kind == chosen)}>'
         f"<span><b>{shown(method_name(kind, t))}</b>{shown(t(f'ui.method.{kind}.when'))}{_of_pairs(kind, able, t)}"
@@ -29,7 +31,7 @@ def method_cards(able: Sequence[str], chosen: str, t: T) -> str:
         for kind in able
     )
     title = f"<legend>{shown(t('ui.train.method'))}</legend>"
-    return f'<fieldset class="method-cards">{title}{cards}</fieldset>{_others(able, t)}'
+    return f'<fieldset class="method-cards">{title}{cards}</fieldset>{_others(able, t, pairs)}'
 
 
 def _of_pairs(kind: str, able: Collection[str], t: T) -> str:
@@ -41,21 +43,33 @@ def _checked(yes: bool) -> str:
     return " checked" if yes else ""
 
 
-def _needs(method: type[Method], able: Collection[str]) -> str:
-    one_answer = method.learns == "pairs" and "sft" in able
+def pairs_button(pairs: Mapping[str, Any], t: T) -> str:
+    """To read the rows as preference pairs: with `data-act`, its `changes` reach the page."""
+    label = t("ui.train.way.pairs", better=pairs["chosen"], worse=pairs["rejected"])
+    return act_button("way", label, "s-small", changes=json.dumps({"data.mapping": pairs}, ensure_ascii=False))
+
+
+def _needs(method: type[Method], able: Collection[str], *, second: bool) -> str:
+    """`second`: the rows seem to have a second answer, which is offered above."""
+    one_answer = method.learns == "pairs" and "sft" in able and not second
     return "ui.train.one_answer" if one_answer else f"ui.method.needs.{method.learns}"
 
 
-def _others(able: Collection[str], t: T) -> str:
+def _second_answer(pairs: Mapping[str, Any], t: T) -> str:
+    text = shown(t("ui.train.second_answer", worse=pairs["rejected"]))
+    return f'<div class="say say-note second-answer"><span>{text}</span>{pairs_button(pairs, t)}</div>'
+
+
+def _others(able: Collection[str], t: T, pairs: Mapping[str, Any] | None) -> str:
     lines = "".join(
         f"<li><b>{shown(method_name(kind, t))}</b>{shown(t(f'ui.method.{kind}.when'))}"
-        f'<span class="method-needs">{shown(t(_needs(method, able)))}</span></li>'
+        f'<span class="method-needs">{shown(t(_needs(method, able, second=pairs is not None)))}</span></li>'
         for kind, method in METHODS.items()
         if kind not in able
     )
     if not lines:
         return ""
     title = shown(t("ui.train.method.others" if able else "ui.train.method.none"))
-    return (
-        f'<details class="method-others"{"" if able else " open"}><summary>{title}</summary><ul>{lines}</ul></details>'
-    )
+    offer = _second_answer(pairs, t) if pairs else ""
+    opened = "" if able else " open"
+    return f'<details class="method-others"{opened}><summary>{title}</summary>{offer}<ul>{lines}</ul></details>'

@@ -83,7 +83,6 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     titles = {preset.name: preset.title["ja" if page.language == "ja" else "en"] for preset in page.studio.presets()}
     seen = gr.Textbox("", visible=False)
     marked = chosen("marked", page.studio.settings.workspace)
-    timer = gr.Timer(1.0)
 
     def chart(elem_id: str) -> gr.HTML:
         return gr.HTML(
@@ -234,7 +233,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return chain_view.written(following, data), goto("train")
 
     # A tick is one small request beside the queue, so that it waits for no slower work of the page.
-    timer.tick(look, watching, changed, trigger_mode="once", queue=False, **quiet)
+    page.clock.tick(look, watching, changed, trigger_mode="once", queue=False, **quiet)
     for event in (blocks.load, tab.select, page.run.change):
         event(look, watching, changed, trigger_mode="always_last", **quiet)
     find.change(look, watching, changed, trigger_mode="always_last", **quiet)
@@ -383,7 +382,9 @@ def _run(
             visible=writable and state.resumable,
             value=t("ui.runs.resume" if state.checkpoints else "ui.runs.again"),
         ),
-        parts.compare: gr.update(visible=state.usable, variant="secondary" if state.resumable else "primary"),
+        parts.compare: gr.update(
+            visible=state.usable and record.spec.method.writes, variant="secondary" if state.resumable else "primary"
+        ),
         parts.sooner: gr.update(visible=writable and status == "queued"),
         parts.later: gr.update(visible=writable and status == "queued"),
         parts.delete: gr.update(visible=writable and status in ("done", "stopped", "failed", "interrupted")),

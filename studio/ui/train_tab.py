@@ -3,6 +3,7 @@
 import json
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,7 @@ from studio.ui.method_view import CHOOSE, method_cards
 from studio.ui.model_picture import model_picture
 from studio.ui.nearest_view import refusal
 from studio.ui.page import Page, goto, html
+from studio.ui.problem_view import SHOW
 from studio.ui.reward_form import RewardForm, build_rewards
 from studio.ui.template_view import asks_for_template, build_templates, template_example
 
@@ -72,7 +74,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                 change_data = gr.Button(t("ui.train.change_data"), size="md", elem_id="train-change-data")
             # The value of the cards: a Radio refuses what was sent before its choices changed.
             method = gr.Textbox("sft", visible=False)
-            methods = html(js_on_load=CHOOSE, elem_id="train-method")
+            methods = html(js_on_load=CHOOSE + ACTIONS, elem_id="train-method")
             path = html(js_on_load=ACTIONS, elem_id="train-chain")
             kind = gr.Radio(
                 [(t(f"ui.train.model.{name}"), name) for name in ("starter", "folder", "hub")],
@@ -100,6 +102,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             adapter = gr.Dropdown(
                 [(t("ui.train.adapter.none"), ""), (t("ui.train.adapter.folder"), ADAPTER_FOLDER)],
                 value="",
+                allow_custom_value=True,  # one that was deleted meanwhile is told by us, not by Gradio
                 label=t("ui.train.adapter"),
                 info=t("spec.model.adapter.help"),
                 elem_id="train-adapter",
@@ -142,7 +145,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             widgets += [Widget(by_name[path], component) for path, component in chosen_above.items()]
         with gr.Column(scale=1, min_width=300, elem_classes="train-side s-card"):
             gr.HTML(f'<h3 class="s-h2">{shown(t("ui.train.before"))}</h3>', apply_default_css=False)
-            cost = html(elem_id="train-estimate")
+            cost = html(js_on_load=ACTIONS + SHOW, elem_id="train-estimate")
             cluster = build_cluster(page)
             name = gr.Textbox(
                 "",
@@ -209,6 +212,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         scores = [(run.record.name, run.record.id) for run in studio.runner.reward_models(model)]
         told = t("spec.reward.model.run.help" if scores else "ui.reward.model.none")
         runs, steps = parents(model, adapter, checkpoint)
+        if adapter and not runs["value"] and _gone(page, adapter):
+            gr.Warning(shown(t("ui.train.adapter.deleted")))
         if runs["value"] == adapter:  # another may have been chosen by the time that this arrives
             del runs["value"]
             if steps["value"] == checkpoint:
@@ -236,7 +241,11 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             return gr.skip()
         if able and (chosen not in able or dataset != offered[0]):
             chosen = able[0]
-        return method_cards(able, chosen, t), chosen, (dataset, able)
+        return cards(known, able, chosen), chosen, (dataset, able)
+
+    def cards(version: str | None, able: Sequence[str], chosen: str) -> str:
+        pairs = studio.datasets.as_pairs(version) if version and "dpo" not in able else None
+        return method_cards(able, chosen, t, pairs.model_dump(exclude_defaults=True) if pairs else None)
 
     @page.guard
     def choose_method(event: gr.EventData) -> str:
@@ -327,7 +336,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return [
             version,
             (studio.datasets.version(version).dataset, able),
-            method_cards(able, spec.method.kind, t),
+            cards(version, able, spec.method.kind),
             spec.method.kind,
             spec.method.kind if spec.method.kind != method else "",
             kind,
@@ -441,13 +450,14 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return gr.update(visible=True), gr.skip() if seen == used else used, example, gr.update(visible=False)
 
     @page.guard
-    def measure(*values: Any) -> Iterator[Any]:
-        """What it costs, and why it is refused. Nothing for a method that the data cannot teach while others can: one
-        of these is about to be chosen."""
+    def measure(offered: tuple[str, list[str]], *values: Any) -> Iterator[Any]:
+        """What it costs, and why it is refused. Nothing for a method that the data cannot teach while others can and
+        are not offered yet: one of these is about to be chosen."""
         version, method = _known(page, values[0]), values[1]
         able = studio.datasets.methods(version) if version else []
-        if version and (method in able or not able):
-            for panel in cost_panel(page, lambda: spec_of(*values)):
+        settled = version is not None and tuple(offered) == (studio.datasets.version(version).dataset, able)
+        if version and (method in able or not able or settled):
+            for panel in cost_panel(page, lambda: spec_of(*values), method):
                 yield panel, refusal(page, lambda: spec_of(*values))
 
     @page.guard
@@ -458,6 +468,18 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             return model_picture(studio.shape(spec), spec, t, language)
         except StudioError:
             return ""
+
+    @page.guard
+    def take_way(version: str | None, event: gr.EventData) -> Any:
+        """A way out of a problem: the settings that it changes; rows that are to be read as pairs are looked at on the
+        Data tab first."""
+        changes = json.loads(event.changes)
+        if "data.mapping" in changes:
+            return [time.time(), goto("data"), *[gr.skip()] * (2 + len(asked))]
+        chosen, known = changes.get("method.kind"), _known(page, version)
+        able = studio.datasets.methods(known) if known else []
+        picked = [cards(known, able, chosen), chosen] if chosen else [gr.skip(), gr.skip()]
+        return [gr.skip(), gr.skip(), *picked, *(changes.get(field.path, gr.skip()) for field in asked)]
 
     @page.guard
     def use_nearest(event: gr.EventData) -> Any:
@@ -475,7 +497,10 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         token: str, name: str, where: str, address: str, workers: float | None, sharding: str, *values: Any
     ) -> Any:
         cluster = cluster_of(where, address, workers, sharding)
-        return studio.start(lambda: spec_of(*values), name, token, cluster).id, goto("runs"), ""
+        run = studio.start(lambda: spec_of(*values), name, token, cluster).id
+        if twin := studio.runner.twin(run):
+            gr.Info(shown(t("ui.train.twin", run=twin.name)), duration=12)
+        return run, goto("runs"), ""
 
     @page.guard
     def begin_several(
@@ -564,17 +589,23 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             tab.select, page.version.change, method.change, kind.change, source.change,
             *(field.change for field in fields),
         ],
-        measure, settings, [cost, refused], concurrency_limit=1, concurrency_id="measure", **last,
+        measure, [offered, *settings], [cost, refused], concurrency_limit=1, concurrency_id="measure", **last,
     ).then(mark_problems, [wrong, *settings], [wrong, *fields], **last)  # fmt: skip
     gr.on(
         [tab.select, method.change, kind.change, source.change, *(field.change for field in fields)],
         draw, settings, picture, **last,
     )  # fmt: skip
+    for told in (cost, methods):
+        told.click(take_way, page.version, [page.pairs, page.tabs, methods, method, *fields], queue=False, **quiet)  # type: ignore[attr-defined]
     refused.click(use_nearest, None, fields, queue=False, **last)  # type: ignore[attr-defined]
     cluster.where.change(lambda where: gr.update(visible=where == HERE), cluster.where, refused, queue=False, **last)
-    start.click(begin, [token, name, *cluster.inputs, *settings], [page.run, page.tabs, name])
+    # What is refused is told in a corner and in the list: no badge of an error on the fields that a start empties.
+    start.click(begin, [token, name, *cluster.inputs, *settings], [page.run, page.tabs, name], **quiet)
     several.click(
-        begin_several, [token, name, setting, tried, *cluster.inputs, *settings], [page.run, page.tabs, name, tried]
+        begin_several,
+        [token, name, setting, tried, *cluster.inputs, *settings],
+        [page.run, page.tabs, name, tried],
+        **quiet,
     )
     for button in (to_data, change_data):
         button.click(lambda: goto("data"), None, page.tabs, **quiet)
@@ -673,6 +704,15 @@ def _known(page: Page, version: str | None) -> str | None:
         return page.studio.datasets.version(version).id if version else None
     except InputError:
         return None
+
+
+def _gone(page: Page, run: str) -> bool:
+    """Whether there is no such run any more."""
+    try:
+        page.studio.runner.record(run)
+    except InputError:
+        return True
+    return False
 
 
 def _split_of(page: Page, version: str | None) -> dict[str, Any]:

@@ -217,9 +217,9 @@ REFUSED: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "embeddings": ("tensor", lambda folder: save_plain(folder, target_modules=["embed_tokens"])),
     "the output layer": ("tensor", lambda folder: save_plain(folder, target_modules=["q_proj", "lm_head"])),
     "a layer more": ("extra", lambda folder: tensors(folder, with_a_layer)),
-    "a layer less": ("lacks", lambda folder: tensors(folder, without_a_layer)),
+    "a layer less": ("lacks.unnamed", lambda folder: tensors(folder, without_a_layer)),
     "ranks of another": ("rank", lambda folder: changed(folder, rank_pattern={"v_proj": 8})),
-    "another shape": ("layer", lambda folder: save_plain(folder, "gpt2")),
+    "another shape": ("layer.unnamed", lambda folder: save_plain(folder, "gpt2")),
 }  # fmt: skip
 
 
@@ -243,6 +243,18 @@ def test_another_base_is_told_by_the_first_layer_that_does_not_fit(made: Made, t
         assert words in message
     with pytest.raises(Exception, match="does not fit"):
         made.studio.runner.submit(spec_of(made, folder, model__source=str(wide)))
+
+
+def test_another_architecture_is_told_with_the_size_of_a_layer_and_the_name_of_its_base(
+    made: Made, tmp_path: Path
+) -> None:
+    folder = changed(save_plain(tmp_path / "a", "gpt2"), base_model_name_or_path="owner/gpt")
+    (problem,) = made.studio.problems(spec_of(made, folder))
+    for words in ("transformer.h.0.attn.c_attn", "32 × 96", "owner/gpt"):
+        assert all(words in problem.error.message(language) for language in LANGUAGES)
+    changed(folder, base_model_name_or_path=None)
+    (problem,) = made.studio.problems(spec_of(made, folder))
+    assert "does not say what its own base model is" in problem.error.message()
 
 
 def test_everything_is_told_together(made: Made, tmp_path: Path) -> None:

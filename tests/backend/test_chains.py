@@ -113,12 +113,14 @@ def test_a_reward_model_is_neither_compared_nor_exported(place: Place, chain: di
 def test_what_cannot_be_chained_is_told_at_once(place: Place, chain: dict[str, str], tmp_path: Path) -> None:
     other = save_tiny(tmp_path / "other", "gpt2")
     judged = {"method__rewards": [{"kind": "model", "run": chain["sft"]}]}
+    taste = [{"kind": "model", "run": chain["reward"]}]
     wrong = [
         (place.spec("sft", place.rows, model__adapter="gone"), "gone"),
         (place.spec("sft", place.rows, model__adapter=chain["sft"], model__source=str(other)), "base model"),
         (place.spec("sft", place.rows, model__adapter=chain["sft"], tuner__rank=4), "tuner.rank 2"),
         (place.spec("sft", place.rows, model__adapter=chain["reward"]), "reward model"),
         (place.spec("grpo", place.rows, **judged), "no reward model"),
+        (place.spec("grpo", place.rows, method__rewards=taste, model__source=str(other)), f"trained on {place.model}"),
         (place.spec("grpo", place.rows, method__rewards=[{"kind": "model", "run": "gone"}]), "gone"),
     ]
     for spec, words in wrong:

@@ -71,6 +71,16 @@ def test_rows_and_answers_longer_than_the_model_reads() -> None:
     assert found == [("method.max_new_tokens", "plan.max_new_tokens")]
 
 
+def test_a_setting_that_mends_a_problem_comes_with_it() -> None:
+    changes = {"tuner.rank": 17, "data.max_length": 513, **NF4}
+    means = Means("mps", bitsandbytes=True)
+    found = list(model_problems(with_changes(RunSpec(), changes), facts(), means))
+    ways = {path: value for problem in found for way in problem.ways for path, value in way.items()}
+    assert ways == {"tuner.rank": 16, "data.max_length": 512, "tuner.quantisation": "none"}
+    mended = with_changes(RunSpec(), {**changes, **ways})
+    assert list(model_problems(mended, facts(), means)) == []
+
+
 def test_a_tokenizer_of_another_model() -> None:
     assert told({}, facts(tokens=262)) == [("model.source", "model.vocabulary")]
     assert told({}, facts(tokens=261)) == []
@@ -117,6 +127,32 @@ def test_everything_is_told_together(made: Made, broken: Path) -> None:
     assert made.studio.runner.runs() == []
 
 
+@pytest.mark.parametrize("method", ["dpo", "simpo", "orpo", "reward", "kto"])
+def test_a_method_that_the_data_cannot_teach_comes_with_one_that_it_can(made: Made, method: str) -> None:
+    """The shares of the split are asked of the rows as they are read in the end."""
+    rows = [{"question": f"{i}?", "answer": f"yes {i}", "old_answer": f"no {i}"} for i in range(20)]
+    file = made.studio.settings.workspace / f"{method}.jsonl"
+    file.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    two = made.studio.datasets.import_file(file).id
+    source = {"model.source": str(save_tiny(made.models / "able")), "tuner.rank": 16}
+    for version in (made.version, two):
+        asked = with_changes(made.studio.default_spec(version, method=method), source)
+        (problem,) = made.studio.problems(asked)
+        assert problem.path == "method.kind"
+        assert all(problem.error.message(language) for language in LANGUAGES)
+        assert problem.ways[-1] == {"method.kind": "sft"}
+        assert len(problem.ways) == (2 if version == two else 1)
+        for way in problem.ways:
+            mended = with_changes(asked, way)
+            assert made.studio.problems(mended) == []
+            assert dict(made.studio.cautions(mended))["ui.train.caution.few_rows"]["rows"] > 0
+
+
+def test_a_data_set_that_is_gone_is_told_without_a_way(made: Made) -> None:
+    spec = with_changes(made.studio.default_spec(made.version), {"data.version": "gone", "method.kind": "dpo"})
+    assert [(problem.path, problem.ways) for problem in made.studio.problems(spec)][:1] == [("method.kind", ())]
+
+
 def test_settings_that_cannot_be_are_in_the_same_list(made: Made, broken: Path) -> None:
     spec = with_changes(made.studio.default_spec(made.version), {"model.source": str(broken), "tuner.rank": 64})
     with pytest.raises(SpecError) as caught:
@@ -124,7 +160,7 @@ def test_settings_that_cannot_be_are_in_the_same_list(made: Made, broken: Path) 
     found = {problem.path: problem.error for problem in made.studio.problems(caught.value)}
     assert {"training.epochs", "training.learning_rate", "tuner.rank", "model.source"} <= set(found)
     assert "must be more than 0" in found["training.epochs"].message()
-    assert not found["training.epochs"].message().startswith("-")
+    assert not any(found["training.epochs"].message(language).startswith(("-", "・")) for language in LANGUAGES)
 
 
 def test_a_setting_that_cannot_be_hides_none_of_its_part(made: Made, broken: Path) -> None:
@@ -150,6 +186,21 @@ def test_what_a_cluster_cannot_do_is_told_with_the_rest(made: Made) -> None:
     keys = [problem.key for problem in caught.value.problems]
     assert keys == ["error.plan.rank", "error.cluster.batch", "error.cluster.address"]
     assert "- - " not in caught.value.message()
+
+
+def test_rows_that_are_gone_when_the_run_begins_are_told(made: Made, tmp_path: Path) -> None:
+    file = tmp_path / "gone.jsonl"
+    file.write_text('{"question": "a?", "answer": "b"}\n' * 9, encoding="utf-8")
+    version = made.studio.datasets.import_file(file).id
+    source = {"model.source": str(save_tiny(made.models / "waiting")), "tuner.rank": 4}
+    run = made.studio.runner.submit(with_changes(made.studio.default_spec(version), source)).id
+    folder = made.studio.store.version_folder(version)
+    folder.rename(tmp_path / "aside")
+    ended = made.studio.runner.run_now(run)
+    assert (ended.status, ended.key, ended.wrong_input) == ("failed", "error.dataset.rows_gone", True)
+    (tmp_path / "aside").rename(folder)
+    made.studio.runner.resume(run)
+    assert made.studio.runner.run_now(run).status == "done"
 
 
 def test_one_problem_is_told_as_itself(made: Made) -> None:

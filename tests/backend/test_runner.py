@@ -409,6 +409,17 @@ def test_values_of_a_setting_are_tried(house: House) -> None:
     assert len(runner.runs()) == before
 
 
+def test_the_same_plan_from_two_pages_is_queued_twice_and_known(house: House) -> None:
+    runner = house.runner(worker=False)
+    first = runner.submit(house.spec, token="one page")
+    assert runner.twin(first.id) is None
+    second = runner.submit(house.spec, token="another")
+    other = runner.submit(with_changes(house.spec, {"tuner.rank": 4}))
+    assert (runner.twin(second.id), runner.twin(other.id)) == (first, None)
+    runner.cancel(first.id)
+    assert runner.twin(second.id) is None
+
+
 def test_a_run_is_deleted_with_its_files(house: House) -> None:
     runner = house.runner()
     run = runner.submit(house.spec).id

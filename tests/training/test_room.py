@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from studio.messages import catalogue
 from studio.models.catalog import find_files
 from studio.models.device import detect_device
 from studio.models.folder import count_parameters
@@ -92,3 +93,9 @@ def test_a_run_refuses_before_it_loads_the_model(llama: Path, tmp_path: Path) ->
         run.run()
     assert error.value.key == "error.unfit.model"
     assert not run.events
+
+
+def test_the_part_of_the_memory_that_is_told_to_be_left_alone_is() -> None:
+    assert pytest.approx(0.9) == MEMORY_SHARE
+    told = [text for key, text in catalogue("en").items() if key.startswith(("error.unfit", "ui.train.unfit"))]
+    assert sum("a tenth of which is left alone" in text for text in told) == len(told) - 1  # all but the title

@@ -69,6 +69,13 @@ def test_the_nearest_plan_is_one_press_away(page: Page, little: str) -> None:
     found = re.search(r"batch (\d+) × (\d+)", refusal.inner_text())
     assert found is not None
     assert int(found[1]) * int(found[2]) == 1000
+    page.reload()  # the form begins anew; what was measured of the plan is kept
+    expect(cost.locator(".fact").first).to_be_visible()
+    batch.fill("1000")
+    batch.blur()
+    page.click("#train-start")
+    expect(page.locator(".toast-wrap")).to_contain_text("MB")
+    expect(button).to_be_visible()
     button.click()
     expect(batch).to_have_value(found[1])
     expect(button).to_have_count(0)

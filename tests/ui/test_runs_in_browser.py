@@ -81,6 +81,30 @@ def test_the_settings_of_a_run_are_used_again_and_tried_with_other_values(page: 
     expect(page.locator(".run-card:has-text('rank 3')")).to_be_visible()
 
 
+def test_a_run_that_is_deleted_on_another_page_is_gone_on_from_no_more(page: Page, history: str) -> None:
+    """Also on a page where the Runs tab was never opened."""
+    page.goto(f"{history}en/#data")
+    page.locator("[data-act=version]").first.click()
+    expect(page.locator("#data-next")).to_be_visible()
+    page.click("#tab-train-button")
+    adapter = page.locator("#train-adapter input")
+    adapter.click()
+    page.locator("ul[role=listbox] li", has_text="Kettle").click()
+    expect(page.locator("#train-checkpoint input")).to_have_value(re.compile("Step 8"))
+    page.locator("#set-training-epochs input").fill("3")
+    second = page.context.new_page()
+    second.goto(f"{history}en/#runs")
+    second.click(".run-card:has-text('Kettle') .run-pick")
+    expect(second.locator("#runs-progress")).to_contain_text("Kettle")
+    second.click("#runs-delete")
+    second.click("#runs-delete-sure")
+    expect(second.locator(".run-card")).to_have_count(1)
+    page.bring_to_front()
+    expect(adapter).to_have_value("Begin afresh")
+    expect(page.locator(".toast-message-text")).to_have_text(re.compile("was deleted"))
+    expect(page.locator("#set-training-epochs input")).to_have_value("3")
+
+
 def test_a_checkpoint_is_gone_on_from_and_what_is_pasted_as_a_reward_counts(page: Page, history: str) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto(f"{history}en/")

@@ -183,6 +183,12 @@ def test_buttons_fit_the_status(opened: Opened, events: tuple[Event, ...], statu
     assert {n for n in ("stop", "resume", "compare") if found[n]["visible"]} == buttons  # type: ignore[index]
 
 
+def test_a_reward_model_answers_nothing_to_compare(opened: Opened) -> None:
+    events = (started(), *steps(1, 9), *evaluated(9, 1.0), ended("done", adapter="adapter"))
+    found = opened.look(opened.run("a", *events, changes={"method.kind": "reward"}), Seen())
+    assert not found["compare"]["visible"]  # type: ignore[index]
+
+
 def test_a_run_in_training_can_be_stopped_and_one_about_to_stop_only_once(opened: Opened) -> None:
     run = opened.run("a", started(), *steps(1, 2))
     opened.studio.runner._current = run

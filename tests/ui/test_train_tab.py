@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import gradio as gr
 import pytest
 
 from studio.backend.studio import Studio
+from studio.data.formats import Mapping
 from studio.data.lessons import teaches
 from studio.data.records import DatasetType
 from studio.errors import DataError, ModelError, SpecError
@@ -30,6 +32,7 @@ from studio.ui.choice_view import count, data_summary, model_summary, percent
 from studio.ui.cost_view import cost_panel
 from studio.ui.nearest_view import refusal
 from studio.ui.page import Page, chosen
+from studio.ui.problem_view import problem_list
 from studio.ui.train_tab import sweep_values
 from tests.models.adapters import save_plain
 from tests.tiny import save_tiny
@@ -311,7 +314,7 @@ def test_a_plan_that_is_known_not_to_fit_starts_nothing(tmp_path_factory: pytest
         settings = [version, "sft", "starter", "", "balanced", *fields]
         found["begin"]("before", "", *HERE, *settings)  # not measured yet: the run decides
         assert len(other.store.runs()) == 1
-        *_, (cost, refused) = found["measure"](*settings)
+        *_, (cost, refused) = found["measure"](("", []), *settings)
         assert "MB" in refused
         assert 'role="alert"' not in cost
         with pytest.raises(gr.Error, match="MB"):
@@ -489,8 +492,10 @@ def test_no_cost_is_told_of_a_method_that_is_about_to_change(studio: Studio) -> 
     found, _ = handlers(studio)
     text = opened(studio, "language_modeling")
     settings = ["starter", "", "balanced", *found["use_preset"](text, "cpt", "starter", "balanced")]
-    assert list(found["measure"](text, "sft", *settings)) == []
-    assert "fact-rows" in next(found["measure"](text, "cpt", *settings))[0]  # what is known before it is measured
+    assert list(found["measure"](("", []), text, "sft", *settings)) == []
+    assert (
+        "fact-rows" in next(found["measure"](("", []), text, "cpt", *settings))[0]
+    )  # what is known before it is measured
 
 
 def test_a_method_brings_the_settings_that_suit_it(studio: Studio) -> None:
@@ -665,3 +670,64 @@ def test_shares_are_told_in_plain_numbers() -> None:
         "1.2",
         "0.04",
     ]
+
+
+def pressed(markup: str) -> list[Any]:
+    """The events of the buttons that offer a way out."""
+    found = re.findall(r'data-act="way" data-changes="([^"]*)"', markup)
+    return [SimpleNamespace(changes=unescape(changes)) for changes in found]
+
+
+def test_a_method_that_the_rows_no_longer_teach_is_refused_with_the_way_to_another(studio: Studio) -> None:
+    """The columns were mapped otherwise since the run that is used again, or on another page."""
+    found, _ = handlers(studio)
+    pairs = opened(studio, "preference")
+    fields = found["use_preset"](pairs, "dpo", "starter", "balanced")
+    before = offered(found, pairs, "dpo")["now"]
+    studio.datasets.set_mapping(pairs, Mapping(prompt="prompt", answer="chosen"))
+    settings = [pairs, "dpo", "starter", "", "balanced", *fields]
+    assert list(found["measure"](before, *settings)) == []  # another method is about to be chosen
+    now = (before[0], studio.datasets.methods(pairs))
+    *_, (cost, _) = found["measure"](now, *settings)
+    assert "“rejected” as the worse" in cost
+    back, answers = pressed(cost)
+    told, tab, *unchanged = found["take_way"](pairs, back)
+    assert (tab.selected, [value for value in unchanged if value != gr.skip()]) == ("data", [])
+    assert told > 0
+    told, tab, cards, method, *values = found["take_way"](pairs, answers)
+    assert (told, tab, method) == (gr.skip(), gr.skip(), "sft")
+    assert 'value="sft" checked' in cards
+    assert all(value == gr.skip() for value in values)
+
+
+def test_a_second_answer_is_offered_beside_the_methods_that_need_it(studio: Studio) -> None:
+    found, answers = handlers(studio)
+    assert pressed(offered(found, answers, "sft")["others"]) == []
+    file = studio.settings.workspace / "two.jsonl"
+    row = {"question": "a?", "answer": "b", "bad_answer": PAYLOAD}
+    file.write_text("\n".join(json.dumps(row | {"bad_answer": f"{PAYLOAD}{i}"}) for i in range(3)), encoding="utf-8")
+    version = studio.datasets.import_file(file).id
+    others = offered(found, version, "sft")["others"]
+    (way,) = pressed(others)
+    assert translate("ui.train.one_answer") not in unescape(others)
+    assert found["take_way"](version, way)[1].selected == "data"
+    (suggested, *_) = studio.datasets.suggestions(version)
+    studio.datasets.set_mapping(version, suggested.mapping)
+    assert studio.datasets.methods(version)[0] == "dpo"
+    assert pressed(offered(found, version, "sft")["others"]) == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_problem_leads_to_its_setting_and_out(studio: Studio, language: str) -> None:
+    found, version = handlers(studio)
+    spec = with_changes(studio.default_spec(version, method="grpo"), {"tuner.rank": 256, "data.max_length": 100_000})
+    problems = studio.problems(spec)
+    told = problem_list(problems, language, lambda key, **values: translate(key, language, **values), "grpo")
+    assert told.count("<li>") == len(problems) == 2
+    assert re.findall(r'data-setting="([\w-]+)"', told) == ["set-tuner-rank", "set-data-max_length"]
+    for way in pressed(told):
+        changes = json.loads(way.changes)
+        values = [value for value in found["take_way"](version, way) if value != gr.skip()]
+        assert values == list(changes.values())
+        spec = with_changes(spec, changes)
+    assert studio.problems(spec) == []
