@@ -255,11 +255,22 @@ class PairsInPasses(WeighedEvaluation, WeighedSteps):
 
     def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         losses = []
-        for part in divided(inputs, sides=2) if self._in_passes else [inputs]:
+        for part in self._parts(inputs):
             with _weighed(self._metrics["train"], _rows(part)):
                 losses.append(super().training_step(model, part, *args, **kwargs))
             self._clock.part += 1
         return torch.stack(losses).sum()
+
+    def prediction_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """The loss alone: nobody asks for scores."""
+        losses = []
+        for part in self._parts(inputs):
+            loss, *_ = super().prediction_step(model, part, *args, **kwargs)
+            losses.append(loss * _rows(part) / _rows(inputs))
+        return torch.stack(losses).sum(), None, None
+
+    def _parts(self, inputs: Any) -> list[Any]:
+        return divided(inputs, sides=2) if self._in_passes else [inputs]
 
 
 @contextmanager
