@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from studio.runs.methods import GrpoSpec
 from studio.runs.presets import find_preset, list_presets
-from studio.runs.spec import RunSpec
+from studio.runs.spec import RunSpec, with_changes
 from studio.settings import Settings
 
 FOLDER = Settings(workspace=Path()).presets
@@ -32,3 +33,16 @@ def test_a_preset_keeps_the_chosen_data_and_model(name: str) -> None:
     chosen = RunSpec.model_validate({"data": {"version": "v1"}, "model": {"source": "elsewhere"}})
     spec = find_preset(FOLDER, name).apply(chosen)
     assert (spec.data.version, spec.model.source) == ("v1", "elsewhere")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_grpo_holds_the_starter_closer_to_where_it_began_than_other_models(name: str) -> None:
+    """`presets/quick-look.yaml` says by how much its answers gain; what was chosen for another model stays."""
+    spec = with_changes(RunSpec(), {"method.kind": "grpo"})
+    other = with_changes(spec, {"model.source": "elsewhere", "method.beta": 0.07})
+    starter, kept = (find_preset(FOLDER, name).apply(one).method for one in (spec, other))
+    assert isinstance(spec.method, GrpoSpec)
+    assert isinstance(starter, GrpoSpec)
+    assert isinstance(kept, GrpoSpec)
+    assert starter.beta > spec.method.beta
+    assert kept.beta == 0.07

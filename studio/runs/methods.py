@@ -160,7 +160,8 @@ class RlooSpec(RolloutSpec):
 class GrpoSpec(RolloutSpec):
     """Group relative policy optimisation (Shao et al. 2024, arXiv:2402.03300): an answer is good when it gets more than
     the mean of all answers to its question, in units of their standard deviation. The divergence is a part of the
-    loss; 0.04 of it in the paper. Tokens of all answers count alike, as in TRL (DAPO, Yu et al. 2025,
+    loss; 0.04 of it in the paper. Against rewards that differ by 0.2 it so weighs a fifth of what it does in RLOO: the
+    presets have more of it for the starter. Tokens of all answers count alike, as in TRL (DAPO, Yu et al. 2025,
     arXiv:2503.14476).
     """
 

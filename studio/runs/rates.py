@@ -71,7 +71,7 @@ STARTER_RATES = {
     "kto": Rates(2e-4, 1e-3, 2e-3),
     "reward": Rates(5e-4, 2e-3, 5e-3),
     "rloo": Rates(2e-4, 1e-3, 3e-3),
-    "grpo": Rates(2e-4, 1e-3, 3e-3),
+    "grpo": Rates(1e-4, 5e-4, 1e-3),
 }
 
 
