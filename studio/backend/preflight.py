@@ -127,12 +127,12 @@ class Preflight:
         return own if left is None else [*own, *(one for one in self._of(left.spec, wait) if left.knows(one.path))]
 
     def _of(self, spec: RunSpec, wait: bool) -> Iterator[Problem]:
-        data, teaches = spec.data, bool(spec.data.version)
-        if teaches:
+        data, able = spec.data, bool(spec.data.version)
+        if able:
             lessons = lambda: self._datasets.check_lessons(data.version, data.mapping, spec.method.learns)  # noqa: E731
             wrong = list(_told("method.kind", lessons))
             yield from (self._with_ways(problem, spec) for problem in wrong)
-            teaches = not wrong
+            able = not wrong
         for run in spec.built_on:
             path = "model.adapter" if run == spec.model.adapter else "method.rewards"
             yield from _told(path, lambda run=run: check_source(self._store, spec, run))
@@ -146,7 +146,7 @@ class Preflight:
             for run in spec.built_on:
                 check = lambda run=run: check_template(self._store, spec, run, own=own)  # noqa: E731
                 yield from _told("model.chat_template", check)
-            if teaches:
+            if able:
                 yield from _told("model.chat_template", lambda: self._check_rows(spec, loaded))
 
     def _with_ways(self, problem: Problem, spec: RunSpec) -> Problem:

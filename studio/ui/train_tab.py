@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -45,9 +45,6 @@ from studio.ui.page import Page, goto, html
 from studio.ui.problem_view import SHOW
 from studio.ui.reward_form import RewardForm, build_rewards
 from studio.ui.template_view import asks_for_template, build_templates, template_example
-
-if TYPE_CHECKING:
-    pass
 
 TEMPLATE = "model.chat_template"
 PARENTS_OWN = ("tuner.variant", "tuner.rank", "tuner.alpha", "tuner.targets", TEMPLATE)
