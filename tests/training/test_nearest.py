@@ -23,7 +23,8 @@ from studio.training.tuned import tuned_model
 from tests.training.jobs import Recording
 from tests.training.test_methods import lessons, method_spec
 
-DEVICE = replace(detect_device(), kind="cpu")
+DEVICE = replace(detect_device(), kind="cuda")
+"""Where a batch is computed at once: a processor takes pairs in passes."""
 MB = 1_000_000
 MEMORY = Memory(
     held=1000 * MB, added=50 * MB, row_bytes=100 * MB, row_tokens=1000, side_tokens=500, layers=10,
@@ -113,8 +114,8 @@ def test_nothing_is_offered_that_cannot_be() -> None:
 
 def test_a_machine_with_little_memory_is_told_the_nearest_plan(llama: Path, tmp_path: Path) -> None:
     """By the estimate, without training; and by the run itself, before its first step. The plan that is told fits."""
-    spec = method_spec("dpo", llama, training__batch_size=1000, training__accumulation=1)
-    rows = lessons("dpo", 400)
+    spec = method_spec("kto", llama, training__batch_size=1000, training__accumulation=1)
+    rows = lessons("kto", 400)
     free = Settings(workspace=tmp_path)
     device = detect_device()
     loaded = load_model(str(llama), free, device)
