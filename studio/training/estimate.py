@@ -115,7 +115,7 @@ def estimate(
     evaluations = -(-steps // spec.evaluation_interval(len(counted.train)))
     samples = sample_tokens(tokenizer, counted.shown) * probe.seconds_per_sampled_token
     seconds = probe.passes_seconds if in_passes(spec.method, device) else probe.batch_seconds
-    validation = probe.batch_seconds(counted.validation, training.batch_size) * _FORWARD_SHARE
+    validation = seconds(counted.validation, training.batch_size) * _FORWARD_SHARE
     checkpoint = checkpoint_bytes(trained)
     saving = _SAVE_SECONDS + checkpoint / _DISK_BYTES_PER_SECOND
     per_epoch = seconds(counted.train, training.batch_size)
