@@ -31,12 +31,12 @@ def little(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for name in ("css", "js", "samples", "models.yaml"):
         (assets / name).symlink_to(Settings(workspace=folder).assets / name)
     save_tiny(assets / "starter")
-    file = folder / "pairs.jsonl"
-    row = {"prompt": "a?", "chosen": "yes " * 50, "rejected": "no " * 60}
-    file.write_text("".join(json.dumps({**row, "prompt": f"{i}?"}) + "\n" for i in range(ROWS)), encoding="utf-8")
+    file = folder / "thumbs.jsonl"  # whose batches are computed at once on a processor, too
+    rows = [{"prompt": f"{i}?", "completion": "yes " * 60, "label": i % 2 == 0} for i in range(ROWS)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     settings = Settings(workspace=folder / "workspace", assets=assets)
     with Studio(settings, worker=False) as studio:
-        spec = studio.default_spec(studio.datasets.import_file(file).id, method="dpo")
+        spec = studio.default_spec(studio.datasets.import_file(file).id, method="kto")
         fitting = studio.estimate(with_changes(spec, {"training.batch_size": 100}))  # what 100 rows take
     room = int(max(fitting.memory_bytes, held_bytes(detect_device())) / MEMORY_SHARE)
     with Studio(Settings(settings.workspace, assets, memory_bytes=room), worker=False) as studio:
