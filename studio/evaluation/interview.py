@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 from studio.data.records import Conversation, Message, Messages, Passage
 from studio.data.tokens import UNTRAINED, Example, tokenize
@@ -11,6 +12,8 @@ from studio.evaluation.answering import ROWS, Likelihood, Speaker, judge_likelih
 from studio.evaluation.questions import Answer, Question
 from studio.models.generation import Generation, Sampling, model_context, render_prompt
 
+# An answer may be half as long again as the longest that is expected, within these bounds, in tokens.
+_ROOM, _LEAST_TOKENS, _MOST_TOKENS = 1.5, 32, 1024
 _PACE_PROMPTS = 3
 _PACE_TOKENS = 32
 
@@ -37,7 +40,7 @@ class Reply:
     row: int
     answer: Answer | None
     prompt_tokens: int = 0
-    refused: tuple[str, Mapping[str, object]] | None = None
+    refused: tuple[str, dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +57,13 @@ def interview(
     speaker: Speaker,
     questions: Sequence[Question],
     asked: Asked,
-    most_tokens: int,
     *,
     choices: Mapping[int, tuple[str, ...]] | None = None,
     done: Collection[int] = (),
     stop: Callable[[], bool] | None = None,
 ) -> Iterator[list[Reply]]:
-    """Replies to all questions but those that are `done` (by their rows), a batch at a time, longest prompts first.
+    """Replies to all questions but those that are `done` (by their rows), a batch at a time, longest prompts first. How
+    long an answer may become goes by the expected ones, of all questions.
 
     Of a question without a prompt (a passage) only the likelihood is measured, and of one with `choices` (by row) which
     is likeliest. A question that the chat template refuses or that leaves no room for an answer is told, not raised.
@@ -70,17 +73,17 @@ def interview(
     ready: list[_Ready] = []
     refused: list[Reply] = []
     for question in questions:
-        if question.row in done:
-            continue
         try:
             ready.append(_ready(speaker, question, asked, (choices or {}).get(question.row, ()), context))
         except (DataError, ModelError) as error:
             refused.append(Reply(question.row, None, refused=(error.key, error.values)))
-    if refused:
-        yield refused
-    ready.sort(key=lambda one: -len(one.prompt))
-    for begin in range(0, len(ready), ROWS):
-        yield _ask(speaker, ready[begin : begin + ROWS], most_tokens, stop)
+    if new := [reply for reply in refused if reply.row not in done]:
+        yield new
+    longest = max((one.expected.answer_tokens for one in ready), default=0)
+    most_tokens = max(_LEAST_TOKENS, min(_MOST_TOKENS, int(longest * _ROOM)))
+    left = sorted((one for one in ready if one.question.row not in done), key=lambda one: -len(one.prompt))
+    for begin in range(0, len(left), ROWS):
+        yield _ask(speaker, left[begin : begin + ROWS], most_tokens, stop)
 
 
 def _ready(speaker: Speaker, question: Question, asked: Asked, choices: tuple[str, ...], context: int) -> _Ready:

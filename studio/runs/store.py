@@ -5,6 +5,7 @@
       studio.lock        held by the one process that writes
       datasets/<version id>/table.parquet, changes.json, scans/<key>/
       runs/<run id>/checkpoint-<step>/, adapter/
+      evaluations/<id>.jsonl
       exports/, uploads/, logs/
 
 A file is written under a temporary name, fsynced and renamed; the row that points to it is committed after.
@@ -31,6 +32,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from studio.errors import InputError, ResourceError, WorkspaceError
+from studio.runs.evaluations import Evaluation
 from studio.runs.events import Event, RunState, Stamped, parse_event
 from studio.runs.spec import RunSpec
 
@@ -56,6 +58,12 @@ _MIGRATIONS = (
     """,
     "ALTER TABLE datasets ADD COLUMN body TEXT NOT NULL DEFAULT '{}';",
     "ALTER TABLE runs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';",
+    """
+    CREATE TABLE evaluations (
+        id TEXT PRIMARY KEY, created REAL NOT NULL, body TEXT NOT NULL
+    ) STRICT;
+    ALTER TABLE runs ADD COLUMN evaluation TEXT NOT NULL DEFAULT '{}';
+    """,
 )
 SCHEMA_VERSION = len(_MIGRATIONS)
 _DELETED = ".deleted"
@@ -136,7 +144,7 @@ class Store:
 
     def _make_folders(self) -> None:
         try:
-            for name in ("datasets", "runs", "exports", "uploads", "logs"):
+            for name in ("datasets", "runs", "evaluations", "exports", "uploads", "logs"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise WorkspaceError(
@@ -353,6 +361,36 @@ class Store:
                 os.replace(aside, self.run_folder(run))
             else:
                 shutil.rmtree(aside, ignore_errors=True)
+
+    # Evaluations
+
+    @property
+    def evaluations_folder(self) -> Path:
+        return self.folder / "evaluations"
+
+    def add_evaluation(self, evaluation: Evaluation) -> None:
+        """Record an evaluation whose answers are already in place; done again, the newer one is kept."""
+        with self._write() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO evaluations VALUES (?, ?, ?)",
+                (evaluation.id, time.time(), evaluation.model_dump_json()),
+            )
+
+    def evaluation(self, evaluation: str) -> Evaluation | None:
+        """None where there is none of that id."""
+        found = self._rows("SELECT body FROM evaluations WHERE id = ?", (evaluation,))
+        return Evaluation.model_validate_json(found[0][0]) if found else None
+
+    def evaluation_plan(self, run: str) -> str:
+        """How a run is evaluated, as JSON; `{}` where nothing was said. Raises InputError when there is no such run."""
+        found = self._rows("SELECT evaluation FROM runs WHERE id = ?", (run,))
+        if not found:
+            raise InputError("error.run.unknown", run=run)
+        return found[0][0]
+
+    def set_evaluation_plan(self, run: str, plan: str) -> None:
+        with self._write() as db:
+            db.execute("UPDATE runs SET evaluation = ? WHERE id = ?", (plan, run))
 
     # Events
 

@@ -134,7 +134,7 @@ def test_an_interview_is_gone_on_with(speakers: dict[str, dict[str, Speaker]]) -
     asked = [question(row, text, "Yes.") for row, text in enumerate(TEXTS)]
     asked.append(Question(8, (), Message("", "A passage to read.")))
     asked.append(question(9, "long " * 600, "Yes."))
-    every = {reply.row: reply for batch in interview(speaker, asked, Asked(), 9) for reply in batch}
+    every = {reply.row: reply for batch in interview(speaker, asked, Asked()) for reply in batch}
     assert sorted(every) == list(range(10))
     assert every[9].answer is None
     assert every[9].refused is not None
@@ -143,7 +143,7 @@ def test_an_interview_is_gone_on_with(speakers: dict[str, dict[str, Speaker]]) -
     assert passage is not None
     assert (passage.text, passage.tokens) == ("", 0)
     assert passage.loss_tokens > 5
-    rest = {reply.row: reply for batch in interview(speaker, asked, Asked(), 9, done={0, 3, 9}) for reply in batch}
+    rest = {reply.row: reply for batch in interview(speaker, asked, Asked(), done={0, 3, 9}) for reply in batch}
     assert sorted(rest) == [1, 2, 4, 5, 6, 7, 8]
     for row, reply in rest.items():
         before, after = every[row].answer, reply.answer
@@ -160,7 +160,7 @@ def test_a_prompt_of_the_contestants_own(speakers: dict[str, dict[str, Speaker]]
     row = Question(0, (Message("system", "Be long."), Message("user", "1 + 1")), Message("assistant", "2"))
     assert [turn.content for turn in own.prompt(row)] == ["Be brief.", "2 + 2", "4", "1 + 1"]
     assert [turn.content for turn in Asked().prompt(row)] == ["Be long.", "1 + 1"]
-    (plain,), (prompted,) = next(interview(speaker, [row], Asked(), 4)), next(interview(speaker, [row], own, 4))
+    (plain,), (prompted,) = next(interview(speaker, [row], Asked())), next(interview(speaker, [row], own))
     assert prompted.prompt_tokens > plain.prompt_tokens
     assert prompted.answer is not None
     assert plain.answer is not None
@@ -176,7 +176,7 @@ def test_of_choices_the_likeliest_per_byte(speakers: dict[str, dict[str, Speaker
         example = tokenize(Conversation(row.prompt, choice), speaker.tokenizer, 300)
         ((found,),) = judge_likelihood(speaker, [example])
         losses.append(found.loss / len(choice.encode()))
-    ((reply,),) = interview(speaker, [row], Asked(), 4, choices={0: choices})
+    ((reply,),) = interview(speaker, [row], Asked(), choices={0: choices})
     assert reply.answer is not None
     assert reply.answer.text == choices[losses.index(min(losses))]
 

@@ -1,0 +1,353 @@
+"""Evaluations: contestants answer the same questions, once; what they said is kept and made into a report."""
+
+import hashlib
+import json
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from studio.backend.compare import Comparison
+from studio.backend.datasets import Datasets
+from studio.backend.engine import load_engine
+from studio.backend.work import Stopping, Tell, turn
+from studio.data.lessons import find_records
+from studio.data.mapping import Mapping
+from studio.data.records import Message, Passage, PromptOnly, Record, as_conversation
+from studio.data.splits import SplitSpec, scores
+from studio.errors import InputError, WorkspaceError
+from studio.evaluation.exams import STARTER_EXAM, Exam, read_exam, starter_exam
+from studio.evaluation.kept import AnswerFile, Whose, read_answers
+from studio.evaluation.plan import EvaluationPlan
+from studio.evaluation.questions import Answer, Question
+from studio.runs.contestants import Contestant
+from studio.runs.evaluations import Evaluation
+from studio.runs.spec import RunSpec
+from studio.runs.store import Store, disk_full, is_disk_full
+from studio.settings import Settings
+
+if TYPE_CHECKING:
+    from studio.evaluation.interview import Asked
+
+# What is kept of earlier evaluations is true as long as questions are asked in the same way.
+_WAY = 1
+_LISTED = 10
+Role = Literal["base", "tuned", "base_prompt", "tuned_prompt", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionSet:
+    """What is asked. `id` is a hash of it. `exam`: the general questions; None: rows of a data set. `skipped` rows of it
+    hold nothing to be asked."""
+
+    id: str
+    title: str
+    questions: tuple[Question, ...]
+    exam: Exam | None = None
+    skipped: int = 0
+
+    @property
+    def choices(self) -> dict[int, tuple[str, ...]]:
+        return {one.question.row: one.choices for one in self.exam.questions if one.choices} if self.exam else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """A contestant and the part it plays."""
+
+    role: Role
+    contestant: Contestant
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An evaluation that was made: the record, the answers by row, and why some rows could not be asked."""
+
+    evaluation: Evaluation
+    answers: dict[int, Answer]
+    refused: dict[int, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+
+
+class Evaluations:
+    """Asks contestants, one evaluation at a time, and keeps what they said."""
+
+    def __init__(self, settings: Settings, store: Store, datasets: Datasets, compare: Comparison) -> None:
+        self._settings = settings
+        self._store = store
+        self._datasets = datasets
+        self._compare = compare
+        self._asking = threading.Lock()
+
+    # What is asked, and of whom
+
+    def plan(self, run: str) -> EvaluationPlan:
+        """How this run is evaluated: as it was said last; else on its test rows, or where it has none on those that
+        validate."""
+        kept = json.loads(self._store.evaluation_plan(run))
+        if kept:
+            return EvaluationPlan.model_validate(kept)
+        _, validation, test = self.rows(run)
+        return EvaluationPlan(side="test" if test or not validation else "validation")
+
+    def set_plan(self, run: str, plan: EvaluationPlan) -> None:
+        self._store.set_evaluation_plan(run, plan.model_dump_json())
+
+    def rows(self, run: str) -> tuple[int, int, int]:
+        """Rows of the run's data that train, validate and test."""
+        data = self._store.run(run).spec.data
+        parts = self._datasets.split(data.version, data.split, data.mapping)
+        return len(parts.train), len(parts.validation), len(parts.test)
+
+    def entrants(self, run: str, step: int | None, plan: EvaluationPlan) -> tuple[Entrant, ...]:
+        """The base first, then the tuned model; with a prompt both once more; then other base models."""
+        base, tuned = self._compare.beside_base(run, step)
+        found = [Entrant("base", base), Entrant("tuned", tuned)]
+        if plan.prompted:
+            prompt = {"system": plan.system.strip(), "shots": plan.shots}
+            found += [Entrant("base_prompt", base.model_copy(update=prompt))]
+            found += [Entrant("tuned_prompt", tuned.model_copy(update=prompt))]
+        return (*found, *(Entrant("other", Contestant(base=model)) for model in plan.others))
+
+    def sets(self, run: str, plan: EvaluationPlan) -> tuple[QuestionSet, ...]:
+        """The rows of the task first, then the exams. Raises InputError, DataError: what of it cannot be asked."""
+        return (self.task(run, plan), *(self.exam(name) for name in plan.exams))
+
+    def exam(self, name: str) -> QuestionSet:
+        """The starter's own exam, or one that a data set holds. Raises DataError."""
+        if name == STARTER_EXAM:
+            exam = starter_exam()
+        else:
+            version = self._datasets.version(name)
+            rows = ((row.id, row.values) for batch in self._datasets.table(name).batches() for row in batch)
+            exam = read_exam(version.name, rows)
+        return QuestionSet(f"exam-{exam.version}-{_WAY}", exam.name, tuple(q.question for q in exam.questions), exam)
+
+    def task(self, run: str, plan: EvaluationPlan) -> QuestionSet:
+        """The rows that the task is measured on.
+
+        Raises InputError: there are none, or the run was trained on some of them, with the list.
+        """
+        spec = self._store.run(run).spec
+        own = plan.version in ("", spec.data.version)
+        version = spec.data.version if own else plan.version
+        found = self._datasets.version(version)
+        mapping = (spec.data.mapping if own else None) or found.mapping
+        if mapping is None:
+            raise InputError("error.train.no_mapping", data=found.name)
+        split = spec.data.split if own else found.split
+        parts = self._datasets.split(version, split, mapping)
+        every = [i for ids in (parts.train, parts.validation, parts.test, parts.idle) for i in ids.tolist()]
+        ids = every if plan.side == "all" else (parts.test if plan.side == "test" else parts.validation).tolist()
+        if not ids:
+            counts = {"validation": len(parts.validation), "rows": len(every)}
+            raise InputError(f"error.evaluate.no_{plan.side}", data=found.name, **counts)
+        if len(ids) > plan.rows:
+            ids = random.Random(0).sample(sorted(ids), plan.rows)
+        records = find_records(self._datasets.table(version), mapping, sorted(ids))
+        self._check_unseen(run, version, mapping, split, plan, records)
+        questions = [question for row, record in records.items() if (question := _question(row, record))]
+        if not questions:
+            raise InputError("error.evaluate.nothing_expected", data=found.name, rows=len(ids))
+        return QuestionSet(_set_id(questions), found.name, tuple(questions), skipped=len(ids) - len(questions))
+
+    def _check_unseen(
+        self,
+        run: str,
+        version: str,
+        mapping: Mapping,
+        split: SplitSpec,
+        plan: EvaluationPlan,
+        records: dict[int, Record],
+    ) -> None:
+        """A split keeps equal rows on one side; other data, other splits and whole data sets are looked through."""
+        asked = dict(zip(scores(records.values(), 0).tolist(), records, strict=True))
+        for spec in self._lineage(run):
+            data = spec.data
+            if plan.side != "all" and (data.version, data.mapping, data.split) == (version, mapping, split):
+                continue
+            known = data.mapping or self._datasets.version(data.version).mapping
+            assert known is not None, "a run names how its rows are read"
+            trained = self._datasets.split(data.version, data.split, known).train.tolist()
+            seen: set[int] = set()
+            table = self._datasets.table(data.version)
+            for begin in range(0, len(trained), 1024):
+                some = find_records(table, known, trained[begin : begin + 1024])
+                seen |= asked.keys() & set(scores(some.values(), 0).tolist())
+            if seen:
+                rows = sorted(asked[score] for score in seen)
+                listed = ", ".join(map(str, rows[:_LISTED])) + (" ..." if len(rows) > _LISTED else "")
+                raise InputError("error.evaluate.trained", count=len(rows), rows=listed, asked=len(records))
+
+    def _lineage(self, run: str) -> Iterator[RunSpec]:
+        """The run's settings, and those of the runs it goes on from, as far as they are still there."""
+        while run:
+            spec = self._store.run(run).spec
+            yield spec
+            run = spec.model.adapter if spec.model.adapter in self._store.cursors() else ""
+
+    # Asking
+
+    def evaluate(
+        self, run: str, step: int | None = None, plan: EvaluationPlan | None = None,
+        tell: Tell | None = None, stopping: Stopping | None = None,
+    ) -> None:  # fmt: skip
+        """Every contestant answers every set of questions, those again that were not answered before.
+
+        Stopped or killed, it goes on from there when asked again. Raises StudioError.
+        """
+        if self._store.read_only:
+            raise WorkspaceError("error.workspace.read_only", folder=str(self._store.folder))
+        plan = plan or self.plan(run)
+        entrants, sets = self.entrants(run, step, plan), self.sets(run, plan)
+        work = [(entrant, asked) for entrant in entrants for asked in sets]
+        all_questions, before = sum(len(asked.questions) for _, asked in work), 0
+        with turn(self._asking, stopping):
+            for entrant, asked in work:
+                began = before
+
+                def told(done: int, began: int = began) -> None:
+                    if tell:
+                        tell((began + done) / all_questions)
+
+                told(0)
+                if self.taken(run, entrant.contestant, asked) is None:
+                    self._ask(run, entrant.contestant, asked, told, stopping)
+                before += len(asked.questions)
+
+    def _ask(
+        self, run: str, contestant: Contestant, asked: QuestionSet, told: Callable[[int], None], stopping: Stopping | None
+    ) -> None:
+        load_engine()
+        from studio.evaluation.answering import Speaker
+        from studio.evaluation.interview import interview, pace
+        from studio.models.generation import render_prompt
+
+        way = self._way(run, contestant)
+        name = _name(contestant, asked, way)
+        partial, final = (self._store.evaluations_folder / f"{name}{end}" for end in (".partial.jsonl", ".jsonl"))
+        with self._compare.lease_contestant(contestant) as lease, _told_disk(self._store.folder):
+            speaker = Speaker(lease.model, lease.tokenizer, lease.adapter_name, lease.vocabulary, lease.lock)
+            file = AnswerFile(partial, Whose(base_fingerprint=lease.identity.fingerprint, adapter_sha256=lease.adapter_sha256))
+            try:
+                done = {reply.row for batch in file.batches for reply in batch.replies}
+                began = time.perf_counter()
+                for replies in interview(
+                    speaker, asked.questions, way, choices=asked.choices, done=done, stop=stopping
+                ):
+                    file.add(time.perf_counter() - began, replies)
+                    done |= {reply.row for reply in replies}
+                    told(len(done))
+                    began = time.perf_counter()
+            finally:
+                file.close()
+            free = [q for q in asked.questions if q.prompt and q.row not in asked.choices]
+            prompts = [render_prompt(way.prompt(q), lease.tokenizer, q.tools) for q in free[:3]]
+            quick = pace(speaker, prompts)
+            size = sum(p.numel() * p.element_size() for p in lease.model.parameters())
+        os.replace(partial, final)
+        replies = [reply for batch in file.batches for reply in batch.replies]
+        answers = [reply.answer for reply in replies if reply.answer]
+        self._store.add_evaluation(
+            Evaluation(
+                id=name,
+                contestant=contestant,
+                questions=asked.id,
+                base_name=lease.identity.name,
+                base_fingerprint=lease.identity.fingerprint,
+                adapter_sha256=lease.adapter_sha256,
+                rows=len(answers),
+                refused=len(replies) - len(answers),
+                seconds=sum(batch.seconds for batch in file.batches),
+                tokens=sum(answer.tokens for answer in answers),
+                prompt_tokens=sum(reply.prompt_tokens for reply in replies),
+                first_token_seconds=quick.first_token_seconds if quick else None,
+                tokens_per_second=quick.tokens_per_second if quick else None,
+                model_bytes=size,
+            )
+        )
+
+    def _way(self, run: str, contestant: Contestant) -> "Asked":
+        """What stands before each question: examples come from the training rows of the run."""
+        from studio.evaluation.interview import Asked
+
+        shots: list[Message] = []
+        if contestant.shots:
+            data = self._store.run(run).spec.data
+            for messages, answer in self._datasets.shots(data.version, data.split, contestant.shots, data.mapping):
+                shots += [message for message in messages if message.role != "system"]
+                shots.append(Message("assistant", answer))
+        return Asked(contestant.system, tuple(shots))
+
+    # What was said
+
+    def taken(self, run: str, contestant: Contestant, asked: QuestionSet) -> Taken | None:
+        """What this contestant said to these questions; None where it was not asked, or its weights are others now."""
+        load_engine()
+        name = _name(contestant, asked, self._way(run, contestant))
+        found = self._store.evaluation(name)
+        if found is None or not self._unchanged(run, found):
+            return None
+        whose = Whose(base_fingerprint=found.base_fingerprint, adapter_sha256=found.adapter_sha256)
+        replies = [
+            reply
+            for batch in read_answers(self._store.evaluations_folder / f"{name}.jsonl", whose)
+            for reply in batch.replies
+        ]
+        if not replies:
+            return None
+        answers = {reply.row: reply.answer for reply in replies if reply.answer}
+        return Taken(found, answers, {reply.row: reply.refused for reply in replies if reply.refused})
+
+    def _unchanged(self, run: str, found: Evaluation) -> bool:
+        """As far as the record of the run tells: other base models are what they were called."""
+        contestant = found.contestant
+        started = self._store.outlines([run])[run].started
+        same_base = contestant.base.source == self._store.run(run).spec.model.source
+        if same_base and started is not None and started.base_fingerprint != found.base_fingerprint:
+            return False
+        if not contestant.run:
+            return True
+        adapter = self._compare.adapter(contestant.run, contestant.step)
+        return (adapter.sha256 or weights_sha256(adapter.folder)) == found.adapter_sha256
+
+
+def _question(row: int, record: Record) -> Question | None:
+    """What can be asked of a record; None where it holds nothing to be expected."""
+    if isinstance(record, Passage):
+        return Question(row, (), Message("", record.text))
+    if isinstance(record, PromptOnly):
+        return Question(row, record.prompt, Message("assistant", record.answer), record.tools) if record.answer else None
+    talk = as_conversation(record)
+    return None if talk is None else Question(row, talk.prompt, talk.last, talk.tools)
+
+
+def _set_id(questions: Sequence[Question]) -> str:
+    parts = [[q.row, _turns(q.prompt), _turns((q.expected,)), [dict(tool) for tool in q.tools]] for q in questions]
+    return f"rows-{_digest(parts)}-{_WAY}"
+
+
+def _turns(messages: Sequence[Message]) -> list[list[str]]:
+    return [[m.role, m.text, m.name or ""] for m in messages]
+
+
+def _name(contestant: Contestant, asked: QuestionSet, way: "Asked") -> str:
+    return _digest([contestant.model_dump(mode="json"), asked.id, way.system, _turns(way.shots)])
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:24]
+
+
+@contextmanager
+def _told_disk(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if is_disk_full(error):
+            raise disk_full(folder) from error
+        raise

@@ -1,0 +1,36 @@
+"""How a run is evaluated: on which rows, with which exams, against whom."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from studio.evaluation.exams import STARTER_EXAM
+from studio.evaluation.verdict import VerdictRules
+from studio.runs.contestants import MOST_SHOTS
+from studio.runs.spec import ModelSpec
+
+Side = Literal["test", "validation", "all"]
+
+
+class EvaluationPlan(BaseModel, frozen=True, extra="forbid"):
+    """`version`: the data set with the test rows; empty: the run's own. `side`: which of its rows. `rows`: at most so
+    many, chosen by their content. `exams`: the starter's own, or data sets that hold one, by their versions.
+
+    `system` and `shots` make the contestants "base with a prompt" and "tuned with the prompt"; `others` are more base
+    models. `metrics`: none for those that suit the data. `rules`: of the verdict.
+    """
+
+    version: Annotated[str, Field(max_length=64)] = ""
+    side: Side = "test"
+    rows: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    exams: tuple[str, ...] = (STARTER_EXAM,)
+    system: Annotated[str, Field(max_length=20_000)] = ""
+    shots: Annotated[int, Field(ge=0, le=MOST_SHOTS)] = 0
+    others: Annotated[tuple[ModelSpec, ...], Field(max_length=4)] = ()
+    metrics: tuple[str, ...] = ()
+    json_schema: Annotated[str, Field(max_length=100_000)] = ""
+    rules: VerdictRules = VerdictRules()
+
+    @property
+    def prompted(self) -> bool:
+        return bool(self.system.strip() or self.shots)
