@@ -3,19 +3,13 @@
 All but `model` are computed from the answer's text and are 0 to 1; a run adds them up by their weights.
 """
 
-import json
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import regex
-from jsonschema import SchemaError
-from jsonschema.validators import validator_for
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
-from referencing import Registry
-from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT202012
 
+from studio.data.json_text import BadSchema, read_schema
 from studio.data.languages import LANGUAGES
 
 RUN_ID = r"^[A-Za-z0-9_-]+$"
@@ -34,26 +28,10 @@ def _schema(text: str) -> str:
     if not text.strip():
         return ""
     try:
-        schema = json.loads(text)
-        if not isinstance(schema, dict):
-            raise ValueError("a schema is an object: {...}")
-        validator_for(schema).check_schema(schema)
-        resolver = Registry().with_resource("", DRAFT202012.create_resource(schema)).resolver()
-        for reference in _references(schema):
-            resolver.lookup(reference)
-    except (ValueError, RecursionError, SchemaError, Unresolvable) as error:
-        reason = error.message if isinstance(error, SchemaError) else str(error)
-        raise PydanticCustomError("bad_schema", "bad schema", {"reason": reason.splitlines()[0][:200]}) from None
+        read_schema(text)
+    except BadSchema as error:
+        raise PydanticCustomError("bad_schema", "bad schema", {"reason": str(error)}) from None
     return text
-
-
-def _references(schema: Any) -> Iterator[str]:
-    for name, value in schema.items() if isinstance(schema, dict) else ():
-        if name in ("$ref", "$dynamicRef") and isinstance(value, str):
-            yield value
-        yield from _references(value)
-    for value in schema if isinstance(schema, list) else ():
-        yield from _references(value)
 
 
 def _expression(text: str) -> str:

@@ -4,17 +4,15 @@ Each gives 0 to 1, or None where it cannot judge.
 """
 
 import json
-import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import regex
-from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
-from jsonschema.validators import validator_for
-from referencing import Registry
 
+from studio.data.json_text import read_json, schema_validator
 from studio.data.languages import language_of
+from studio.data.plain_text import plain_text
 from studio.errors import TrainingError
 from studio.runs.rewards import (
     ContainsReward,
@@ -56,13 +54,11 @@ def judge(reward: Reward) -> Judge:
 
 def json_judge(schema: Mapping[str, Any] | None = None) -> Callable[[str], float]:
     """1 for one JSON value and nothing else; with a schema, for one that fits it."""
-    validator = (
-        None if schema is None else validator_for(schema, default=Draft202012Validator)(schema, registry=Registry())
-    )
+    validator = None if schema is None else schema_validator(schema)
 
     def fits(answer: str) -> float:
         try:
-            value = json.loads(answer, parse_constant=_no_json)
+            value = read_json(answer)
             if validator is not None:
                 validator.validate(value)
         except (ValueError, RecursionError, ValidationError):
@@ -72,13 +68,9 @@ def json_judge(schema: Mapping[str, Any] | None = None) -> Callable[[str], float
     return fits
 
 
-def _no_json(constant: str) -> None:
-    raise ValueError(f"{constant} is Python's, not JSON's")
-
-
 def contains(answer: str, text: str, *, ignore_case: bool = True) -> float:
     """Whether the text stands in the answer, full-width and half-width forms being the same."""
-    return float(_plain(text, ignore_case) in _plain(answer, ignore_case))
+    return float(plain_text(text, ignore_case=ignore_case) in plain_text(answer, ignore_case=ignore_case))
 
 
 def found(answer: str, pattern: str, seconds: float = _SECONDS) -> float:
@@ -103,10 +95,4 @@ def exact(answer: str, expected: str | None, *, ignore_case: bool = True) -> flo
     """Whether it is the expected answer; None where none is expected."""
     if expected is None:
         return None
-    return float(_plain(answer, ignore_case) == _plain(expected, ignore_case))
-
-
-def _plain(text: str, ignore_case: bool) -> str:
-    """One way to write what looks the same: NFKC, single spaces, none at the ends."""
-    text = " ".join(unicodedata.normalize("NFKC", text).split())
-    return text.casefold() if ignore_case else text
+    return float(plain_text(answer, ignore_case=ignore_case) == plain_text(expected, ignore_case=ignore_case))

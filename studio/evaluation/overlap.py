@@ -1,0 +1,121 @@
+"""How much of the expected text an answer has in common with it: chrF, BLEU and ROUGE-L, each 0 to 100.
+
+chrF and BLEU are sacrebleu's (Post 2018, arXiv 1804.08771; https://github.com/mjpost/sacrebleu). Words are sacrebleu's
+too, by the language of the expected text, or of the question where that is too short to tell: MeCab's of Japanese
+(`ja-mecab`, as WMT scores it), single characters of Chinese (`zh`), Korean and Thai (`char`), and those of the WMT
+standard `13a` of all others. A text of Chinese characters alone whose language cannot be told counts as Japanese.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import regex
+
+from studio.data.languages import language_of
+from studio.evaluation.matching import expected_text
+from studio.evaluation.questions import Answer, Question
+
+if TYPE_CHECKING:
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
+
+_TOKENIZERS = {"ja": "ja-mecab", "zh": "zh", "ko": "char", "th": "char"}
+_EAST = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]")
+_WORD = regex.compile(r"[\p{L}\p{M}\p{N}]")
+
+
+def words(text: str, language: str) -> list[str]:
+    """The words of a text and its punctuation marks."""
+    return _bleu(_TOKENIZERS.get(language, "13a")).tokenizer(" ".join(text.split())).split()
+
+
+def text_language(question: Question) -> str:
+    """By which language the expected text is cut into words."""
+    text = question.expected.content
+    found = language_of(text) or next(
+        (told for turn in question.prompt[::-1] if (told := language_of(turn.content))), ""
+    )
+    return "ja" if not found and _EAST.search(text) else found
+
+
+def chrf(question: Question, answer: Answer) -> float | None:
+    """chrF2 (Popović 2015): F-score of n-grams of 1 to 6 characters, recall counted twice; needs no words."""
+    expected = expected_text(question)
+    return None if expected is None else _chrf().sentence_score(answer.text, [expected]).score
+
+
+def corpus_chrf(questions: Sequence[Question], answers: Sequence[Answer]) -> float | None:
+    """chrF2 of all answers together, as it is published: long answers weigh more than in the mean of rows."""
+    pairs = _texts(questions, answers)
+    return (
+        _chrf().corpus_score([given for given, _ in pairs], [[wanted for _, wanted in pairs]]).score if pairs else None
+    )
+
+
+def bleu(question: Question, answer: Answer) -> float | None:
+    """Sentence BLEU with exponential smoothing and effective order, as `sacrebleu --sentence-level`. It is meant for
+    reading single rows; the figure of a whole set is `corpus_bleu`."""
+    expected = expected_text(question)
+    if expected is None:
+        return None
+    language = text_language(question)
+    wanted, given = _joined(expected, language), _joined(answer.text, language)
+    return _bleu("none", effective_order=True).sentence_score(given, [wanted]).score
+
+
+def corpus_bleu(questions: Sequence[Question], answers: Sequence[Answer]) -> float | None:
+    """BLEU (Papineni et al. 2002) of all answers together, each row cut into words by its language."""
+    pairs = [
+        (_joined(answer.text, language), _joined(expected, language))
+        for question, answer in zip(questions, answers, strict=True)
+        if (expected := expected_text(question)) is not None and (language := text_language(question)) is not None
+    ]
+    if not pairs:
+        return None
+    return _bleu("none").corpus_score([given for given, _ in pairs], [[wanted for _, wanted in pairs]]).score
+
+
+def rouge_l(question: Question, answer: Answer) -> float | None:
+    """ROUGE-L (Lin 2004): F1 of the longest common subsequence of words in lower case, without stemming and without
+    punctuation, as Google's rouge-score computes `rougeL`, but for all writing systems."""
+    expected = expected_text(question)
+    if expected is None:
+        return None
+    from rapidfuzz.distance import LCSseq  # quick for long texts
+
+    language = text_language(question)
+    wanted, given = (_only_words(text, language) for text in (expected, answer.text))
+    if not wanted or not given:
+        return 100.0 if wanted == given else 0.0
+    return 200 * LCSseq.similarity(wanted, given) / (len(wanted) + len(given))
+
+
+def _only_words(text: str, language: str) -> list[str]:
+    return [word for word in words(text.lower(), language) if _WORD.search(word)]
+
+
+def _texts(questions: Sequence[Question], answers: Sequence[Answer]) -> list[tuple[str, str]]:
+    return [
+        (answer.text, expected)
+        for question, answer in zip(questions, answers, strict=True)
+        if (expected := expected_text(question)) is not None
+    ]
+
+
+def _joined(text: str, language: str) -> str:
+    return " ".join(words(text, language))
+
+
+@lru_cache(maxsize=8)
+def _bleu(tokenizer: str, *, effective_order: bool = False) -> "BLEU":
+    from sacrebleu.metrics.bleu import BLEU
+
+    return BLEU(tokenize=tokenizer, effective_order=effective_order, force=True)
+
+
+@lru_cache(maxsize=1)
+def _chrf() -> "CHRF":
+    from sacrebleu.metrics.chrf import CHRF
+
+    return CHRF()
