@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from studio.backend.compare import Comparison
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
+from studio.backend.starter_exam import starter_exam
 from studio.backend.work import Stopping, Tell, turn
 from studio.data.lessons import find_records
 from studio.data.mapping import Mapping
 from studio.data.records import Message, Passage, PromptOnly, Record, as_conversation
 from studio.data.splits import SplitSpec, scores
 from studio.errors import InputError, WorkspaceError
-from studio.evaluation.exams import STARTER_EXAM, Exam, read_exam, starter_exam
+from studio.evaluation.exams import STARTER_EXAM, Exam, read_exam
 from studio.evaluation.kept import AnswerFile, Whose, read_answers
 from studio.evaluation.plan import EvaluationPlan
 from studio.evaluation.questions import Answer, Question
@@ -42,8 +43,8 @@ Role = Literal["base", "tuned", "base_prompt", "tuned_prompt", "other"]
 
 @dataclass(frozen=True, slots=True)
 class QuestionSet:
-    """What is asked. `id` is a hash of it. `exam`: the general questions; None: rows of a data set. `skipped` rows of it
-    hold nothing to be asked."""
+    """What is asked. `id` is a hash of it. `exam`: the general questions; None: rows of a data set. Of those `skipped`
+    rows hold nothing to be asked."""
 
     id: str
     title: str
@@ -220,7 +221,12 @@ class Evaluations:
                 before += len(asked.questions)
 
     def _ask(
-        self, run: str, contestant: Contestant, asked: QuestionSet, told: Callable[[int], None], stopping: Stopping | None
+        self,
+        run: str,
+        contestant: Contestant,
+        asked: QuestionSet,
+        told: Callable[[int], None],
+        stopping: Stopping | None,
     ) -> None:
         load_engine()
         from studio.evaluation.answering import Speaker
@@ -232,7 +238,9 @@ class Evaluations:
         partial, final = (self._store.evaluations_folder / f"{name}{end}" for end in (".partial.jsonl", ".jsonl"))
         with self._compare.lease_contestant(contestant) as lease, _told_disk(self._store.folder):
             speaker = Speaker(lease.model, lease.tokenizer, lease.adapter_name, lease.vocabulary, lease.lock)
-            file = AnswerFile(partial, Whose(base_fingerprint=lease.identity.fingerprint, adapter_sha256=lease.adapter_sha256))
+            file = AnswerFile(
+                partial, Whose(base_fingerprint=lease.identity.fingerprint, adapter_sha256=lease.adapter_sha256)
+            )
             try:
                 done = {reply.row for batch in file.batches for reply in batch.replies}
                 began = time.perf_counter()
@@ -248,7 +256,7 @@ class Evaluations:
             free = [q for q in asked.questions if q.prompt and q.row not in asked.choices]
             prompts = [render_prompt(way.prompt(q), lease.tokenizer, q.tools) for q in free[:3]]
             quick = pace(speaker, prompts)
-            size = sum(p.numel() * p.element_size() for p in lease.model.parameters())
+            size = lease.identity.parameters * lease.model.dtype.itemsize
         os.replace(partial, final)
         replies = [reply for batch in file.batches for reply in batch.replies]
         answers = [reply.answer for reply in replies if reply.answer]
@@ -321,7 +329,9 @@ def _question(row: int, record: Record) -> Question | None:
     if isinstance(record, Passage):
         return Question(row, (), Message("", record.text))
     if isinstance(record, PromptOnly):
-        return Question(row, record.prompt, Message("assistant", record.answer), record.tools) if record.answer else None
+        return (
+            Question(row, record.prompt, Message("assistant", record.answer), record.tools) if record.answer else None
+        )
     talk = as_conversation(record)
     return None if talk is None else Question(row, talk.prompt, talk.last, talk.tools)
 

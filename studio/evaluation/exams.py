@@ -7,7 +7,6 @@ so that long choices are not at a disadvantage.
 
 import hashlib
 import json
-import random
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,10 +16,9 @@ from typing import Any
 from studio.data.records import Message
 from studio.errors import DataError
 from studio.evaluation.questions import Question
-from studio.starter.world import exam as starter_questions
 
 STARTER_EXAM = "starter"
-_QUESTIONS = 400  # of the starter's own, half in each language
+"""The name of the starter's own."""
 _MOST_CHOICES = 26
 
 
@@ -63,20 +61,6 @@ class Exam:
         return dict(found)
 
 
-def starter_exam(count: int = _QUESTIONS) -> Exam:
-    """The starter's little world in phrasings it was never trained on: so many questions, half in each language."""
-    rng, chosen = random.Random(0), []
-    for language in ("en", "ja"):
-        asked = [question for question in starter_questions() if question.language == language]
-        chosen += rng.sample(asked, min(count // 2, len(asked)))
-    return Exam(
-        STARTER_EXAM,
-        tuple(
-            ExamQuestion(_question(row, one.text, one.answer), one.key, one.language) for row, one in enumerate(chosen)
-        ),
-    )
-
-
 def read_exam(name: str, rows: Iterable[tuple[int, Mapping[str, Any]]]) -> Exam:
     """A user's own questions, from the rows of a table with their numbers: `question` and `answer`; or with choices,
     in one column `choices` (a list) or in several (`choice0`, `choice1` ...; `A`, `B` ...), and `answer` or `label` is
@@ -102,13 +86,13 @@ def _exam_question(name: str, number: int, row: Mapping[str, Any]) -> ExamQuesti
     group = str(_cell(cells, ("group", "category", "subject", "topic")) or "")
     choices = _choices(cells)
     if not choices:
-        return ExamQuestion(_question(number, str(text), str(right)), str(right), group)
+        return ExamQuestion(exam_question(number, str(text), str(right)), str(right), group)
     if len(choices) > _MOST_CHOICES or len(set(map(_plain, choices))) < len(choices):
         raise DataError("error.exam.choices", file=name, row=number)
     key = _right_choice(right, choices, cells)
     if key is None:
         raise DataError("error.exam.no_choice", file=name, row=number, answer=str(right)[:80])
-    return ExamQuestion(_question(number, str(text), key), key, group, choices)
+    return ExamQuestion(exam_question(number, str(text), key), key, group, choices)
 
 
 def _cell(cells: Mapping[str, Any], names: Sequence[str]) -> Any:
@@ -145,7 +129,8 @@ def _right_choice(right: Any, choices: Sequence[str], cells: Mapping[str, Any]) 
     return choices[place] if 0 <= place < len(choices) else None
 
 
-def _question(row: int, text: str, answer: str) -> Question:
+def exam_question(row: int, text: str, answer: str) -> Question:
+    """A question that is asked without anything before it."""
     return Question(row, (Message("user", text),), Message("assistant", answer))
 
 

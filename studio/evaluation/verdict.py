@@ -75,7 +75,8 @@ class ExamResult:
 class Evidence:
     """All that the verdict is made of. `fit`: by how much answers fit their own question better than others', by the
     task's metric; None where that cannot be told. `prompt`: the tuned model's figure after the prompted base model's.
-    `caveats`: what is to be known of the data, as sentence keys with values. `validation`: the rows chose the checkpoint.
+    `caveats`: what is to be known of the data, as sentence keys with values. `validation`: the rows chose the
+    checkpoint.
     """
 
     rows: int
@@ -99,7 +100,9 @@ class Reason:
 
     def message(self, language: str = "en") -> str:
         """The sentence in `language`, metrics and exams by their names there."""
-        named = {name: value.title(language) if isinstance(value, Metric) else value for name, value in self.values.items()}
+        named = {
+            name: value.title(language) if isinstance(value, Metric) else value for name, value in self.values.items()
+        }
         return translate(self.key, language, **named)
 
 
@@ -116,7 +119,7 @@ class Verdict:
 _ORDER: tuple[Level, ...] = ("bad", "care", "good", "note")
 
 
-def decide(evidence: Evidence, rules: VerdictRules = VerdictRules()) -> Verdict:
+def decide(evidence: Evidence, rules: VerdictRules) -> Verdict:
     """The verdict by the rule above. Pure: equal evidence, equal verdict."""
     found = [
         *_task(evidence),

@@ -10,8 +10,8 @@ class Evaluation(BaseModel, frozen=True, extra="forbid"):
     `evaluations/<id>.jsonl`. `questions`: the id of the set.
 
     `base_fingerprint` and `adapter_sha256` say whose answers they are. `tokens` were written in `seconds`, in batches;
-    `prompt_tokens` read. `first_token_seconds` and `tokens_per_second` are those of a single question; memory is that of
-    the weights.
+    `prompt_tokens` read. `first_token_seconds` and `tokens_per_second` are those of a single question, `model_bytes`
+    those of the weights.
     """
 
     id: str

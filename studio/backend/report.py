@@ -1,0 +1,164 @@
+"""What came of an evaluation: every figure with its interval, the rows, and the verdict."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from studio.backend.evaluations import Entrant, Evaluations, QuestionSet, Taken
+from studio.evaluation.advice import Step, advise
+from studio.evaluation.choice import check_metrics, primary, suited
+from studio.evaluation.classes import Confusion, confusion
+from studio.evaluation.metrics import make_metrics
+from studio.evaluation.plan import EvaluationPlan
+from studio.evaluation.questions import Question
+from studio.evaluation.report import Line, answered, exam_results, fit, line
+from studio.evaluation.verdict import Evidence, ExamResult, Verdict, decide
+
+# Metrics of the form of an answer: measured whatever the task is.
+FORM = ("json_valid", "json_schema", "language", "stopped", "repetition", "refusal_kept")
+
+
+@dataclass(frozen=True, slots=True)
+class RowResult:
+    """A row of the task: what was asked, expected and answered by each entrant, and the primary metric of each. `change`:
+    that of the tuned model less that of the base, above 0 where it got better."""
+
+    row: int
+    prompt: str
+    expected: str
+    answers: tuple[str, ...]
+    values: tuple[float | None, ...]
+    change: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExamReport:
+    """The results of each entrant but the base, against the base."""
+
+    asked: QuestionSet
+    results: tuple[tuple[ExamResult, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`entrants` have answered the rows of the task; `missing` others have not. `lines`: the metrics of the task, then
+    those of form; `primary` is the one the verdict goes by. `verdict` is None as long as something it needs was not
+    asked."""
+
+    plan: EvaluationPlan
+    entrants: tuple[Entrant, ...]
+    missing: int
+    task: QuestionSet
+    taken: tuple[Taken, ...]
+    lines: tuple[Line, ...]
+    primary: str
+    rows: tuple[RowResult, ...]
+    confusions: tuple[Confusion, ...]
+    exams: tuple[ExamReport, ...]
+    verdict: Verdict | None
+    advice: tuple[Step, ...]
+
+    def line(self, metric: str) -> Line | None:
+        return next((one for one in self.lines if one.metric.name == metric), None)
+
+
+def make_report(
+    evaluations: Evaluations, run: str, step: int | None = None, plan: EvaluationPlan | None = None
+) -> Report | None:
+    """None as long as base and tuned model have not both answered the rows of the task. Raises InputError: the plan
+    cannot be, such as a metric that does not fit the data."""
+    plan = plan or evaluations.plan(run)
+    task, *exams = evaluations.sets(run, plan)
+    wanted = evaluations.entrants(run, step, plan)
+    found = [(entrant, evaluations.taken(run, entrant.contestant, task)) for entrant in wanted]
+    there = [(entrant, taken) for entrant, taken in found if taken is not None]
+    if {"base", "tuned"} - {entrant.role for entrant, _ in there}:
+        return None
+    entrants, taken = tuple(one for one, _ in there), tuple(one for _, one in there)
+    questions = answered(task.questions, [one.answers for one in taken])
+    names = plan.metrics or tuple(one.name for one in suited(questions))
+    check_metrics(names, questions, plan.json_schema)
+    lines = _lines(names, questions, taken, plan)
+    first = primary([one.metric.name for one in lines if one.metric.name in names])
+    tested = tuple(_exam(evaluations, run, asked, entrants) for asked in exams)
+    complete = all(one is not None for one in tested)
+    reports = tuple(one for one in tested if one is not None)
+    evidence = _evidence(evaluations, run, plan, entrants, questions, taken, lines, first, reports)
+    verdict = decide(evidence, plan.rules) if complete else None
+    labels = "label" in names
+    return Report(
+        plan=plan,
+        entrants=entrants,
+        missing=len(wanted) - len(entrants),
+        task=task,
+        taken=taken,
+        lines=lines,
+        primary=first,
+        rows=_rows(questions, taken, next(one for one in lines if one.metric.name == first)),
+        confusions=tuple(
+            confusion(questions, [one.answers[q.row] for q in questions]) for one in taken if labels
+        ),
+        exams=reports,
+        verdict=verdict,
+        advice=() if verdict is None else _advice(evaluations, run, verdict, evidence),
+    )
+
+
+def _advice(evaluations: Evaluations, run: str, verdict: Verdict, evidence: Evidence) -> tuple[Step, ...]:
+    spec = evaluations.run_spec(run)
+    train_rows, _, _ = evaluations.rows(run)
+    return advise(verdict, spec, evidence, train_rows=train_rows, replays=evaluations.replays(run))
+
+
+def _lines(
+    names: Sequence[str], questions: Sequence[Question], taken: Sequence[Taken], plan: EvaluationPlan
+) -> tuple[Line, ...]:
+    every = dict.fromkeys((*names, *(name for name in FORM if name != "json_schema" or plan.json_schema)))
+    answers = [one.answers for one in taken]
+    made = (line(metric, questions, answers) for metric in make_metrics(tuple(every), questions, plan.json_schema))
+    return tuple(one for one in made if one is not None)
+
+
+def _exam(evaluations: Evaluations, run: str, asked: QuestionSet, entrants: Sequence[Entrant]) -> ExamReport | None:
+    assert asked.exam is not None
+    base, *others = (evaluations.taken(run, entrant.contestant, asked) for entrant in entrants)
+    if base is None or others[0] is None:
+        return None
+    exam = asked.exam
+    return ExamReport(asked, tuple(exam_results(exam, base.answers, one.answers) if one else () for one in others))
+
+
+def _evidence(
+    evaluations: Evaluations, run: str, plan: EvaluationPlan, entrants: Sequence[Entrant],
+    questions: Sequence[Question], taken: Sequence[Taken], lines: Sequence[Line], first: str,
+    exams: Sequence[ExamReport],
+) -> Evidence:  # fmt: skip
+    main = next(one for one in lines if one.metric.name == first)
+    places = {entrant.role: place for place, entrant in enumerate(entrants)}
+    tuned = places["tuned"]
+    prompted = places.get("base_prompt")
+    return Evidence(
+        rows=len(questions),
+        task=main.measured(places["base"], tuned),
+        fit=fit(main.metric, questions, taken[tuned].answers),
+        exams=tuple(result for exam in exams for result in exam.results[tuned - 1]),
+        form=tuple(one.measured(places["base"], tuned) for one in lines if one.metric.name in FORM),
+        prompt=None if prompted is None else main.measured(prompted, tuned),
+        validation=plan.side == "validation" and plan.version in ("", evaluations.run_spec(run).data.version),
+        caveats=evaluations.caveats(run),
+    )
+
+
+def _rows(questions: Sequence[Question], taken: Sequence[Taken], main: Line) -> tuple[RowResult, ...]:
+    found = []
+    sign = -1 if main.metric.better == "lower" else 1
+    for question in questions:
+        answers = tuple(one.answers[question.row].text for one in taken)
+        values = tuple(of.get(question.row) for of in main.values)
+        before, after = values[:2]
+        change = 0.0 if before is None or after is None else sign * (after - before)
+        prompt = question.prompt[-1].text if question.prompt else ""
+        found.append(RowResult(question.row, prompt, question.text, answers, values, change))
+    return tuple(found)
+
+
