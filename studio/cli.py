@@ -141,15 +141,12 @@ def export(options: argparse.Namespace) -> Outcome:
 def chat(options: argparse.Namespace) -> Outcome:
     """`studio chat RUN --prompt TEXT`: the base model's answer and the tuned one's."""
     with _studio(options, read_only=True) as studio:
-        from studio.backend.compare import CompareRequest
+        from studio.backend.compare import Column, CompareRequest
         from studio.data.records import Message
 
         turns = (Message("user", options.prompt),)
         request = CompareRequest(
-            run=options.run,
-            step=options.step,
-            base_turns=turns,
-            tuned_turns=turns,
+            columns=tuple(Column(who, turns) for who in studio.compare.beside_base(options.run, options.step)),
             system=options.system,
             temperature=options.temperature,
             top_p=options.top_p,
@@ -157,21 +154,22 @@ def chat(options: argparse.Namespace) -> Outcome:
             seed=options.seed,
         )
         *_, last = studio.compare.stream(request)
+    base, tuned = last.columns
     values = {
         "run": options.run,
         "prompt": options.prompt,
-        "base": last.base.text,
-        "tuned": last.tuned.text,
-        "base_model": last.base.name,
-        "tuned_model": last.tuned.name,
-        "adapter_sha256": last.tuned.adapter_sha256,
-        "base_tokens": last.base.tokens,
-        "tuned_tokens": last.tuned.tokens,
-        "seconds": max(last.base.seconds, last.tuned.seconds),
-        "identical": last.identical,
+        "base": base.text,
+        "tuned": tuned.text,
+        "base_model": base.name,
+        "tuned_model": tuned.name,
+        "adapter_sha256": tuned.adapter_sha256,
+        "base_tokens": base.tokens,
+        "tuned_tokens": tuned.tokens,
+        "seconds": max(base.seconds, tuned.seconds),
+        "identical": tuned.identical,
     }
-    columns = [_printable(f"[{column.name}]\n{column.text}") for column in (last.base, last.tuned)]
-    warning = [translate("cli.chat.identical", options.language)] if last.identical else []
+    columns = [_printable(f"[{column.name}]\n{column.text}") for column in (base, tuned)]
+    warning = [translate("cli.chat.identical", options.language)] if tuned.identical else []
     return Outcome(values, "\n\n".join([*columns, *warning]))
 
 

@@ -749,6 +749,13 @@ class Datasets:
         """
         return self._splits.examples(version, self._mapping(version, mapping), spec, limit)
 
+    def shots(
+        self, version: str, spec: SplitSpec, count: int, mapping: Mapping | None = None
+    ) -> tuple[tuple[tuple[Message, ...], str], ...]:
+        """Prompts of the training split with their answers, to be shown to a model before a question: drawn at random,
+        the same ones for one seed of the split."""
+        return self._splits.shots(version, self._mapping(version, mapping), spec, count)
+
 
 def _shown(name: str) -> str:
     """A file's name on one line."""

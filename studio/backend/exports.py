@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studio import __version__
-from studio.backend.compare import Adapter, Comparison
+from studio.backend.compare import Comparison
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
+from studio.backend.residence import Adapter
 from studio.errors import ExportError, InputError, WorkspaceError
 from studio.export.proof import Proof
 from studio.runs.events import RunState
@@ -177,6 +178,7 @@ class Exports:
 
         prompts = [messages for messages, _ in self._compare.examples(adapter.run, _CANDIDATES)]
         with self._compare.lease(adapter) as lease:
+            assert lease.adapter_sha256 is not None
             expected = expect(lease.model, lease.tokenizer, lease.adapter_name, prompts, lease.lock)
             write_tokenizer(lease.tokenizer, staged)
             rows = max(lease.tokenizer.get_vocab().values()) + 1
@@ -199,6 +201,7 @@ class Exports:
         from studio.export.card import CardFacts
 
         state, started = outline.state, adapter.started
+        assert started is not None
         version = self._datasets.version(spec.data.version)
         ended = state.ended if adapter.step is None else None
         step = (ended.best_step or ended.step) if ended else adapter.step or 0

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import random
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -135,6 +136,23 @@ class Splits:
             if found:
                 return tuple((tuple(c.prompt), c.last.text) for c in found[:limit])
         return ()
+
+    def shots(
+        self, version: str, mapping: Mapping, spec: SplitSpec, count: int
+    ) -> tuple[tuple[tuple[Message, ...], str], ...]:
+        """Training rows to be shown to a model that was not tuned, each with its answer: drawn at random, the same ones
+        for one seed of the split. Those that need tools are left out."""
+        ids = self.split(version, mapping, spec).train.tolist()
+        random.Random(spec.seed).shuffle(ids)
+        table = self._table(version)
+        found: list[Conversation] = []
+        for some in _batches(ids):
+            records = find_records(table, mapping, some)
+            talks = [as_conversation(records[i]) for i in some if i in records]
+            found += [talk for talk in talks if talk and not talk.uses_tools]
+            if len(found) >= count:
+                break
+        return tuple((tuple(c.prompt), c.last.text) for c in found[:count])
 
     def _split(self, version: str, mapping: Mapping, spec: SplitSpec) -> Split:
         scored = self._scored(version, mapping, spec.seed)

@@ -1,8 +1,8 @@
-"""Two models answering in one batch: the base, and one whose weights were all trained, or whose adapter is of a kind
-that PEFT does not mix with others in a batch."""
+"""Several models answering in one batch: the base with its adapters, and others beside it, whose weights were all
+trained or whose adapter is of a kind that PEFT does not mix with others in a batch."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from peft import PeftModel
 from torch.nn import functional
 
-from studio.models.generation import BASE, inner
+from studio.models.generation import inner
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class BesideOutput:
     `past_key_values` of each model, to be given back."""
 
     logits: torch.Tensor
-    past_key_values: tuple[Any, Any]
+    past_key_values: tuple[Any, ...]
 
 
 def mixes(model: PeftModel, name: str) -> bool:
@@ -44,13 +44,19 @@ class OneAdapter:
 
 
 class Beside:
-    """Called as a PEFT model is, with the name of the model that each row runs through; `BASE` for the base."""
+    """Called as a PEFT model is, with the name of the adapter that each row runs through; `BASE` for the base alone.
 
-    def __init__(self, base: Any, tuned: Any) -> None:
-        self._models = (base, tuned)
-        self.config, self.generation_config = tuned.config, tuned.generation_config
-        self.device, self.dtype = tuned.device, tuned.dtype
-        self._takes_positions = "position_ids" in inspect.signature(inner(tuned).forward).parameters
+    `apart`: the models of those names that are computed each by itself. All other names are adapters of the base.
+    `base` gives it as it is now: PEFT puts an adapter into the very layers of a model, from then on to be told by name.
+    """
+
+    def __init__(self, base: Callable[[], Any], apart: Mapping[str, Any]) -> None:
+        self._models = (base, *((lambda model=model: model) for model in apart.values()))
+        self._places = {name: number for number, name in enumerate(apart, 1)}
+        last = self._models[-1]()
+        self.config, self.generation_config = last.config, last.generation_config
+        self.device, self.dtype = last.device, last.dtype
+        self._takes_positions = "position_ids" in inspect.signature(inner(last).forward).parameters
 
     def __call__(self, **inputs: Any) -> BesideOutput:
         return self.forward(**inputs)
@@ -61,25 +67,26 @@ class Beside:
         attention_mask: torch.Tensor,
         position_ids: torch.Tensor,
         adapter_names: Sequence[str],
-        past_key_values: tuple[Any, Any] = (None, None),
+        past_key_values: Sequence[Any] = (),
         use_cache: bool = True,
     ) -> BesideOutput:
         logits: list[Any] = [None] * len(adapter_names)
-        caches: list[Any] = []
-        for number, model in enumerate(self._models):
-            rows = [row for row, name in enumerate(adapter_names) if (name != BASE) == bool(number)]
+        caches: list[Any] = [None] * len(self._models)
+        for number, current in enumerate(self._models):
+            model = current()
+            rows = [row for row, name in enumerate(adapter_names) if self._places.get(name, 0) == number]
             if not rows:
-                caches.append(None)
                 continue
             inputs: dict[str, Any] = {"input_ids": input_ids[rows], "attention_mask": attention_mask[rows]}
             if self._takes_positions:
                 inputs["position_ids"] = position_ids[rows]
-            if isinstance(model, PeftModel):  # adapters of other runs are on it
-                inputs["adapter_names"] = [BASE] * len(rows)
-            output = model(**inputs, past_key_values=past_key_values[number], use_cache=use_cache)
-            caches.append(output.past_key_values)
+            if isinstance(model, PeftModel):
+                inputs["adapter_names"] = [adapter_names[row] for row in rows]
+            past = past_key_values[number] if past_key_values else None
+            output = model(**inputs, past_key_values=past, use_cache=use_cache)
+            caches[number] = output.past_key_values
             for row, scores in zip(rows, output.logits, strict=True):
                 logits[row] = scores
         widest = max(scores.shape[-1] for scores in logits)
         alike = [functional.pad(scores, (0, widest - scores.shape[-1])) for scores in logits]
-        return BesideOutput(torch.stack(alike), (caches[0], caches[1]))
+        return BesideOutput(torch.stack(alike), tuple(caches))

@@ -97,23 +97,25 @@ class Generation:
     def __init__(
         self,
         model: Any,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: PreTrainedTokenizerBase | Sequence[PreTrainedTokenizerBase],
         prompts: Sequence[Sequence[int]],
         sampling: Sampling,
         *,
         adapters: Sequence[str] | None = None,
-        vocabularies: Sequence[int] | None = None,
+        vocabularies: Sequence[int | None] | None = None,
         lock: AbstractContextManager[object] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """`vocabularies`: how many tokens each row may choose from, where that is not all.
+        """`tokenizer`: one for all rows, or one for each, which then ends where its own says so. `vocabularies`: how
+        many tokens each row may choose from, where that is not all.
 
         Raises ModelError when a prompt leaves no room for an answer."""
         longest = max(len(prompt) for prompt in prompts)
         context = model_context(model)
         if longest >= context:
             raise ModelError("error.compare.too_long", tokens=longest, context=context)
-        self.answers = [Answer(TextStream(tokenizer)) for _ in prompts]
+        tokenizers = list(tokenizer) if isinstance(tokenizer, Sequence) else [tokenizer] * len(prompts)
+        self.answers = [Answer(TextStream(own)) for own in tokenizers]
         self.first_scores: torch.Tensor | None = None
         self._model = model
         self._sampling = sampling
@@ -122,8 +124,9 @@ class Generation:
         self._lock = lock or nullcontext()
         self._clock = clock
         self._room = min(sampling.max_new_tokens, context - longest)
-        self._stops = stop_ids(tokenizer, model)
-        self._pad = int(tokenizer.pad_token_id or 0)  # type: ignore[arg-type]
+        stops = {id(own): stop_ids(own, model) for own in tokenizers}
+        self._stops = [stops[id(own)] for own in tokenizers]
+        self._pad = int(tokenizers[0].pad_token_id or 0)  # type: ignore[arg-type]
         device = model.device
         padded = [[self._pad] * (longest - len(p)) + list(p) for p in prompts]
         mask = [[0] * (longest - len(p)) + [1] * len(p) for p in prompts]
@@ -146,14 +149,16 @@ class Generation:
         if not bool(torch.isfinite(scores).all()):
             raise ModelError("error.compare.not_finite")
         for row, tokens in zip(scores, self._vocabularies or (), strict=bool(self._vocabularies)):
-            row[tokens:] = -torch.inf
+            if tokens is not None:
+                row[tokens:] = -torch.inf
         if self.first_scores is None:
             self.first_scores = scores
-        tokens = [self._choose(row, i) for i, row in enumerate(scores)]
+        known = self._vocabularies or [None] * len(scores)
+        tokens = [self._choose(row[:count], i) for i, (row, count) in enumerate(zip(scores, known, strict=True))]
         self._seconds += self._clock() - began
-        for answer, token in zip(self.answers, tokens, strict=True):
+        for answer, token, stops in zip(self.answers, tokens, self._stops, strict=True):
             if not answer.finished:
-                self._take(answer, token)
+                self._take(answer, token, stops)
         self._ids = torch.tensor([[t] for t in tokens], device=self._ids.device)
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=1)
 
@@ -185,11 +190,11 @@ class Generation:
             return int(scores.argmax())
         return sample(scores, self._sampling, self._generators[row])
 
-    def _take(self, answer: Answer, token: int) -> None:
+    def _take(self, answer: Answer, token: int, stops: frozenset[int]) -> None:
         answer.seconds = self._seconds
         if answer.first_token_seconds is None:
             answer.first_token_seconds = self._seconds
-        if token in self._stops:
+        if token in stops:
             answer.stream.end()
             answer.finished = answer.stopped_by_itself = True
             return

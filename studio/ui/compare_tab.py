@@ -8,8 +8,10 @@ from typing import Any, cast
 
 import gradio as gr
 
-from studio.backend.compare import CompareRequest, CompareUpdate, Contestant
+from studio.backend.candidates import Candidate
+from studio.backend.compare import Column, CompareRequest, CompareUpdate
 from studio.data.records import Message
+from studio.runs.contestants import Contestant
 from studio.ui.contestants import choices, find, first_of
 from studio.ui.conversation import Talk, Turn, examples_html, legend_html, talk_html
 from studio.ui.page import Page, goto, html
@@ -86,7 +88,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     def refresh(wanted: str | None, now: Talk) -> list[Any]:
         """What there is to compare may have changed since the tab was last open; a conversation is kept."""
-        found = page.studio.compare.contestants()
+        found = page.studio.compare.candidates()
         shown = [gr.update(visible=not found), gr.update(visible=bool(found))]
         current = now.contestant
         if not found:
@@ -96,11 +98,11 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return [*shown, *_opened(page, found, first_of(found, wanted), "")]
 
     def choose_run(wanted: str) -> list[Any]:
-        found = page.studio.compare.contestants()
+        found = page.studio.compare.candidates()
         return [wanted, *_opened(page, found, first_of(found, wanted), "")]
 
     def choose_step(wanted: str, now: Talk) -> list[Any]:
-        found = page.studio.compare.contestants()
+        found = page.studio.compare.candidates()
         chosen = find(found, now.contestant.run if now.contestant else "", wanted)
         return _opened(page, found, chosen, now.turns[-1].prompt if now.turns else "")
 
@@ -222,7 +224,7 @@ def _controls(talk: Talk, *, busy: bool) -> list[Any]:
     ]
 
 
-def _opened(page: Page, found: Sequence[Contestant], chosen: Contestant, prompt: str) -> list[Any]:
+def _opened(page: Page, found: Sequence[Candidate], chosen: Candidate, prompt: str) -> list[Any]:
     """A new conversation with `chosen`; the prompt box holds the first example, or `prompt` if it is given."""
     known: Examples = tuple(page.studio.compare.examples(chosen.run, limit=_EXAMPLES))
     talk = Talk(chosen)
@@ -243,13 +245,12 @@ def _request(
     now: Talk, turn: Turn, system: str, temperature: float, top_p: float, most: float, seed: float | None
 ) -> CompareRequest:
     """What the widgets say, asked of both columns; an emptied seed box is 0."""
-    contestant = now.contestant
-    base, tuned = now.histories(turn)
+    assert now.contestant is not None
+    tuned = now.contestant.contestant
+    base = Contestant(base=tuned.base)
+    columns = zip((base, tuned), now.histories(turn), strict=True)
     return CompareRequest(
-        run=contestant.run if contestant else "",
-        step=contestant.step if contestant else None,
-        base_turns=base,
-        tuned_turns=tuned,
+        tuple(Column(contestant, turns) for contestant, turns in columns),
         system=system,
         temperature=temperature,
         top_p=top_p,

@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 
-from studio.backend.compare import ColumnState, CompareUpdate, Contestant, DiffSpan, difference
+from studio.backend.candidates import Candidate
+from studio.backend.compare import ColumnState, CompareUpdate
+from studio.backend.difference import DiffSpan, difference
 from studio.data.records import Message
 from studio.ui.markup import shorten, shown
 
@@ -35,7 +37,7 @@ class Turn:
 class Talk:
     """Who is compared, and the turns so far. Each column remembers its own answers only."""
 
-    contestant: Contestant | None = None
+    contestant: Candidate | None = None
     turns: tuple[Turn, ...] = ()
 
     def with_turn(self, turn: Turn) -> "Talk":
@@ -49,8 +51,8 @@ class Talk:
             if past.update is None:
                 continue
             asked = (*past.context, Message(role="user", content=past.prompt))
-            base += [*asked, Message(role="assistant", content=past.update.base.text)]
-            tuned += [*asked, Message(role="assistant", content=past.update.tuned.text)]
+            base += [*asked, Message(role="assistant", content=past.update.columns[0].text)]
+            tuned += [*asked, Message(role="assistant", content=past.update.columns[1].text)]
         asked = (*turn.context, Message(role="user", content=turn.prompt))
         return (*base, *asked), (*tuned, *asked)
 
@@ -67,7 +69,7 @@ def talk_html(talk: Talk, t: Sentence) -> str:
     return f'<div class="cmp-talk" role="log" aria-busy="{busy}">{rows}</div>'
 
 
-def _turn(turn: Turn, contestant: Contestant, *, newest: bool, t: Sentence) -> str:
+def _turn(turn: Turn, contestant: Candidate, *, newest: bool, t: Sentence) -> str:
     parts = [
         *(_context(message, t) for message in turn.context),
         _said("cmp-prompt", t("ui.compare.you"), turn.prompt),
@@ -88,10 +90,9 @@ def _context(message: Message, t: Sentence) -> str:
     return _said("cmp-said cmp-past", t("ui.compare.earlier"), message.content)
 
 
-def _answers(turn: Turn | None, contestant: Contestant, *, newest: bool, t: Sentence) -> str:
+def _answers(turn: Turn | None, contestant: Candidate, *, newest: bool, t: Sentence) -> str:
     update = turn.update if turn else None
-    base = update.base if update else None
-    tuned = update.tuned if update else None
+    base, tuned = update.columns if update else (None, None)
     spans: tuple[Sequence[DiffSpan], Sequence[DiffSpan]] | None = None
     if turn and turn.over and base and tuned:
         spans = difference(base.text, tuned.text)
@@ -105,7 +106,7 @@ def _card(
     side: str,
     state: ColumnState | None,
     spans: Sequence[DiffSpan] | None,
-    contestant: Contestant,
+    contestant: Candidate,
     asked: bool,
     over: bool,
     newest: bool,
@@ -126,7 +127,7 @@ def _card(
     )
 
 
-def _head(side: str, state: ColumnState | None, contestant: Contestant, t: Sentence) -> str:
+def _head(side: str, state: ColumnState | None, contestant: Candidate, t: Sentence) -> str:
     """What this column runs. The hash is that of the bytes which answered, as soon as they did."""
     label = f'<span class="cmp-side">{t(f"ui.compare.side.{side}")}</span>'
     if side == "base":
@@ -141,7 +142,7 @@ def _head(side: str, state: ColumnState | None, contestant: Contestant, t: Sente
     return f'<header class="cmp-head">{label}{who}{_proof(state, contestant, t)}</header>'
 
 
-def _proof(state: ColumnState | None, contestant: Contestant, t: Sentence) -> str:
+def _proof(state: ColumnState | None, contestant: Candidate, t: Sentence) -> str:
     sha256 = state.adapter_sha256 if state else contestant.adapter_sha256
     if sha256 is None:  # a checkpoint's is told once it runs
         return ""
@@ -192,11 +193,11 @@ def _speed(state: ColumnState, t: Sentence) -> str:
 def _verdict(turn: Turn, t: Sentence) -> str:
     """The warning of a base column that answers like the adapter, and what else a reader should not have to find."""
     lines = []
-    if turn.update is not None and turn.update.identical:
+    if turn.update is not None and any(state.identical for state in turn.update.columns):
         lines.append(f'<div class="cmp-warning" role="alert">{t("ui.compare.identical")}</div>')
     if turn.stopped:
         lines.append(f'<p class="cmp-note">{t("ui.compare.stopped")}</p>')
-    elif turn.over and turn.update and turn.update.base.text == turn.update.tuned.text:
+    elif turn.over and turn.update and len({state.text for state in turn.update.columns}) == 1:
         lines.append(f'<p class="cmp-note">{t("ui.compare.same")}</p>')
     return "".join(lines)
 

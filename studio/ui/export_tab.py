@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.backend.compare import Contestant
+from studio.backend.candidates import Candidate
 from studio.backend.exports import Export
 from studio.ui.contestants import choices, find, first_of
 from studio.ui.export_view import card_html, code_html, files_html, progress_html, read_package, result_html
@@ -60,9 +60,9 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     lists = [run, step, chosen]
     results = [make, state, download, files, coded, code, folded, card, run, step]
 
-    def refresh(wanted: str | None, now: Contestant | None) -> list[Any]:
+    def refresh(wanted: str | None, now: Candidate | None) -> list[Any]:
         """A finished export stays in sight as long as the same adapter is chosen."""
-        found = page.studio.compare.contestants()
+        found = page.studio.compare.candidates()
         shown = [gr.update(visible=not found), gr.update(visible=bool(found))]
         if not found:
             return [*shown, *[gr.skip()] * (len(lists) + len(results) - 2)]
@@ -72,16 +72,16 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return [*shown, *choices(page, found, first), first, *_fresh(page, first)]
 
     def choose_run(wanted: str) -> list[Any]:
-        found = page.studio.compare.contestants()
+        found = page.studio.compare.candidates()
         first = first_of(found, wanted)
         return [wanted, *choices(page, found, first), first, *_fresh(page, first)]
 
-    def choose_step(wanted: str, now: Contestant) -> list[Any]:
-        found = page.studio.compare.contestants()
+    def choose_step(wanted: str, now: Candidate) -> list[Any]:
+        found = page.studio.compare.candidates()
         first = find(found, now.run, wanted)
         return [*choices(page, found, first), first, *_fresh(page, first)]
 
-    def export(now: Contestant) -> Iterator[list[Any]]:
+    def export(now: Candidate) -> Iterator[list[Any]]:
         busy = gr.update(interactive=False)
         hidden = gr.update(visible=False)
         yield [busy, progress_html(0, t("ui.export.begin")), hidden, *[gr.skip()] * 5, busy, busy]
@@ -104,7 +104,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     to_runs.click(lambda: goto("runs"), None, page.tabs, queue=False, **quiet)
 
 
-def _start(page: Page, now: Contestant) -> tuple[Future[Export], "queue.SimpleQueue[tuple[float, str]]"]:
+def _start(page: Page, now: Candidate) -> tuple[Future[Export], "queue.SimpleQueue[tuple[float, str]]"]:
     """Begin the export in a thread of its own: it goes on to its end although the browser's tab is closed."""
     news: queue.SimpleQueue[tuple[float, str]] = queue.SimpleQueue()
     pool = ThreadPoolExecutor(1, "studio-export")
@@ -113,7 +113,7 @@ def _start(page: Page, now: Contestant) -> tuple[Future[Export], "queue.SimpleQu
     return making, news
 
 
-def _fresh(page: Page, now: Contestant) -> list[Any]:
+def _fresh(page: Page, now: Candidate) -> list[Any]:
     """No export yet: button, state, download, files, code, card."""
     hidden = gr.update(visible=False)
     ready = gr.update(interactive=True, variant="primary")

@@ -11,13 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from studio.backend.compare import CompareRequest
 from studio.data.records import Message
 from studio.errors import PlanError, SpecError
 from studio.messages import LANGUAGES
 from studio.models.adapter_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, look_at_adapter, read_adapter_shape
 from studio.models.shape import PARTS
 from studio.runs.spec import ADAPTER_FOLDER, RunSpec, with_changes
+from tests.backend.asked import beside_base, last
 from tests.backend.made import Made, make
 from tests.models.adapters import save_plain
 from tests.tiny import save_tiny, tiny_model
@@ -70,7 +70,7 @@ def test_from_the_first_look_to_the_export(made: Made, tmp_path: Path) -> None:
     assert started is not None
     assert started.sources.keys() == {ADAPTER_FOLDER}
     turns = (Message("user", "and 3?"),)
-    assert list(studio.compare.stream(CompareRequest(run, None, turns, turns, max_new_tokens=4)))
+    assert last(studio, beside_base(studio, run, turns=turns, max_new_tokens=4)).done
     assert studio.exports.make(run).proof.passed
 
     # A run that goes on from that one has no need of the folder.

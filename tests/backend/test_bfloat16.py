@@ -5,12 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from studio.backend.compare import CompareRequest
-from studio.data.records import Message
 from studio.runs.spec import with_changes
+from tests.backend.asked import beside_base, last
 from tests.backend.made import Made, make, save_models
-
-PROMPT = (Message("user", "What is 3? いくつ?"),)
 
 
 @pytest.fixture
@@ -32,8 +29,7 @@ def test_a_run_in_bfloat16_is_compared_and_exported(kind: str, made: Made) -> No
     }
     run = made.studio.runner.submit(with_changes(made.studio.default_spec(made.version), changes), "In bfloat16").id
     assert made.studio.runner.run_now(run).status == "done"
-    asked = CompareRequest(run, None, PROMPT, PROMPT, max_new_tokens=10, temperature=1.0)
-    end = list(made.studio.compare.stream(asked))[-1]
+    end = last(made.studio, beside_base(made.studio, run, max_new_tokens=10, temperature=1.0))
     assert end.done
     assert end.identical is False
     assert made.studio.exports.make(run).proof.passed

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from studio.backend.compare import CompareRequest
 from studio.backend.sources import find_sources
 from studio.backend.studio import Studio
 from studio.data.records import Message
@@ -19,6 +18,7 @@ from studio.runs.methods import GrpoSpec
 from studio.runs.spec import RunSpec, with_changes
 from studio.runs.store import new_id
 from studio.settings import Settings
+from tests.backend.asked import beside_base, last
 from tests.tiny import save_tiny
 
 QUICK = {
@@ -87,8 +87,7 @@ def test_a_chain_ends_in_one_adapter_of_the_first_base(place: Place, chain: dict
     assert state.started.base_fingerprint == studio.runner.state(chain["sft"]).started.base_fingerprint  # type: ignore[union-attr]
     turns = (Message("user", "and 3?"),)
     updates = [
-        list(studio.compare.stream(CompareRequest(chain[name], None, turns, turns, max_new_tokens=4)))[-1]
-        for name in ("sft", "grpo")
+        last(studio, beside_base(studio, chain[name], turns=turns, max_new_tokens=4)) for name in ("sft", "grpo")
     ]
     assert updates[0].base.text == updates[1].base.text
     assert studio.exports.make(chain["grpo"]).proof.passed
@@ -104,7 +103,7 @@ def test_a_reward_model_brings_the_margin_of_its_validation_pairs(place: Place, 
 
 
 def test_a_reward_model_is_neither_compared_nor_exported(place: Place, chain: dict[str, str]) -> None:
-    assert chain["reward"] not in {one.run for one in place.studio.compare.contestants()}
+    assert chain["reward"] not in {one.run for one in place.studio.compare.candidates()}
     for ask in (place.studio.compare.adapter, place.studio.exports.make):
         with pytest.raises(InputError, match="reward model"):
             ask(chain["reward"])

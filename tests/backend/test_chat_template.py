@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from studio.backend.chain import Next
-from studio.backend.compare import CompareRequest
 from studio.data.chat_templates import TEMPLATES
 from studio.data.records import Message
 from studio.data.tokens import prompt_text
@@ -17,6 +16,7 @@ from studio.errors import DataError, InputError, SpecError
 from studio.models.loading import load_tokenizer
 from studio.runs.spec import RunSpec, load_spec, with_changes
 from studio.training.job import make_examples
+from tests.backend.asked import beside_base, last
 from tests.backend.test_chains import Place
 from tests.tiny import save_tiny
 
@@ -63,11 +63,13 @@ def test_compare_keeps_the_base_for_another_template(place: Place, tuned: str) -
     plain = place.train(spec_of(place, "sft", place.rows, "plain"), "plain")
     kept, forms = [], []
     for run in (tuned, plain, tuned):
-        with compare.lease(compare.adapter(run)) as lease:
-            kept.append(compare._resident)
-            forms.append((lease.tokenizer.chat_template, lease.base_tokenizer.chat_template))
-    assert kept[0] is kept[1] is kept[2]
-    assert forms == [(TEMPLATES[name],) * 2 for name in ("chatml", "plain", "chatml")]
+        for contestant in compare.beside_base(run):
+            with compare.lease_contestant(contestant) as lease:
+                kept.append(compare._residence._resident)
+                forms.append(lease.tokenizer.chat_template)
+    assert len(kept) == 6
+    assert len({id(resident) for resident in kept}) == 1
+    assert forms == [TEMPLATES[name] for name in ("chatml", "plain", "chatml") for _ in ("base", "tuned")]
 
 
 def test_its_tokens_are_counted_before_the_start(place: Place, tuned: str) -> None:
@@ -84,11 +86,11 @@ def test_its_tokens_are_counted_before_the_start(place: Place, tuned: str) -> No
 
 def test_base_and_tuned_are_compared_with_it(place: Place, tuned: str) -> None:
     studio = place.studio
-    with studio.compare.lease(studio.compare.adapter(tuned)) as lease:
-        assert prompt_text(TURNS, lease.tokenizer) == prompt_text(TURNS, lease.base_tokenizer) == CHATML
+    for contestant in studio.compare.beside_base(tuned):
+        with studio.compare.lease_contestant(contestant) as lease:
+            assert prompt_text(TURNS, lease.tokenizer) == CHATML
     turns = (Message("user", "what about 3?"),)
-    last = list(studio.compare.stream(CompareRequest(tuned, None, turns, turns, max_new_tokens=4)))[-1]
-    assert last.done
+    assert last(studio, beside_base(studio, tuned, turns=turns, max_new_tokens=4)).done
 
 
 def test_its_export_writes_conversations_as_the_run_did(place: Place, tuned: str, tmp_path: Path) -> None:

@@ -5,23 +5,23 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count, pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from studio.backend.compare import ColumnState, CompareRequest, CompareUpdate, difference
+from studio.backend.compare import ColumnState, CompareRequest
 from studio.data.records import Message
 from studio.errors import InputError, ModelError, ResourceError
 from studio.models.folder import file_sha256
+from tests.backend import asked as asking
+from tests.backend.asked import PROMPT, Sides, beside_base
 from tests.backend.made import Made, make, save_models
 from tests.models.adapters import save_adapter
-
-PROMPT = (Message("user", "What is 3? いくつ?"),)
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +36,13 @@ def made(models: Path, tmp_path: Path) -> Iterator[Made]:
     made.studio.close()
 
 
-def request(run: str, step: int | None = None, **changes: object) -> CompareRequest:
+def request(made: Made, run: str, step: int | None = None, **changes: Any) -> CompareRequest:
     """Sampled, as the likeliest bytes of a random model are no text."""
-    asked = CompareRequest(run, step, PROMPT, PROMPT, max_new_tokens=10, temperature=1.0)
-    return replace(asked, **changes)  # type: ignore[arg-type]
+    return beside_base(made.studio, run, step, **{"max_new_tokens": 10, "temperature": 1.0, **changes})
 
 
-def last(made: Made, asked: CompareRequest) -> CompareUpdate:
-    return list(made.studio.compare.stream(asked))[-1]
+def last(made: Made, asked: CompareRequest) -> Sides:
+    return asking.last(made.studio, asked)
 
 
 # What is compared
@@ -52,7 +51,7 @@ def last(made: Made, asked: CompareRequest) -> CompareUpdate:
 def test_contestants_are_results_and_checkpoints_newest_run_first(made: Made) -> None:
     first = made.run(name="First")
     second = made.run(name="Second", ended=False)
-    found = [(c.run, c.name, c.step, c.base) for c in made.studio.compare.contestants()]
+    found = [(c.run, c.name, c.step, c.base) for c in made.studio.compare.candidates()]
     assert found == [
         (second, "Second", 8, "llama"),
         (second, "Second", 4, "llama"),
@@ -60,7 +59,7 @@ def test_contestants_are_results_and_checkpoints_newest_run_first(made: Made) ->
         (first, "First", 8, "llama"),
         (first, "First", 4, "llama"),
     ]
-    kept = made.studio.compare.contestants()[2]
+    kept = made.studio.compare.candidates()[2]
     folder = made.studio.store.run_folder(first)
     assert kept.adapter_sha256 == file_sha256(folder / "adapter" / "adapter_model.safetensors")
 
@@ -70,7 +69,7 @@ def test_each_column_proves_what_it_runs(kind: str, made: Made) -> None:
     run = made.run(kind, name="Mine")
     folder = made.studio.store.run_folder(run)
     for step in (None, 4, 8):
-        end = last(made, request(run, step))
+        end = last(made, request(made, run, step))
         place = "adapter" if step is None else f"checkpoint-{step}"
         assert end.tuned.adapter_sha256 == file_sha256(folder / place / "adapter_model.safetensors")
         assert end.base.adapter_sha256 is None
@@ -83,16 +82,16 @@ def test_each_column_proves_what_it_runs(kind: str, made: Made) -> None:
 
 def test_the_base_column_never_depends_on_the_adapter(made: Made) -> None:
     run = made.run()
-    texts = {last(made, request(run, step)).base.text for step in (None, 4, 8)}
+    texts = {last(made, request(made, run, step)).base.text for step in (None, 4, 8)}
     assert len(texts) == 1
-    tuned = {last(made, request(run, step)).tuned.text for step in (4, 8)}
+    tuned = {last(made, request(made, run, step)).tuned.text for step in (4, 8)}
     assert len(tuned) == 2
 
 
 def test_a_run_without_a_result_shows_its_newest_checkpoint(made: Made) -> None:
     run = made.run(ended=False)
-    assert last(made, request(run)).tuned == replace(
-        last(made, request(run, 8)).tuned,
+    assert last(made, request(made, run)).tuned == replace(
+        last(made, request(made, run, 8)).tuned,
         seconds=pytest.approx(0, abs=60),
         first_token_seconds=pytest.approx(0, abs=60),
     )
@@ -100,17 +99,17 @@ def test_a_run_without_a_result_shows_its_newest_checkpoint(made: Made) -> None:
 
 def test_an_adapter_that_does_nothing_is_noticed(made: Made) -> None:
     run = made.run(strength=0.0)
-    end = last(made, request(run))
+    end = last(made, request(made, run))
     assert end.identical is True
     assert end.base.text == end.tuned.text
     # also when the histories have grown apart, so that the two prompts cannot be compared themselves
     longer = (*PROMPT, Message("assistant", "3"), *PROMPT)
-    assert last(made, request(run, base_turns=longer)).identical is True
+    assert last(made, request(made, run, base_turns=longer)).identical is True
 
 
 def test_an_adapter_that_works_is_not_suspected_when_histories_differ(made: Made) -> None:
     longer = (*PROMPT, Message("assistant", "3"), *PROMPT)
-    assert last(made, request(made.run(), base_turns=longer)).identical is False
+    assert last(made, request(made, made.run(), base_turns=longer)).identical is False
 
 
 def test_what_changed_since_the_run_is_refused(made: Made, tmp_path: Path) -> None:
@@ -120,7 +119,7 @@ def test_what_changed_since_the_run_is_refused(made: Made, tmp_path: Path) -> No
         folder / "checkpoint-4" / "adapter_model.safetensors", folder / "adapter" / "adapter_model.safetensors"
     )
     with pytest.raises(ModelError) as caught:
-        last(made, request(run))
+        last(made, request(made, run))
     assert caught.value.key == "error.adapter.changed"
 
     copy = Made(made.studio, Path(shutil.copytree(made.models, tmp_path / "copy")), made.version)
@@ -129,7 +128,7 @@ def test_what_changed_since_the_run_is_refused(made: Made, tmp_path: Path) -> No
     raw[-1] ^= 1
     (copy.models / "llama" / "model.safetensors").write_bytes(raw)
     with pytest.raises(ModelError) as caught:
-        last(made, request(run))
+        last(made, request(made, run))
     assert caught.value.key == "error.compare.base_changed"
 
 
@@ -137,18 +136,18 @@ def test_what_is_not_there_is_told(made: Made) -> None:
     run = made.run()
     for step, asked in ((5, run), (None, "no-such-run")):
         with pytest.raises(InputError):
-            last(made, request(asked, step))
+            last(made, request(made, asked, step))
     shutil.rmtree(made.studio.store.run_folder(run) / "checkpoint-4")
     with pytest.raises(ModelError) as caught:
-        last(made, request(run, 4))
+        last(made, request(made, run, 4))
     assert caught.value.key == "error.adapter.missing"
     for turns in ((), (Message("user", "  "),), (*PROMPT, Message("assistant", "x"))):
         with pytest.raises(InputError) as empty:
-            last(made, request(run, tuned_turns=turns))
+            last(made, request(made, run, turns=turns))
         assert empty.value.key == "error.compare.no_prompt"
     for changes in ({"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"max_new_tokens": 0}, {"seed": -1}):
         with pytest.raises(InputError) as wrong:
-            last(made, replace(request(run), **changes))  # type: ignore[arg-type]
+            last(made, replace(request(made, run), **changes))  # type: ignore[arg-type]
         assert wrong.value.key == "error.compare.sampling"
 
 
@@ -157,7 +156,7 @@ def test_what_is_not_there_is_told(made: Made) -> None:
 
 def test_both_columns_grow_together(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(made.studio.compare, "_clock", map(float, count()).__next__)  # a second between two looks
-    updates = list(made.studio.compare.stream(request(made.run(), max_new_tokens=30)))
+    updates = list(asking.stream(made.studio, request(made, made.run(), max_new_tokens=30)))
     assert [u.done for u in updates] == [False] * (len(updates) - 1) + [True]
     assert updates[0].identical is None
     assert len(updates) > 2
@@ -170,7 +169,7 @@ def test_both_columns_grow_together(made: Made, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_numbers_under_an_answer(made: Made) -> None:
-    end = last(made, request(made.run()))
+    end = last(made, request(made, made.run()))
     for column in (end.base, end.tuned):
         assert column.tokens == 10
         assert column.first_token_seconds is not None
@@ -183,21 +182,21 @@ def test_numbers_under_an_answer(made: Made) -> None:
 def test_system_prompt_and_history_reach_the_model(made: Made) -> None:
     run = made.run()
     texts = [
-        last(made, request(run)),
-        last(made, request(run, system="Answer like a pirate.")),
-        last(made, request(run, base_turns=(*PROMPT, Message("assistant", "No."), *PROMPT))),
+        last(made, request(made, run)),
+        last(made, request(made, run, system="Answer like a pirate.")),
+        last(made, request(made, run, base_turns=(*PROMPT, Message("assistant", "No."), *PROMPT))),
     ]
     assert len({t.base.text for t in texts}) == 3
     assert texts[2].tuned.text == texts[0].tuned.text  # the other column's history is its own
-    assert last(made, request(run, system="   ")).base.text == texts[0].base.text
+    assert last(made, request(made, run, system="   ")).base.text == texts[0].base.text
     # a system message that an example brings gives way to the one that is asked for
-    pirate = request(run, system="Answer like a pirate.", base_turns=(Message("system", "Be dull."), *PROMPT))
+    pirate = request(made, run, system="Answer like a pirate.", base_turns=(Message("system", "Be dull."), *PROMPT))
     assert last(made, pirate).base.text == texts[1].base.text
 
 
 def test_sampling_repeats_with_the_seed(made: Made) -> None:
     run = made.run()
-    texts = [last(made, request(run, temperature=1.5, seed=seed)) for seed in (1, 1, 2)]
+    texts = [last(made, request(made, run, temperature=1.5, seed=seed)) for seed in (1, 1, 2)]
     assert (texts[0].base.text, texts[0].tuned.text) == (texts[1].base.text, texts[1].tuned.text)
     assert texts[0].base.text != texts[2].base.text
 
@@ -221,17 +220,17 @@ def test_one_base_model_and_few_adapters_are_kept(made: Made) -> None:
     for run in runs:
         for step in (4, 8):
             save_adapter(made.studio.store.run_folder(run) / f"checkpoint-{step}", seed=runs.index(run) * 10 + step)
-            last(made, request(run, step))
-    resident = compare._resident
+            last(made, request(made, run, step))
+    resident = compare._residence._resident
     assert resident is not None
     assert len(resident.adapters) == 4
     assert len(resident.model.peft_config) == 4
     first = weakref.ref(resident.loaded.model)
     del resident
-    last(made, request(made.run("gpt2")))
+    last(made, request(made, made.run("gpt2")))
     gc.collect()
     assert first() is None
-    second = weakref.ref(compare._resident.loaded.model)  # type: ignore[union-attr]
+    second = weakref.ref(compare._residence._resident.loaded.model)  # type: ignore[union-attr]
     assert compare.release()
     gc.collect()
     assert second() is None
@@ -239,28 +238,28 @@ def test_one_base_model_and_few_adapters_are_kept(made: Made) -> None:
 
 def test_equal_adapters_are_loaded_once(made: Made) -> None:
     run = made.run()
-    last(made, request(run))
-    last(made, request(run, 8))
-    assert len(made.studio.compare._resident.adapters) == 1  # type: ignore[union-attr]
+    last(made, request(made, run))
+    last(made, request(made, run, 8))
+    assert len(made.studio.compare._residence._resident.adapters) == 1  # type: ignore[union-attr]
 
 
 def test_an_abandoned_answer_holds_nothing(made: Made) -> None:
     """A browser that goes away in the middle neither blocks others nor keeps memory."""
     run, other = made.run(), made.run("gpt2")
-    stream = made.studio.compare.stream(request(run, max_new_tokens=100))
+    stream = made.studio.compare.stream(request(made, run, max_new_tokens=100))
     next(stream)
     next(stream)
     assert not made.studio.compare.release()  # in use
     stream.close()  # type: ignore[attr-defined]
-    assert last(made, request(other)).done
+    assert last(made, request(made, other)).done
     assert made.studio.compare.release()
 
 
 def test_two_answers_at_once_on_one_base(made: Made) -> None:
     run = made.run()
-    alone = [last(made, request(run, step)).tuned.text for step in (4, 8)]
-    streams = [made.studio.compare.stream(request(run, step)) for step in (4, 8)]
-    ends: list[CompareUpdate | None] = [None, None]
+    alone = [last(made, request(made, run, step)).tuned.text for step in (4, 8)]
+    streams = [asking.stream(made.studio, request(made, run, step)) for step in (4, 8)]
+    ends: list[Sides | None] = [None, None]
     while streams:
         for stream in list(streams):
             update = next(stream, None)
@@ -273,10 +272,10 @@ def test_two_answers_at_once_on_one_base(made: Made) -> None:
 
 def test_another_base_waits_until_the_first_is_free(made: Made) -> None:
     run, other = made.run(), made.run("gpt2")
-    stream = made.studio.compare.stream(request(run))
+    stream = made.studio.compare.stream(request(made, run))
     next(stream)
-    ends: list[CompareUpdate] = []
-    thread = threading.Thread(target=lambda: ends.append(last(made, request(other))))
+    ends: list[Sides] = []
+    thread = threading.Thread(target=lambda: ends.append(last(made, request(made, other))))
     thread.start()
     thread.join(0.3)
     assert not ends
@@ -292,13 +291,13 @@ def test_memory_that_runs_out_is_told(made: Made, monkeypatch: pytest.MonkeyPatc
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
 
     run = made.run()
-    last(made, request(run))
+    last(made, request(made, run))
     monkeypatch.setattr(generation.Generation, "_forward", no_room)
     with pytest.raises(ResourceError) as caught:
-        last(made, request(run))
+        last(made, request(made, run))
     assert caught.value.key == "error.compare.memory"
     monkeypatch.undo()
-    assert last(made, request(run)).done
+    assert last(made, request(made, run)).done
 
 
 def test_looking_loads_no_torch() -> None:
@@ -307,53 +306,3 @@ def test_looking_loads_no_torch() -> None:
         "assert not {'torch', 'transformers', 'trl', 'peft'} & set(sys.modules), 'heavy'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
-
-
-# What differs
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "changed_a", "changed_b"),
-    [
-        ("The cat sat.", "The dog sat.", ["cat"], ["dog"]),
-        ("同じです", "同じです", [], []),
-        ("東京は首都です。", "京都は古都です。", ["東", "首"], ["都", "古"]),
-        ("", "new", [], ["new"]),
-        ("GPT2モデル", "GPT3モデル", ["GPT2"], ["GPT3"]),
-        ("a  b", "a b", ["  "], [" "]),
-        ("ok", "ok!", [], ["!"]),
-        ("한국어 좋아", "한국어 싫어", ["좋아"], ["싫어"]),
-    ],
-)
-def test_words_that_differ(a: str, b: str, changed_a: list[str], changed_b: list[str]) -> None:
-    left, right = difference(a, b)
-    assert ["".join(s.text for s in spans) for spans in (left, right)] == [a, b]
-    assert [s.text for s in left if s.changed] == changed_a
-    assert [s.text for s in right if s.changed] == changed_b
-    assert "".join(s.text for s in left if not s.changed) == "".join(s.text for s in right if not s.changed)
-
-
-def test_random_texts_differ_least() -> None:
-    """As many pieces are common as in the textbook's table, in the same order in both texts."""
-    import random
-
-    random.seed(0)
-    for _ in range(200):
-        a, b = ("".join(random.choices("あいう", k=random.randrange(12))) for _ in range(2))
-        table = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
-        for i, x in enumerate(a):
-            for j, y in enumerate(b):
-                table[i + 1][j + 1] = table[i][j] + 1 if x == y else max(table[i][j + 1], table[i + 1][j])
-        left, right = difference(a, b)
-        common = ["".join(s.text for s in spans if not s.changed) for spans in (left, right)]
-        assert common[0] == common[1]
-        assert len(common[0]) == table[-1][-1]
-
-
-def test_difference_of_long_answers_is_quick() -> None:
-    a = "これは長い文章で、同じ文字が何度も出てきます。The end is near. " * 100
-    began = time.perf_counter()
-    left, _ = difference(a, a[::-1])
-    assert "".join(s.text for s in left) == a
-    difference(a, a.replace("長い", "短い"))
-    assert time.perf_counter() - began < 2

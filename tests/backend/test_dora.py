@@ -1,20 +1,18 @@
 """A run with DoRA is compared and exported like any other, although PEFT does not mix such adapters in a batch."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from studio.backend.compare import CompareRequest, CompareUpdate
-from studio.data.records import Message
 from studio.models.generation import Generation, Sampling, render_prompt
 from studio.models.loading import load_tokenizer
 from studio.runs.spec import with_changes
+from tests.backend import asked
+from tests.backend.asked import PROMPT, Sides, beside_base
 from tests.backend.made import Made, make, save_models
 
-PROMPT = (Message("user", "What is 3? いくつ?"),)
 CHANGES = {
     "tuner.variant": "dora", "tuner.rank": 4, "training.epochs": 2, "training.evaluations": 1,
     "training.learning_rate": 0.02, "data.split.validation_share": 0.2, "data.max_length": 64,
@@ -37,9 +35,8 @@ def run(made: Made) -> str:
     return record.id
 
 
-def last(made: Made, run: str, **changes: object) -> CompareUpdate:
-    asked = CompareRequest(run, None, PROMPT, PROMPT, max_new_tokens=10)
-    return list(made.studio.compare.stream(replace(asked, **changes)))[-1]  # type: ignore[arg-type]
+def last(made: Made, run: str) -> Sides:
+    return asked.last(made.studio, beside_base(made.studio, run, max_new_tokens=10))
 
 
 def test_both_columns_answer_as_plain_peft_does(made: Made, run: str) -> None:

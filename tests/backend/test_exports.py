@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from studio.backend.compare import CompareRequest
 from studio.backend.exports import Export, Exports, file_name
 from studio.data.records import Message
 from studio.errors import ExportError, InputError, ResourceError
@@ -23,6 +22,7 @@ from studio.export import adapter as files
 from studio.export import proof as proofs
 from studio.export.proof import Proof
 from studio.runs.spec import load_spec
+from tests.backend.asked import beside_base, last
 from tests.backend.made import Made, make, save_models
 from tests.models.adapters import save_adapter
 from tests.tiny import save_tiny
@@ -106,7 +106,7 @@ def test_the_code_of_the_card_gives_the_answer_of_the_page(
         env={**os.environ, "PYTHONUTF8": "1"},
     )
     turns = (Message("user", "Hello!"),)
-    end = list(made.studio.compare.stream(CompareRequest(run, None, turns, turns, max_new_tokens=128)))[-1]
+    end = last(made.studio, beside_base(made.studio, run, turns=turns, max_new_tokens=128))
     printed = done.stdout.decode("utf-8").removesuffix("\n")
     assert printed.rstrip("\ufffd") == end.tuned.text.rstrip("\ufffd")
     assert end.tuned.text != end.base.text
@@ -151,7 +151,7 @@ def test_equal_runs_give_equal_files(made: Made) -> None:
 @pytest.mark.usefixtures("proven")
 def test_the_base_is_not_kept_in_memory_twice(made: Made) -> None:
     made.studio.exports.make(made.run())
-    assert made.studio.compare._resident is None
+    assert made.studio.compare._residence._resident is None
 
 
 # Where it goes

@@ -2,18 +2,18 @@
 
 import zipfile
 from collections.abc import Iterator
-from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from studio.backend.compare import CompareRequest, CompareUpdate
 from studio.data.records import Message
 from studio.errors import InputError, ModelError
 from studio.models.folder import file_sha256
 from studio.runs.spec import with_changes
+from tests.backend import asked
+from tests.backend.asked import PROMPT, Sides, beside_base
 from tests.backend.made import Made, make, save_models
 
-PROMPT = (Message("user", "What is 3? いくつ?"),)
 CHANGES = {
     "tuner.kind": "full",
     "training.epochs": 2,
@@ -40,13 +40,13 @@ def run(made: Made) -> str:
     return record.id
 
 
-def last(made: Made, run: str, step: int | None = None, **changes: object) -> CompareUpdate:
-    asked = CompareRequest(run, step, PROMPT, PROMPT, max_new_tokens=10, temperature=1.0)
-    return list(made.studio.compare.stream(replace(asked, **changes)))[-1]  # type: ignore[arg-type]
+def last(made: Made, run: str, step: int | None = None, **changes: Any) -> Sides:
+    options = {"max_new_tokens": 10, "temperature": 1.0, **changes}
+    return asked.last(made.studio, beside_base(made.studio, run, step, **options))
 
 
 def test_base_and_whole_model_answer_side_by_side(made: Made, run: str) -> None:
-    found = made.studio.compare.contestants()
+    found = made.studio.compare.candidates()
     assert found
     assert all(contestant.full for contestant in found)
     folder = made.studio.store.run_folder(run)
@@ -57,7 +57,7 @@ def test_base_and_whole_model_answer_side_by_side(made: Made, run: str) -> None:
         assert end.done
         assert end.identical is False
     longer = (*PROMPT, Message("assistant", "3"), *PROMPT)
-    apart = last(made, run, tuned_turns=longer)
+    apart = last(made, run, turns=longer, base_turns=PROMPT)
     assert apart.base.text == last(made, run).base.text
     assert apart.identical is False
 

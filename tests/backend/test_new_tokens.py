@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from studio.backend.chain import Next
-from studio.backend.compare import CompareRequest, CompareUpdate
 from studio.backend.studio import Studio
 from studio.data.records import Message
 from studio.errors import InputError
 from studio.runs.spec import RunSpec, with_changes
 from studio.settings import Settings
+from tests.backend.asked import Sides, beside_base, last
 from tests.tiny import save_tiny
 
 QUICK = {
@@ -46,8 +46,8 @@ class Place:
         assert ended.status == "done", (ended.key, ended.values)
         return run
 
-    def answers(self, run: str) -> CompareUpdate:
-        return list(self.studio.compare.stream(CompareRequest(run, None, PROMPT, PROMPT, max_new_tokens=12)))[-1]
+    def answers(self, run: str) -> Sides:
+        return last(self.studio, beside_base(self.studio, run, turns=PROMPT, max_new_tokens=12))
 
 
 @pytest.fixture(scope="module")

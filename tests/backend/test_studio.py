@@ -22,7 +22,7 @@ def test_one_writer_and_any_number_of_readers(settings: Settings) -> None:
         with pytest.raises(WorkspaceError):
             Studio(settings, worker=False)
         with Studio(settings, read_only=True) as reader:
-            assert reader.compare.contestants() == ()
+            assert reader.compare.candidates() == ()
             with pytest.raises(WorkspaceError):
                 reader.exports.make("any")
     with Studio(settings, worker=False):

@@ -12,7 +12,8 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser
 
-from studio.backend.compare import ColumnState, CompareRequest, CompareUpdate, Contestant
+from studio.backend.candidates import Candidate
+from studio.backend.compare import ColumnState, CompareRequest, CompareUpdate
 from studio.backend.studio import Studio
 from studio.data.records import Message
 from studio.errors import ModelError
@@ -26,10 +27,10 @@ from studio.ui.contestants import choices, find, first_of
 from studio.ui.conversation import Talk, Turn
 from studio.ui.page import Page, chosen
 
-KEPT = Contestant("run-1", "Friendly support", None, "a" * 64, "starter", 0.5)
-LATE = Contestant("run-1", "Friendly support", 40, None, "starter", 0.5)
-EARLY = Contestant("run-1", "Friendly support", 20, None, "starter", 0.75)
-OTHER = Contestant("run-2", "Other", 5, None, "starter")
+KEPT = Candidate("run-1", "Friendly support", None, "a" * 64, "starter", 0.5)
+LATE = Candidate("run-1", "Friendly support", 40, None, "starter", 0.5)
+EARLY = Candidate("run-1", "Friendly support", 20, None, "starter", 0.75)
+OTHER = Candidate("run-2", "Other", 5, None, "starter")
 FOUND = (OTHER, KEPT, LATE, EARLY)
 OPTIONS = ("Be kind.", 0.7, 0.9, 64.0, 3)
 
@@ -53,10 +54,10 @@ class FakeComparison:
         self.asked: list[CompareRequest] = []
         self.closed = threading.Event()
         self.error: Exception | None = None
-        self.found: tuple[Contestant, ...] = FOUND
+        self.found: tuple[Candidate, ...] = FOUND
         self.known: Examples = EXAMPLES
 
-    def contestants(self) -> tuple[Contestant, ...]:
+    def candidates(self) -> tuple[Candidate, ...]:
         return self.found
 
     def examples(self, run: str, limit: int) -> Examples:
@@ -74,7 +75,7 @@ class FakeComparison:
                     ColumnState(text[:i], i, i / 10, 0.1, i >= len(text), "starter", sha)
                     for text, sha in zip(self.words, (None, "b" * 64), strict=True)
                 ]
-                yield CompareUpdate(columns[0], columns[1], i == longest, False)
+                yield CompareUpdate(tuple(columns), i == longest)
         finally:
             self.closed.set()
 
@@ -102,19 +103,20 @@ def test_the_request_is_what_the_widgets_say_and_each_history_its_own() -> None:
     first = list(answers(make_page(fake), {}, Talk(EARLY), Turn("one")))[-1][0]
     list(answers(make_page(fake), {}, first, Turn("two")))
     request = fake.asked[-1]
-    assert (request.run, request.step, request.system) == ("run-1", 20, "Be kind.")
+    asked = [(column.contestant.run, column.contestant.step) for column in request.columns]
+    assert (asked, request.system) == ([("", None), ("run-1", 20)], "Be kind.")
     assert (request.temperature, request.top_p, request.max_new_tokens, request.seed) == (0.7, 0.9, 64, 3)
-    assert [m.content for m in request.base_turns] == ["one", "ab cd ef", "two"]
-    assert [m.content for m in request.tuned_turns] == ["one", "ab xx ef gh", "two"]
+    assert [m.content for m in request.columns[0].turns] == ["one", "ab cd ef", "two"]
+    assert [m.content for m in request.columns[1].turns] == ["one", "ab xx ef gh", "two"]
     emptied = compare_tab._request(Talk(KEPT), Turn("x"), "", 0, 1, 8, None)
-    assert (emptied.step, emptied.seed) == (None, 0)
+    assert (emptied.columns[1].contestant.step, emptied.seed) == (None, 0)
 
 
 def test_updates_are_throttled_and_the_last_is_whole() -> None:
     shown = list(answers(make_page(FakeComparison(("a" * 60, "b" * 60), 0.005)), {}, Talk(KEPT), Turn("hi")))
     assert 3 <= len(shown) <= 9  # 0.3 s of writing in 60 updates
     done = shown[-1][0]
-    assert done.turns[-1].update.tuned.text == "b" * 60
+    assert done.turns[-1].update.columns[1].text == "b" * 60
     assert done.turns[-1].over
     # The prompt box is emptied when the answer begins and never again: the next prompt may be typed by then.
     assert [row[2] for row in shown] == [gr.skip(), "", *[gr.skip()] * (len(shown) - 2)]
@@ -138,7 +140,7 @@ def test_stop_keeps_what_was_written_and_ends_the_stream() -> None:
     stops["session"].set()
     turn = list(running)[-1][0].turns[-1]
     assert turn.stopped
-    assert 0 < len(turn.update.base.text) < 500
+    assert 0 < len(turn.update.columns[0].text) < 500
     assert fake.closed.wait(5)
     assert stops == {}
 
@@ -225,7 +227,7 @@ def test_markup_in_answers_runs_nothing_and_fetches_nothing(browser: Browser, tm
         "![pixel](http://127.0.0.1:9/b.png) [press](javascript:window.hit=1) ${window.hit=1} {{value}}"
     )
     fake = FakeComparison((bad, bad + " more"))
-    fake.found = (Contestant("run-1", bad, 5, None, bad),)
+    fake.found = (Candidate("run-1", bad, 5, None, bad),)
     fake.known = (((said("user", bad),), bad),)
     studio = Studio(Settings(workspace=tmp_path), worker=False)
     studio.store.add_run("run-1", bad, RunSpec(), Queued())

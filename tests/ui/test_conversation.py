@@ -1,18 +1,20 @@
 """A conversation is shown as text, with what was asked, what answered, and what differs."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
-from studio.backend.compare import ColumnState, CompareUpdate, Contestant
+from studio.backend.candidates import Candidate
+from studio.backend.compare import ColumnState, CompareUpdate
 from studio.data.records import Message
 from studio.messages import LANGUAGES, translate
 from studio.ui.conversation import Talk, Turn, examples_html, legend_html, talk_html
 from studio.ui.markup import visible
 
-KEPT = Contestant("run-1", "Friendly support", None, "a" * 64, "starter", 0.5)
-CHECKPOINT = Contestant("run-1", "Friendly support", 40, None, "starter", 0.7)
+KEPT = Candidate("run-1", "Friendly support", None, "a" * 64, "starter", 0.5)
+CHECKPOINT = Candidate("run-1", "Friendly support", 40, None, "starter", 0.7)
 PAYLOADS = [
     "<script>window.hit=1</script>",
     '<img src=x onerror="window.hit=1">',
@@ -70,12 +72,12 @@ def state(text: str, *, finished: bool = True, sha256: str | None = None, name: 
 
 def update(base: str, tuned: str, *, done: bool = True, identical: bool | None = False) -> CompareUpdate:
     answered = state(tuned, finished=done, sha256="b" * 64, name="Friendly support")
-    return CompareUpdate(state(base, finished=done), answered, done, identical)
+    return CompareUpdate((state(base, finished=done), replace(answered, identical=identical)), done)
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_whatever_is_said_is_shown_as_text(payload: str) -> None:
-    contestant = Contestant("run-1", payload, 40, None, payload)
+    contestant = Candidate("run-1", payload, 40, None, payload)
     context = (Message(role="user", content=payload), Message(role="assistant", content=payload))
     shared = Turn(payload, context, payload, update(payload, payload + " more"))
     marked = Turn(payload, update=update("", payload))
@@ -157,7 +159,7 @@ def test_speed_is_told_only_where_there_is_one() -> None:
     rate = (12 - 1) / (2.0 - 0.5)
     assert t("ui.compare.speed", tokens=12, seconds="2.0", rate=f"{rate:.0f}") in html
     short = ColumnState("x", 1, 0.5, 0.5, True, "starter", None)
-    html = talk_html(Talk(KEPT, (Turn("hi", update=CompareUpdate(short, short, True, False)),)), t)
+    html = talk_html(Talk(KEPT, (Turn("hi", update=CompareUpdate((short, short), True)),)), t)
     assert html.count(t("ui.compare.time", tokens=1, seconds="0.5")) == 2
     assert "tokens/s" not in html
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import gradio as gr
 import pytest
 
-from studio.backend.compare import Contestant
+from studio.backend.candidates import Candidate
 from studio.backend.exports import Export
 from studio.backend.studio import Studio
 from studio.errors import ExportError
@@ -21,7 +21,7 @@ from studio.ui import export_tab
 from studio.ui.export_view import card_html, code_html, files_html, progress_html, read_package, result_html
 from studio.ui.page import Page, chosen
 
-KEPT = Contestant("run-1", "Friendly support", None, "a" * 64, "starter", 0.5)
+KEPT = Candidate("run-1", "Friendly support", None, "a" * 64, "starter", 0.5)
 CODE = 'print("<b>hello</b>")\nprint(2)'
 CARD = f"# Card\n\n<script>window.hit=1</script>\n\n```python\n{CODE}\n```\n\n```python\nsecond()\n```\n"
 
@@ -60,8 +60,8 @@ class FakeExports:
 class Opened:
     """The tab with its handlers, found by the names of their functions."""
 
-    def __init__(self, exports: FakeExports, folder: Path, found: tuple[Contestant, ...] = (KEPT,)) -> None:
-        compare = SimpleNamespace(contestants=lambda: found)
+    def __init__(self, exports: FakeExports, folder: Path, found: tuple[Candidate, ...] = (KEPT,)) -> None:
+        compare = SimpleNamespace(candidates=lambda: found)
         runner = SimpleNamespace(record=lambda run: SimpleNamespace(name=run, created=0.0))
         studio = cast(Studio, SimpleNamespace(compare=compare, runner=runner, exports=exports))
         with gr.Blocks() as self.blocks:
