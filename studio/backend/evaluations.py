@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from studio.backend.compare import Comparison
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
+from studio.backend.mixtures import Mixtures
 from studio.backend.starter_exam import starter_exam
 from studio.backend.work import Stopping, Tell, turn
 from studio.data.lessons import find_records
@@ -30,7 +31,6 @@ from studio.runs.contestants import Contestant
 from studio.runs.evaluations import Evaluation
 from studio.runs.spec import RunSpec
 from studio.runs.store import Store, disk_full, is_disk_full
-from studio.settings import Settings
 
 if TYPE_CHECKING:
     from studio.evaluation.interview import Asked
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 # What is kept of earlier evaluations is true as long as questions are asked in the same way.
 _WAY = 1
 _LISTED = 10
+_LEAKS = {"finding.split_leak"}
 Role = Literal["base", "tuned", "base_prompt", "tuned_prompt", "other"]
 
 
@@ -77,10 +78,10 @@ class Taken:
 class Evaluations:
     """Asks contestants, one evaluation at a time, and keeps what they said."""
 
-    def __init__(self, settings: Settings, store: Store, datasets: Datasets, compare: Comparison) -> None:
-        self._settings = settings
+    def __init__(self, store: Store, datasets: Datasets, mixtures: Mixtures, compare: Comparison) -> None:
         self._store = store
         self._datasets = datasets
+        self._mixtures = mixtures
         self._compare = compare
         self._asking = threading.Lock()
 
@@ -97,6 +98,22 @@ class Evaluations:
 
     def set_plan(self, run: str, plan: EvaluationPlan) -> None:
         self._store.set_evaluation_plan(run, plan.model_dump_json())
+
+    def run_spec(self, run: str) -> RunSpec:
+        return self._store.run(run).spec
+
+    def replays(self, run: str) -> bool:
+        """Whether general data was mixed into what the run learned from."""
+        return self._mixtures.replayed(self.run_spec(run).data.version) is not None
+
+    def caveats(self, run: str) -> tuple[tuple[str, dict[str, Any]], ...]:
+        """What the checks found in the run's data that makes its figures doubtful, where they were made."""
+        spec = self.run_spec(run)
+        version, length = spec.data.version, spec.data.max_length
+        if not self._datasets.scanned(version, spec.model.source, length):
+            return ()
+        found = self._datasets.findings(version, spec.model.source, length)
+        return tuple((f"ui.verdict.data.{f.key.rpartition('.')[2]}", dict(f.values)) for f in found if f.key in _LEAKS)
 
     def rows(self, run: str) -> tuple[int, int, int]:
         """Rows of the run's data that train, validate and test."""
@@ -321,7 +338,12 @@ class Evaluations:
         if not contestant.run:
             return True
         adapter = self._compare.adapter(contestant.run, contestant.step)
-        return (adapter.sha256 or weights_sha256(adapter.folder)) == found.adapter_sha256
+        from studio.models.adapter_folder import ADAPTER_WEIGHTS
+        from studio.models.folder import file_sha256
+        from studio.models.loading import MODEL_WEIGHTS
+
+        file = adapter.folder / (MODEL_WEIGHTS if adapter.full else ADAPTER_WEIGHTS)
+        return file.is_file() and file_sha256(file) == found.adapter_sha256
 
 
 def _question(row: int, record: Record) -> Question | None:

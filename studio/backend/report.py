@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from studio.backend.evaluations import Entrant, Evaluations, QuestionSet, Taken
 from studio.evaluation.advice import Step, advise
@@ -20,7 +19,7 @@ FORM = ("json_valid", "json_schema", "language", "stopped", "repetition", "refus
 
 @dataclass(frozen=True, slots=True)
 class RowResult:
-    """A row of the task: what was asked, expected and answered by each entrant, and the primary metric of each. `change`:
+    """A row of the task: what was asked, expected and answered by each entrant, and the primary metric of each.
     that of the tuned model less that of the base, above 0 where it got better."""
 
     row: int
@@ -95,9 +94,7 @@ def make_report(
         lines=lines,
         primary=first,
         rows=_rows(questions, taken, next(one for one in lines if one.metric.name == first)),
-        confusions=tuple(
-            confusion(questions, [one.answers[q.row] for q in questions]) for one in taken if labels
-        ),
+        confusions=tuple(confusion(questions, [one.answers[q.row] for q in questions]) for one in taken if labels),
         exams=reports,
         verdict=verdict,
         advice=() if verdict is None else _advice(evaluations, run, verdict, evidence),
@@ -160,5 +157,3 @@ def _rows(questions: Sequence[Question], taken: Sequence[Taken], main: Line) -> 
         prompt = question.prompt[-1].text if question.prompt else ""
         found.append(RowResult(question.row, prompt, question.text, answers, values, change))
     return tuple(found)
-
-

@@ -16,6 +16,7 @@ from studio.backend.chain import Next
 from studio.backend.compare import Comparison
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
+from studio.backend.evaluations import Evaluations
 from studio.backend.exports import Exports
 from studio.backend.learning_curve import LearningCurve
 from studio.backend.mixtures import Mixtures
@@ -98,6 +99,7 @@ class Studio:
         self.datasets = Datasets(settings, self.store, spread)
         self.mixtures = Mixtures(self.datasets)
         self.compare = Comparison(settings, self.store, self.datasets)
+        self.evaluations = Evaluations(self.store, self.datasets, self.mixtures, self.compare)
         self.exports = Exports(settings, self.store, self.datasets, self.compare)
         self.runner = Runner(settings, self.store, self.datasets, worker=worker)
         self.learning_curve = LearningCurve(self.datasets, self.runner)

@@ -27,9 +27,7 @@ class Step:
         return translate(self.key, language, **self.values)
 
 
-def advise(
-    verdict: Verdict, spec: RunSpec, evidence: Evidence, *, train_rows: int, replays: bool
-) -> tuple[Step, ...]:
+def advise(verdict: Verdict, spec: RunSpec, evidence: Evidence, *, train_rows: int, replays: bool) -> tuple[Step, ...]:
     """The most promising first; nothing where there is nothing to mend. `train_rows`: rows the run learned from;
     `replays`: general data was mixed in."""
     keys = {reason.key for reason in verdict.reasons if reason.level in ("bad", "care")}
@@ -69,5 +67,3 @@ def _for_more(evidence: Evidence, train_rows: int, keys: set[str], verdict: Verd
     if train_rows < _FEW_TRAINED:
         yield Step("ui.advice.data", {"rows": train_rows})
     yield Step("ui.advice.longer")
-
-

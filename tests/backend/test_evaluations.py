@@ -1,0 +1,177 @@
+"""Contestants are asked once, nothing that was trained on, and what they said is kept."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from studio.backend.report import make_report
+from studio.data.splits import SplitSpec
+from studio.errors import InputError, Stopped
+from studio.evaluation.plan import EvaluationPlan
+from studio.runs.events import Queued
+from studio.runs.spec import with_changes
+from studio.runs.store import new_id
+from tests.backend.made import Made, make
+from tests.tiny import save_tiny
+
+ROWS = [{"question": f"What is {n} plus {n}?", "answer": f"It is {2 * n}, dear friend."} for n in range(40)]
+EXAM = [
+    {"question": "Is it day?", "A": "yes", "B": "no", "answer": "B", "category": "time"},
+    {"question": "Is it hot?", "A": "yes", "B": "no", "answer": "A", "category": "weather"},
+]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    folder = tmp_path_factory.mktemp("evaluations")
+    save_tiny(folder / "models" / "llama", "llama", tied=False)
+    made = make(folder, folder / "models")
+    yield made
+    made.studio.close()
+
+
+@pytest.fixture(scope="module")
+def exam(made: Made, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return opened(made, EXAM, tmp_path_factory.mktemp("exam") / "mine.json")
+
+
+@pytest.fixture(scope="module")
+def run(made: Made, tmp_path_factory: pytest.TempPathFactory) -> str:
+    version = opened(made, ROWS, tmp_path_factory.mktemp("rows") / "sums.json")
+    made.studio.datasets.set_split(version, SplitSpec(validation_share=0.1, test_share=0.2))
+    return run_on(made, version)
+
+
+def opened(made: Made, rows: list[dict[str, str]], path: Path) -> str:
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    return made.studio.datasets.import_file(path).id
+
+
+def run_on(made: Made, version: str) -> str:
+    """A finished run on this data, its adapter random."""
+    like = made.run()
+    spec = made.studio.store.run(like).spec
+    mapping = made.studio.datasets.version(version).mapping
+    split = made.studio.datasets.version(version).split
+    run = new_id()
+    changes = {"data.version": version, "data.split": split.model_dump(), "data.mapping": mapping}
+    made.studio.store.add_run(run, "Sums", with_changes(spec, changes), Queued())
+    made.studio.store.append(run, *(stamped.event for stamped in made.studio.store.events(like, 1)))
+    made.studio.store.run_folder(like).rename(made.studio.store.run_folder(run))
+    return run
+
+
+def test_the_usual_plan(made: Made, run: str) -> None:
+    assert made.studio.evaluations.rows(run) == (28, 4, 8)
+    assert made.studio.evaluations.plan(run) == EvaluationPlan(side="test")
+    assert made.studio.evaluations.plan(made.run()).side == "validation"  # it has no test rows
+
+
+def test_what_is_asked_was_never_trained_on(made: Made, run: str) -> None:
+    task = made.studio.evaluations.task(run, EvaluationPlan())
+    parts = made.studio.datasets.split(made.studio.store.run(run).version, made.studio.store.run(run).spec.data.split)
+    assert [q.row for q in task.questions] == parts.test.tolist()
+    assert len(made.studio.evaluations.task(run, EvaluationPlan(rows=3)).questions) == 3
+    with pytest.raises(InputError) as told:
+        made.studio.evaluations.task(run, EvaluationPlan(side="all"))
+    assert told.value.key == "error.evaluate.trained"
+    assert told.value.values["count"] == 28
+    assert str(parts.train[0]) in told.value.message("en")
+
+
+def test_other_data_is_looked_through(made: Made, run: str, tmp_path: Path) -> None:
+    mixed = opened(made, [*ROWS[:3], {"question": "New?", "answer": "Quite new."}], tmp_path / "mixed.json")
+    fresh = opened(made, [{"question": f"New {n}?", "answer": "Quite new."} for n in range(6)], tmp_path / "fresh.json")
+    trained = set(made.studio.datasets.split(made.studio.store.run(run).version,
+                                             made.studio.store.run(run).spec.data.split).train.tolist())  # fmt: skip
+    with pytest.raises(InputError) as told:
+        made.studio.evaluations.task(run, EvaluationPlan(version=mixed, side="all"))
+    assert told.value.values["count"] == len(trained & {1, 2, 3}) > 0
+    assert len(made.studio.evaluations.task(run, EvaluationPlan(version=fresh, side="all")).questions) == 6
+
+
+def test_no_test_rows(made: Made) -> None:
+    with pytest.raises(InputError) as told:
+        made.studio.evaluations.task(made.run(), EvaluationPlan())
+    assert told.value.key == "error.evaluate.no_test"
+    for language in ("en", "ja"):
+        assert "2" in told.value.message(language)  # rows that validate
+
+
+def test_asked_once_and_reported(made: Made, run: str, exam: str) -> None:
+    evaluations = made.studio.evaluations
+    plan = EvaluationPlan(exams=(exam,), shots=2)
+    assert make_report(evaluations, run, plan=plan) is None
+    shares: list[float] = []
+    evaluations.evaluate(run, plan=plan, tell=shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    files = {path: path.stat().st_mtime_ns for path in made.studio.store.evaluations_folder.iterdir()}
+    assert len(files) == 8  # four contestants, two sets
+    evaluations.evaluate(run, plan=plan)
+    assert {path: path.stat().st_mtime_ns for path in made.studio.store.evaluations_folder.iterdir()} == files
+
+    report = make_report(evaluations, run, plan=plan)
+    assert report is not None
+    assert [one.role for one in report.entrants] == ["base", "tuned", "base_prompt", "tuned_prompt"]
+    assert report.missing == 0
+    loss = report.line("loss")
+    assert loss is not None
+    assert loss.figures[0].value != loss.figures[1].value
+    assert loss.figures[0].rows == len(report.rows) == 8
+    base, _, prompted, _ = report.taken
+    assert prompted.evaluation.prompt_tokens > base.evaluation.prompt_tokens
+    assert {(one.group, one.change.rows) for one in report.exams[0].results[0]} == {("time", 1), ("weather", 1)}
+    assert report.verdict is not None
+    assert report.verdict.decision == "no"
+    for reason in report.verdict.reasons:
+        assert reason.message("en") != reason.message("ja")
+    for step in report.advice:
+        assert step.message("en") != step.message("ja")
+
+
+def test_stopped_and_gone_on_with(made: Made, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluations = made.studio.evaluations
+    plan = EvaluationPlan(exams=(), system="Be kind.")
+    monkeypatch.setattr("studio.evaluation.interview.ROWS", 3)
+    asked: list[float] = []
+    with pytest.raises(Stopped):
+        evaluations.evaluate(run, plan=plan, tell=asked.append, stopping=lambda: len(asked) > 3)
+    (partial,) = made.studio.store.evaluations_folder.glob("*.partial.jsonl")
+    begun = partial.read_bytes()
+    partial.write_bytes(begun + b'{"seconds": 1.0, "repl')  # as a killed process leaves it
+    evaluations.evaluate(run, plan=plan)
+    (ended,) = (path for path in made.studio.store.evaluations_folder.iterdir() if path.read_bytes().startswith(begun))
+    rows = [reply["row"] for line in ended.read_text().splitlines()[1:] for reply in json.loads(line)["replies"]]
+    assert len(rows) == len(set(rows)) == 8
+
+
+def test_other_weights_are_asked_again(made: Made, run: str, exam: str) -> None:
+    evaluations = made.studio.evaluations
+    plan = EvaluationPlan(exams=())
+    evaluations.evaluate(run, 4, plan)
+    assert make_report(evaluations, run, 4, plan) is not None
+    folder = made.studio.store.run_folder(run)
+    kept = (folder / "checkpoint-4" / "adapter_model.safetensors").read_bytes()
+    other = (folder / "checkpoint-8" / "adapter_model.safetensors").read_bytes()
+    assert kept != other
+    (folder / "checkpoint-4" / "adapter_model.safetensors").write_bytes(other)
+    assert make_report(evaluations, run, 4, plan) is None
+    evaluations.evaluate(run, 4, plan)
+    assert make_report(evaluations, run, 4, plan) is not None
+
+
+def test_the_plan_is_kept(made: Made, run: str) -> None:
+    plan = EvaluationPlan(system="Be brief.", metrics=("chrf", "loss"))
+    made.studio.evaluations.set_plan(run, plan)
+    assert made.studio.evaluations.plan(run) == plan
+
+
+def test_a_metric_that_does_not_fit(made: Made, run: str) -> None:
+    plan = EvaluationPlan(exams=(), metrics=("json_fields",))
+    made.studio.evaluations.evaluate(run, plan=plan)
+    with pytest.raises(InputError) as told:
+        make_report(made.studio.evaluations, run, plan=plan)
+    assert told.value.key.startswith("error.metric.unfit")
