@@ -16,7 +16,7 @@ def coach_notes(notes: Sequence[Note], spec: RunSpec, writable: bool, language: 
         return ""
     lines = "".join(
         f'<li class="coach-note coach-{note.severity}" data-rule="{note.rule}">'
-        f'<span class="coach-number" aria-hidden="true">{number}</span>'
+        f'<span class="coach-number" title="{shown(t("ui.coach.mark", number=number))}">{number}</span>'
         f"<div><b>{shown(t(f'coach.title.{note.rule}'))}</b><p>{said(t(note.key, **note.values))}</p>"
         f"{way_buttons(note.ways, spec, language, t) if writable else ''}</div></li>"
         for number, note in enumerate(notes, 1)
