@@ -7,6 +7,7 @@ epochs and rewards that go wrong), with room on either side; where a limit comes
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import fmean, median
 from typing import Any, Literal
 
@@ -44,8 +45,9 @@ moment. (The starter at ten times its rate: 1.7 times, and 1.2.)"""
 SPIKE, SPIKES = 10, 3
 """How many times the median of the 20 before it a gradient is that counts as a spike, and how many spikes are told: one
 odd row makes one."""
-HARDLY = 0.03
-"""The share of its loss that a run that learns loses in its first half; the weakest good one lost 0.1."""
+HARDLY = 0.04
+"""The share of its loss that a run loses in its first half, where its rate is not too low. (The starter at the
+hundredth of its rate: 0.03 in all; the least that a good one lost: 0.5.)"""
 FLAT, FLAT_SHARE, FLAT_POINTS = 0.01, 0.3, 3
 """Validation that moves by less than this share over so much of the run, measured so many times, stands still. Any
 schedule ends in small steps, so that the last fifth moves little in good runs."""
@@ -136,7 +138,8 @@ def rate_low(state: RunState, spec: RunSpec) -> Note | None:
     validation = [value for _, value in state.curves.get("validation_loss", [])]
     if len(validation) > 1:
         before, now = validation[0], min(validation[1:])
-    if before < 5 * ZERO or not (1 - HARDLY) * before < now < (1 + HARDLY) * before:
+    usual = usual_rates(spec, None).high
+    if spec.training.learning_rate > usual or before < 5 * ZERO or not abs(now / before - 1) < HARDLY:
         return None
     higher = Change({"training.learning_rate": _two_digits(spec.training.learning_rate * LATER)})
     values = {"before": _number(before), "now": _number(now), "rate": _rate(spec.training.learning_rate)}
@@ -328,7 +331,7 @@ def _training_fell(state: RunState, step: int) -> bool:
 
 def _noise(points: Sequence[Point]) -> float:
     """By what share two losses in a row usually differ, over the root of two: the standard deviation of one."""
-    return median(abs(b - a) / max(a + b, 1e-12) for (_, a), (_, b) in zip(points, points[1:], strict=False)) * 2**0.5
+    return median(abs(b - a) / max(a + b, 1e-12) for (_, a), (_, b) in pairwise(points)) * 2**0.5
 
 
 def _thrown(means: Iterator[Point], start: float, noise: float) -> int | None:
