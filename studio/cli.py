@@ -37,10 +37,12 @@ from studio.data.splits import SplitSpec
 from studio.errors import DataError, FaultError, InputError, SpecError, StudioError
 from studio.messages import translate
 from studio.runs.cluster import ClusterSpec, parse_cluster
+from studio.runs.coach import Note, coach
 from studio.runs.events import Ended, RunState
 from studio.runs.presets import find_preset
 from studio.runs.reference import settings_reference
 from studio.runs.spec import STARTER, RunSpec, load_spec, with_changes
+from studio.runs.ways import Change
 from studio.settings import read_settings
 
 log = logging.getLogger("studio")
@@ -535,6 +537,7 @@ def _train(studio: Studio, name: str, language: str, cautions: Sequence[str] = (
             )
         ],
         "cautions": list(cautions),
+        "notes": [_note(note, language) for note in coach(state, studio.runner.record(name).spec)],
     }
     if ended.status == "failed" and ended.key:
         values |= {"error": translate(ended.key, language, **ended.values), "key": ended.key}
@@ -547,9 +550,21 @@ def _train_text(values: dict[str, Any], ended: Ended, language: str) -> str:
     shown = {name: _number(values[name]) for name in names}
     notices = [notice for notice in values["notices"] if notice not in values["cautions"]]
     lines = [*notices, translate(f"cli.train.{ended.status}", language, **shown)]
+    lines += [translate("cli.train.note", language, step=one["step"], note=one["message"]) for one in values["notes"]]
     if ended.adapter:
         lines.append(translate("cli.train.next", language, run=values["run"]))
     return "\n".join(lines)
+
+
+def _note(note: Note, language: str) -> dict[str, Any]:
+    """A note of the coach, with the first settings that it would change."""
+    return {
+        "rule": note.rule,
+        "metric": note.metric,
+        "step": note.step,
+        "message": translate(note.key, language, **note.values),
+        "settings": next((dict(way.settings) for way in note.ways if isinstance(way, Change)), {}),
+    }
 
 
 def _losses(state: RunState) -> dict[str, float | str | None]:

@@ -33,7 +33,10 @@ VALUES = {
     "studio.data.tables", "studio.data.tokens", "studio.runs.methods", "studio.runs.spec", "studio.runs.presets",
     "studio.runs.cluster", "studio.runs.events", "studio.runs.differences", "studio.data.languages.LANGUAGES",
     "studio.runs.store.RunRecord", "studio.runs.reference", "studio.runs.contestants",
-    "studio.runs.cautions", "studio.runs.rates", "studio.runs.drift", "studio.runs.unfit",
+    "studio.runs.cautions", "studio.runs.rates", "studio.runs.unfit", "studio.runs.coach", "studio.runs.ways",
+    "studio.runs.remedies",
+    "studio.evaluation.plan", "studio.evaluation.metrics", "studio.evaluation.intervals", "studio.evaluation.verdict",
+    "studio.evaluation.exams", "studio.evaluation.classes", "studio.evaluation.report", "studio.evaluation.advice",
 }  # fmt: skip
 HEAVY = {"torch", "transformers", "peft", "trl", "accelerate"}
 FILES = sorted(PACKAGE.rglob("*.py"))

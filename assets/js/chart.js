@@ -112,7 +112,7 @@ function drawPanel(panel) {
   svg.setAttribute("aria-label", chart.title + ": " + shown(chart).filter(s => s.style !== "faint").map(s => {
     const y = s.y.filter(v => v !== null);
     return `${s.name} ${format(y[0], chart.unit)} → ${format(y[y.length - 1], chart.unit)}`;
-  }).join(", "));
+  }).concat(chart.marks.map(m => `${m.number}: ${m.label}, ${data.words.step} ${m.step}`)).join(", "));
   for (const tick of ticks(low, high, chart.wide ? 5 : 3)) {
     const y = Y(tick);
     if (y > height - PAD.bottom + 1 || y < PAD.top - 4) continue;
@@ -132,9 +132,27 @@ function drawPanel(panel) {
       if (s.y[i] !== null && s.x.length <= 200) node(lines, "circle", {class: `chart-dot chart-c${s.color % 8}`, cx: X(s.x[i]), cy: Y(s.y[i]), r: 3.5});
     }
   }
+  marks(panel, X, from, to, height);
   panel.cursor = node(svg, "line", {class: "chart-cursor", y1: PAD.top, y2: height - PAD.bottom, visibility: "hidden"});
   panel.brush = node(svg, "rect", {class: "chart-brush", y: PAD.top, height: height - PAD.top - PAD.bottom, visibility: "hidden"});
   panel.reset.hidden = !zoom || !chart.wide;
+}
+
+// The steps that notes are about: a line, and the note's number at its top; where two are close, one below the other.
+function marks(panel, X, from, to, height) {
+  let last = -Infinity, row = 0;
+  for (const mark of [...panel.chart.marks].sort((a, b) => a.step - b.step)) {
+    if (mark.step < from || mark.step > to) continue;
+    const x = X(mark.step);
+    row = x - last < 22 ? row + 1 : 0;
+    last = x;
+    const y = PAD.top + row * 22;
+    const group = node(panel.svg, "g", {class: `chart-mark chart-mark-${mark.severity}`});
+    node(group, "title", {}, mark.label);
+    node(group, "line", {x1: x, x2: x, y1: y, y2: height - PAD.bottom});
+    node(group, "circle", {cx: x, cy: y, r: 9});
+    node(group, "text", {x, y: y + 4, "text-anchor": "middle"}, String(mark.number));
+  }
 }
 
 function draw() {

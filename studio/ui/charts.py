@@ -8,10 +8,11 @@ import json
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import cycle
 from typing import Literal
 
+from studio.runs.coach import Note, Severity
 from studio.runs.events import RunState
 
 Point = tuple[int, float]
@@ -36,6 +37,16 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A step that a note is about, by the note's number. `label` is what it says."""
+
+    step: int
+    number: int
+    severity: Severity
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """One panel; x is the step. With `from_zero` the vertical axis begins at 0. `about`: how to read it."""
 
@@ -46,6 +57,7 @@ class Chart:
     wide: bool = False
     from_zero: bool = False
     about: str = ""
+    marks: tuple[Mark, ...] = ()
 
 
 # What methods record beside their loss: the chart, what it counts, and its lines, each of training and of validation.
@@ -128,6 +140,15 @@ def run_charts(state: RunState, method: str, t: Callable[..., str]) -> tuple[Cha
             line = Series(title, downsample(points, SMALL), color)
             charts.append(Chart(metric, title, unit, (line,), from_zero=from_zero))
     return tuple(charts)
+
+
+def with_marks(charts: Sequence[Chart], notes: Sequence[Note], t: Callable[..., str]) -> tuple[Chart, ...]:
+    """The charts, with the steps that the notes are about."""
+    marks = [
+        (note.metric, Mark(note.step, number, note.severity, t(f"coach.title.{note.rule}")))
+        for number, note in enumerate(notes, 1)
+    ]
+    return tuple(replace(chart, marks=tuple(mark for key, mark in marks if key == chart.key)) for chart in charts)
 
 
 def _told(key: str, lines: tuple[Series, ...], method: str, t: Callable[..., str]) -> Chart:
@@ -230,6 +251,7 @@ def to_json(view: str, charts: Sequence[Chart], t: Callable[[str], str]) -> str:
                     "wide": chart.wide,
                     "zero": chart.from_zero,
                     "about": chart.about,
+                    "marks": [asdict(mark) for mark in chart.marks],
                     "series": [
                         {
                             "name": series.name,

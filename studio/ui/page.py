@@ -24,11 +24,10 @@ log = logging.getLogger("studio")
 @dataclass(frozen=True, slots=True)
 class Page:
     """One language's page. `version` and `run` are ids (or None) and survive a refresh of the browser. `again` is told
-    the run whose settings are to be used once more: its id, and behind spaces a word that is another each time and, to
-    go on from a checkpoint, its step. `follow` is told the next run of a chain, as `chain_view` writes it. `news` is
-    another text whenever a run was added, deleted, began, kept a checkpoint or ended. `clock` ticks
-    for them outside of the tabs, for what is in a tab lives only from its first visit on. `pairs` is another number
-    whenever the open data set is to be read as preference pairs."""
+    the run whose settings are to be used once more, as `use_again` writes it. `follow` is told the next run of a chain,
+    as `chain_view` writes it. `news` is another text whenever a run was added, deleted, began, kept a checkpoint or
+    ended. `clock` ticks for them outside of the tabs, for what is in a tab lives only from its first visit on. `pairs`
+    is another number whenever the open data set is to be read as preference pairs."""
 
     studio: "Studio"
     language: str

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from studio.messages import translate
-from studio.runs.drift import FAR, drift
 from studio.runs.events import RunState, Sample
 from studio.runs.spec import RunSpec
 from studio.runs.store import RunRecord
@@ -295,9 +294,6 @@ def messages(
         lines.append(_result(state, t))
         if (ahead := state.latest("validation_accuracy")) is not None:
             lines.append(("info", t("ui.runs.say.accuracy", percent=f"{100 * ahead:.0f}")))
-    if far := drift(state):
-        values = {"before": far.before, "after": far.after, "distance": far.distance}
-        lines.append(("warn", t("ui.runs.say.drifted", limit=FAR, **{k: f"{v:.2f}" for k, v in values.items()})))
     if read_only:
         lines.append(("info", t("ui.runs.say.read_only")))
     lines += [("note", t(notice.key, **notice.values)) for notice in state.notices]
@@ -330,9 +326,6 @@ def _result(state: RunState, t: T) -> tuple[str, str]:
     values |= {"before": loss(before), "after": loss(best), "percent": f"{abs(best / before - 1) * 100:.0f}"}
     if best >= before:
         return "warn", t("ui.runs.say.worse", **values)
-    last = state.latest("validation_loss")
-    if last is not None and last > best * 1.02 and how == "done":
-        return "good", t("ui.runs.say.memorised", **values)
     return "good", t(f"ui.runs.say.{how}_better", **values)
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -15,15 +14,19 @@ from pydantic import TypeAdapter, ValidationError
 from studio.backend.chain import offers
 from studio.backend.runner import RunSummary
 from studio.errors import InputError
+from studio.runs.coach import coach
 from studio.runs.events import RunState
 from studio.runs.methods import METHODS
 from studio.runs.store import RunRecord
 from studio.ui import chain_view, run_view
-from studio.ui.charts import overlay_charts, run_charts, to_json
+from studio.ui.charts import overlay_charts, run_charts, to_json, with_marks
 from studio.ui.checkpoint_view import BRANCH, checkpoints_table
+from studio.ui.coach_view import coach_notes
 from studio.ui.markup import ACTIONS
 from studio.ui.page import Page, chosen, goto
 from studio.ui.settings_view import differences_table, settings_table
+from studio.ui.use_again import Again, written
+from studio.ui.way_view import pressed
 
 HISTORY_SECONDS = 5.0
 """How old the list may get while nothing of the chosen run changes: another tab may have started or renamed one."""
@@ -118,8 +121,9 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                 again = gr.Button(t("ui.runs.use_again"), size="md", elem_id="runs-again")
                 sooner = gr.Button(t("ui.runs.sooner"), size="md", elem_id="runs-sooner", visible=False)
                 later = gr.Button(t("ui.runs.later"), size="md", elem_id="runs-later", visible=False)
-            words = gr.HTML(elem_id="runs-words", apply_default_css=False)
+            words = gr.HTML(elem_id="runs-words", js_on_load=ACTIONS, apply_default_css=False)
             following = gr.HTML(elem_id="runs-next", js_on_load=ACTIONS, apply_default_css=False)
+            notes_on_it = gr.HTML(elem_id="runs-coach", js_on_load=ACTIONS, apply_default_css=False)
             figure = chart("runs-chart")
             samples = gr.HTML(elem_id="runs-samples", apply_default_css=False)
             checkpoints = gr.HTML(elem_id="runs-checkpoints", js_on_load=BRANCH, apply_default_css=False)
@@ -150,7 +154,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     parts = Parts(
         empty, layout, history, overlay, overlay_chart, overlay_table, head, stop, resume, compare, words, figure,
         samples, checkpoints, name, tags, notes, settings, yaml, page.run, seen, sooner, later, delete, asking,
-        following, page.news,
+        following, page.news, notes_on_it,
     )  # fmt: skip
     watching: list[Any] = [page.run, marked, find, seen]
     changed = [getattr(parts, field.name) for field in fields(parts)]
@@ -187,8 +191,21 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     def move(by: int) -> Callable[[str], None]:
         return lambda run: runner.move(run, by)
 
+    def use_again(told: str) -> Any:
+        return _again(Seen.read(told).run), goto("train")
+
     def branch(told: str, event: gr.EventData) -> Any:
-        return _asked(Seen.read(told).run, event.step), goto("train")
+        return _again(Seen.read(told).run, event.step), goto("train")
+
+    @page.guard
+    def mend(told: str, event: gr.EventData) -> Any:
+        """What the button of a note or of a failure offers: the settings of the run, changed; or another tab."""
+        run = Seen.read(told).run
+        if not run:
+            return gr.skip(), gr.skip(), gr.skip()
+        if event.act == "look":
+            return gr.skip(), runner.record(run).version, goto(event.tab)
+        return written(pressed(run, event._data)), gr.skip(), goto("train")
 
     @page.guard
     def ask(told: str) -> Any:
@@ -242,13 +259,10 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     unmark.click(unmark_all, [page.run, find, seen], [*changed, marked], **quiet)
     stop.click(act(runner.stop), watching, changed, **quiet)
     resume.click(act(runner.resume), watching, changed, **quiet)
-    again.click(
-        lambda told: (_asked(Seen.read(told).run), goto("train")),
-        seen,
-        [page.again, page.tabs],
-        **quiet,
-    )
+    again.click(use_again, seen, [page.again, page.tabs], **quiet)
     checkpoints.branch(branch, seen, [page.again, page.tabs], **quiet)  # type: ignore[attr-defined]
+    for told_in in (notes_on_it, words):
+        told_in.click(mend, seen, [page.again, page.version, page.tabs], **quiet)  # type: ignore[attr-defined]
     following.click(follow, [page.version, seen], [page.follow, page.tabs], **quiet)
     sooner.click(act(move(-1)), watching, changed, **quiet)
     later.click(act(move(1)), watching, changed, **quiet)
@@ -260,9 +274,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     compare.click(lambda told: (Seen.read(told).run, goto("compare")), seen, [page.run, page.tabs], **quiet)
 
 
-def _asked(run: str | None, *step: object) -> str:
-    """A run that the Train tab is to go on from, or to take the settings of; another text each time it is asked for."""
-    return " ".join(map(str, (run, secrets.token_hex(4), *step))) if run else ""
+def _again(run: str | None, step: int = 0) -> str:
+    return written(Again(run, step)) if run else ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -296,6 +309,7 @@ class Parts:
     asking: gr.Column
     following: gr.HTML
     news: gr.Textbox
+    coach: gr.HTML
 
 
 def view(
@@ -366,10 +380,13 @@ def _run(
     t, studio = page.t, page.studio
     about = run_view.about(record, _data_name(page, record.version), _parent_name(page, record), titles, t)
     writable = not studio.store.read_only
+    notes = coach(state, record.spec)
+    charts = with_marks(run_charts(state, record.spec.method.kind, t), notes, t)
     return {
         parts.head: run_view.headline(record.name, about, state, status, t),
         parts.words: run_view.messages(state, not writable, page.language, studio.runner.where_to_look(record.id)),
-        parts.figure: to_json(record.id, run_charts(state, record.spec.method.kind, t), t),
+        parts.coach: coach_notes(notes, record.spec, writable, page.language, t),
+        parts.figure: to_json(record.id, charts, t),
         parts.samples: run_view.samples(state, t),
         parts.checkpoints: checkpoints_table(record.spec, state, writable, t),
         parts.following: _following(page, record) if writable and status in ("done", "stopped") else "",

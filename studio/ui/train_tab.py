@@ -18,7 +18,7 @@ from studio.data.splits import SplitSpec
 from studio.errors import InputError, SpecError, StudioError
 from studio.runs.methods import METHODS
 from studio.runs.spec import ADAPTER_FOLDER, STARTER, LoraSpec, RunSpec, spec_fields, with_changes
-from studio.ui import chain_view
+from studio.ui import chain_view, use_again
 from studio.ui.checkpoint_view import checkpoint_choices
 from studio.ui.choice_view import data_summary, model_summary, open_models
 from studio.ui.cluster_form import HERE, build_cluster, cluster_of, cluster_values
@@ -348,17 +348,18 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     @page.guard
     def use_run(again: str, method: str) -> Any:
-        """The data, the method, the model and all settings of a run; with a step, to go on from that checkpoint."""
+        """The data, the method, the model and all settings of a run, changed as is asked; with a step, to go on from
+        that checkpoint."""
         if not again:
             return [gr.skip()] * (13 + len(asked))
-        run, _, *steps = again.split()
-        record = studio.runner.record(run)
-        spec, name = record.spec, record.name
-        if steps:
-            own = {"model.adapter": run, "model.adapter_step": int(steps[0]), "model.adapter_folder": ""}
-            spec = with_changes(spec, own)
-            name = t("ui.runs.branch_name", name=name, step=int(steps[0]))
-        return filled(spec, record.version, name, method, cluster_values(studio.runner.state(run).cluster))
+        told = use_again.read(again)
+        record = studio.runner.record(told.run)
+        changes, name = dict(told.settings), record.name
+        if told.step:
+            changes |= {"model.adapter": told.run, "model.adapter_step": told.step, "model.adapter_folder": ""}
+            name = t("ui.runs.branch_name", name=name, step=told.step)
+        spec = with_changes(record.spec, changes)
+        return filled(spec, record.version, name, method, cluster_values(studio.runner.state(told.run).cluster))
 
     @page.guard
     def use_next(follow: str, method: str) -> Any:

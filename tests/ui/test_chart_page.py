@@ -9,7 +9,7 @@ import pytest
 
 from studio.messages import translate
 from studio.settings import Settings
-from studio.ui.charts import Chart, Series, to_json
+from studio.ui.charts import Chart, Mark, Series, to_json
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -97,6 +97,26 @@ def test_a_line_can_be_hidden(page: "Page") -> None:
     page.locator(".chart-key").nth(1).click()
     assert strokes.count() == 1
     assert page.locator(".chart-key").nth(1).get_attribute("aria-pressed") == "false"
+
+
+def test_marks_stand_at_their_steps_one_below_the_other_where_they_are_close(page: "Page") -> None:
+    marks = (
+        Mark(99, 2, "info", "b"),
+        Mark(20, 1, "warn", PAYLOAD),
+        Mark(21, 3, "warn", "c"),
+        Mark(900, 4, "info", "d"),
+    )
+    points = [(i, 1.0) for i in range(100)]
+    chart = Chart("loss", "Loss", "loss", (Series("a", points),), wide=True, marks=marks)
+    page.evaluate("value => show(value)", to_json("marked", (chart,), translate))
+    drawn = page.locator(".chart-mark")
+    assert drawn.locator("text").all_text_contents() == ["1", "3", "2"]
+    assert drawn.locator("title").all_text_contents() == [PAYLOAD, "c", "b"]
+    first, close, last = [box for mark in drawn.locator("circle").all() if (box := mark.bounding_box())]
+    assert first["y"] == last["y"] < close["y"]
+    assert page.evaluate("window.pwned") is None
+    zoom(page)  # the last is out of sight
+    assert drawn.count() < 3
 
 
 def test_no_charts_leave_nothing(page: "Page") -> None:

@@ -34,6 +34,7 @@ from studio.ui.nearest_view import refusal
 from studio.ui.page import Page, chosen
 from studio.ui.problem_view import problem_list
 from studio.ui.train_tab import sweep_values
+from studio.ui.use_again import Again, written
 from tests.models.adapters import save_plain
 from tests.tiny import save_tiny
 
@@ -532,7 +533,7 @@ def test_the_settings_of_a_run_are_used_again(studio: Studio) -> None:
     found, version = handlers(studio)
     changes = {"method.loss_on": "all", "tuner.rank": 4, "data.version": version}
     run = studio.store.add_run("r1", "mine", with_changes(RunSpec(), changes), Queued()).id
-    told = found["use_run"](f"{run} once", "dpo")
+    told = found["use_run"](written(Again(run)), "dpo")
     assert told[0] == version
     assert told[3:6] == ["sft", "sft", "starter"]
     assert told[8] == "mine"
@@ -541,8 +542,12 @@ def test_the_settings_of_a_run_are_used_again(studio: Studio) -> None:
     again = studio.store.run(found["begin"]("t", "", *HERE, version, "sft", "starter", "", "balanced", *fields)[0]).spec
     assert (again.method.loss_on, again.tuner.rank) == ("all", 4)  # type: ignore[union-attr]
     assert all(type(value) is dict for value in found["use_method"](version, "sft", "starter", "", "balanced", "sft"))
-    assert found["use_run"](f"{run} twice", "sft")[4] == ""
+    assert found["use_run"](written(Again(run)), "sft")[4] == ""
     assert all(type(value) is dict for value in found["use_run"]("", "sft"))
+    changed = found["use_run"](written(Again(run, settings={"training.batch_size": 3, "tuner.rank": 2})), "sft")
+    fields = [*changed[13:-2], *(choice["value"] for choice in changed[-2:])]
+    spec = studio.store.run(found["begin"]("c", "", *HERE, version, "sft", "starter", "", "balanced", *fields)[0]).spec
+    assert (spec.training.batch_size, spec.tuner.rank, spec.method.loss_on) == (3, 2, "all")  # type: ignore[union-attr]
 
 
 def test_a_run_that_went_on_from_another_is_used_again_with_it(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -552,14 +557,14 @@ def test_a_run_that_went_on_from_another_is_used_again_with_it(studio: Studio, m
     for run, spec in (("first", base), ("gone", base), ("second", with_changes(base, {"model.adapter": "first"}))):
         studio.store.add_run(run, run, spec, Queued())
     studio.store.append("first", Ended(status="done", adapter="adapter", adapter_sha256="a"))
-    before = found["use_run"]("second once", "sft")[-2]
+    before = found["use_run"](written(Again("second")), "sft")[-2]
     assert before["value"] == "first"
     assert "first" in dict(before["choices"]).values()
     studio.store.append("gone", Ended(status="stopped"))
     studio.store.add_run("third", "third", with_changes(base, {"model.adapter": "gone"}), Queued())
     told: list[str] = []
     monkeypatch.setattr(gr, "Warning", told.append)
-    assert found["use_run"]("third once", "sft")[-2]["value"] == ""
+    assert found["use_run"](written(Again("third")), "sft")[-2]["value"] == ""
     assert "gone" in told[0]
 
 
@@ -569,7 +574,7 @@ def test_a_run_is_sent_to_a_cluster_and_used_again_there(studio: Studio) -> None
     settings = [version, "sft", "starter", "", "quick-look", *fields]
     run = found["begin"]("t", "", "cluster", " local ", 4, "full", *settings)[0]
     assert studio.runner.state(run).cluster == ClusterSpec(address="local", workers=4, sharding="full")
-    assert found["use_run"](f"{run} once", "sft")[9:13] == ["cluster", "local", 4, "full"]
+    assert found["use_run"](written(Again(run)), "sft")[9:13] == ["cluster", "local", 4, "full"]
     for address, workers, told in (("local", 3, "batch"), ("local", 0, "workers"), ("here", 2, "no address")):
         with pytest.raises(gr.Error, match=told):
             found["begin"]("u", "", "cluster", address, workers, "none", *settings)
@@ -586,7 +591,7 @@ def test_a_run_is_gone_on_from_at_any_of_its_checkpoints(studio: Studio, monkeyp
     assert "value" not in runs  # what is chosen stays
     assert "first" in dict(runs["choices"]).values()
     assert not steps["visible"]
-    told = found["use_run"]("first once 4", "sft")
+    told = found["use_run"](written(Again("first", 4)), "sft")
     assert told[8] == "mine · from step 4"
     fields = [*told[13:-2], *(choice["value"] for choice in told[-2:])]
     begun = found["begin"]("t", "", *HERE, version, "sft", "starter", "", "quick-look", *fields)[0]
@@ -640,7 +645,7 @@ def test_an_adapter_in_a_folder_is_gone_on_from(studio: Studio, tmp_path: Path) 
     assert (spec.model.adapter, spec.model.adapter_folder) == ("", str(made))
     assert spec.tuner.model_dump() | read_adapter_shape(made).settings == spec.tuner.model_dump()
 
-    again = found["use_run"](f"{begun} once", "sft")
+    again = found["use_run"](written(Again(begun)), "sft")
     assert again[-3] == gr.update(value=str(made), visible=True)
     assert again[-2]["value"] == ADAPTER_FOLDER
     afresh = found["use_parent"]("", str(made), "adapter")
