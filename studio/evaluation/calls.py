@@ -35,6 +35,7 @@ _LEAD = regex.compile(r"^\s*(?:\[TOOL_CALLS\]|<\|python_tag\|>)\s*")
 _FENCED = regex.compile(r"^```\w*[^\S\n]*\n(.*)\n?```$", regex.DOTALL)
 _PYTHON = regex.compile(r"^\[?\s*[A-Za-z_][\w.]*\(.*\)\s*\]?$", regex.DOTALL)
 _LONGEST = 100_000
+_LONGEST_PYTHON = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +89,9 @@ def _bare(text: str) -> tuple[ToolCall, ...]:
     try:
         if text[:1] in ("{", "[") and (text[1:].lstrip()[:1] in ("{", '"')):
             return _json_calls(text)
-        if _PYTHON.match(text):
+        if len(text) <= _LONGEST_PYTHON and _PYTHON.match(text):
             return _python_calls(text)
-    except (Unusable, ValueError, RecursionError, SyntaxError, MemoryError):
+    except (Unusable, ValueError, RecursionError, SyntaxError, MemoryError, TypeError):
         pass
     return ()
 
@@ -144,5 +145,7 @@ def _python_call(node: ast.expr) -> ToolCall:
     if not isinstance(node, ast.Call) or node.args or not all(word.arg for word in node.keywords):
         raise ValueError("no call with named arguments")
     arguments = {str(word.arg): ast.literal_eval(word.value) for word in node.keywords}
+    if len(arguments) < len(node.keywords):
+        raise ValueError("an argument given twice")
     json.dumps(arguments)
     return ToolCall(ast.unparse(node.func), arguments)

@@ -142,26 +142,29 @@ def _width(values: np.ndarray, ends: Ends) -> float:
 
 
 def _mean(data: np.ndarray, width: float) -> tuple[float, float, float]:
-    """Interval of a mean, and p of a mean of 0, by the studentised bootstrap, also called bootstrap-t (Efron &
-    Tibshirani 1993, chapter 12): where values are skewed it holds the truth more often than percentiles or BCa do.
+    """Interval of a mean, and p of a mean of 0: at each end the farther of two, Student's t and the studentised
+    bootstrap, also called bootstrap-t (Efron & Tibshirani 1993, chapter 12). The latter holds the truth more often than
+    percentiles or BCa do where values are skewed; where most rows do not change at all and few are left to resample,
+    the former is safer. p is the larger of the two. Of fewer than 8 rows there are too few resamples: t alone.
 
-    Of fewer than 8 rows there are too few resamples: Student's t. Rows that are all alike tell nothing of those not
-    seen but that they are rare: with 95 % confidence fewer than 1 - 0.05^(1/rows) of all (the rule of three, Hanley &
-    Lippman-Hand 1983), which could be off by `width`; p is then that of the sign test."""
+    Rows that are all alike tell nothing of those not seen but that they are rare: with 95 % confidence fewer than
+    1 - 0.05^(1/rows) of all (the rule of three, Hanley & Lippman-Hand 1983), which could be off by `width`; p is then
+    that of the sign test."""
     rows, mean = len(data), float(data.mean())
     deviation = float(data.std(ddof=1)) if rows > 1 else 0.0
     if deviation <= 1e-12 * max(1.0, abs(mean)):
         unseen = 1 - (1 - LEVEL) ** (1 / rows) if rows > 1 else 1.0
         return mean - unseen * width, mean + unseen * width, min(1.0, 2 * 0.5**rows) if mean else 1.0
     error = deviation / math.sqrt(rows)
-    if rows < _FEW:
-        half = float(student.ppf((1 + LEVEL) / 2, rows - 1)) * error
-        return mean - half, mean + half, float(2 * student.sf(abs(mean) / error, rows - 1))
-    scores = _resampled_scores(data, mean, deviation)
-    below, above = np.quantile(scores, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    tail = min(int((scores >= mean / error).sum()), int((scores <= mean / error).sum()))
-    p = min(1.0, 2 * (tail + 1) / (len(scores) + 1))
-    return mean - float(above) * error, mean - float(below) * error, p
+    reach = float(student.ppf((1 + LEVEL) / 2, rows - 1))
+    below, above, p = -reach, reach, float(2 * student.sf(abs(mean) / error, rows - 1))
+    if rows >= _FEW:
+        scores = _resampled_scores(data, mean, deviation)
+        ends = np.quantile(scores, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        below, above = min(below, float(ends[0])), max(above, float(ends[1]))
+        tail = min(int((scores >= mean / error).sum()), int((scores <= mean / error).sum()))
+        p = max(p, min(1.0, 2 * (tail + 1) / (len(scores) + 1)))
+    return mean - above * error, mean - below * error, p
 
 
 def _resampled_scores(data: np.ndarray, mean: float, deviation: float) -> np.ndarray:

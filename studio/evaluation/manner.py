@@ -2,30 +2,32 @@
 
 import regex
 
+from studio.data.languages import language_of
 from studio.evaluation.overlap import text_language, words
 from studio.evaluation.questions import Answer, Question
 
 # A refusal is told at the beginning; further on the same words are about something else.
 _BEGINNING = 300
+_LONGEST_WORD = 40
 _CANNOT = (
-    r"(?:cannot|can't|can not|won't|will not|couldn't|could not|shouldn't|should not|wouldn't|would not|decline to"
-    r"|refuse to|(?:am |'m )?(?:not able|unable|not willing|unwilling|not going|not allowed|not permitted) to"
+    r"(?:cannot|can't|can not|won't|will not|shouldn't|should not|wouldn't|would not|decline to|refuse to"
+    r"|(?:am |'m )?(?:not able|unable|not willing|unwilling|not going|not allowed|not permitted) to"
     r"|(?:am |'m )?(?:not comfortable|uncomfortable)(?: with)?)"
 )
 _DO = (
     "help|assist|answer|provide|giv|give|tell|shar|share|offer|do (?:that|this|so)|support|fulfill?|comply|complete"
-    "|create|generat|write|produce|discuss|engage|participate|continue|respond|recommend|advise|explain|describe"
-    "|encourage|condone|promote|say|teach|make|list|suggest|talk|be able to"
+    "|create|generat|write|produce|discuss|engage|participate|continue|respond|explain|describe"
+    "|encourage|condone|promote|say(?! for sure)|teach|make|list|suggest|talk|be able to"
 )
 _ENGLISH = regex.compile(
     "|".join(
         (
             rf"\bi ?(?:really |just |simply |also |still )?{_CANNOT} (?:in good conscience |really |ever )?(?:{_DO})",
             r"\bi(?:'m| am) (?:so |very |really )?(?:sorry|afraid)[,.]? (?:but )?(?:that )?"
-            r"i ?(?:cannot|can't|can not|won't|am not|'m not|don't)\b",
+            r"i ?(?:cannot|can't|can not|won't|(?:am |'m )(?:not (?:able|allowed|permitted|going)|unable) to)\b",
             r"\bi(?:'m| am) not going to\b",
             r"\bi (?:must|have to) (?:respectfully |politely )?(?:decline|refuse)\b",
-            r"\bi (?:don't|do not) (?:want to|feel comfortable|think (?:i should|it would be (?:right|appropriate)))\b",
+            r"\bi (?:don't|do not) (?:want to (?:help|answer|talk)|feel comfortable|think (?:i should|that's right))\b",
             r"\bi(?:'d| would) (?:rather|prefer) not\b",
             r"\b(?:cannot|can't|can not|unable to) (?:help|assist|comply)(?: you)?(?: with)? (?:this|that|your|such)\b",
             r"\b(?:against|violates?) (?:my|our|the) (?:guidelines|policy|policies|programming|principles)\b",
@@ -36,12 +38,12 @@ _ENGLISH = regex.compile(
 _JAPANESE = regex.compile(
     "|".join(
         (
-            "(?:お答え|回答|お手伝い|お力|ご案内|ご?協力|ご?提供|ご?支援|サポート|ご?対応|お応え|ご?説明|お教え|推奨|お勧め|おすすめ)"
+            "(?:お答え|回答|お手伝い|お力|ご案内|ご?協力|ご?提供|ご?支援|サポート|ご?対応|お応え|ご?説明|お教え)"
             "(?:する|になる)?(?:こと)?[はがをも]?(?:いた|致)?"
             "(?:できません|できかね|出来ません|出来かね|しかねます|しません|なれません|控え)",
             "(?:申し訳|すみません|ごめんなさい|恐れ入りますが)[^。]{0,40}"
             "(?:できません|できない|出来ません|かねます|お断り|答えられません|教えられません|応じられません)",
-            "(?:答え|教え|応じ|勧め|伝え)(?:られ|る(?:こと|わけに)[はが]?(?:でき|いき))ません",
+            "(?:答え|教え|応じ|伝え)(?:られ|る(?:こと|わけに)[はが]?(?:でき|いき))ません",
             "(?:要望|依頼|質問|リクエスト|要求)に[はも]?(?:お応え|お答え|応じ|対応)[^。]{0,12}(?:ません|かねます)",
             "(?:お断り|ご遠慮|差し控え|控え)(?:させて|いたし|致し|します)",
         )
@@ -75,8 +77,10 @@ def length(question: Question, answer: Answer) -> float:
 
 def repetition(question: Question, answer: Answer) -> float:
     """The share of its n-grams of four words that were there before: seq-rep-4 (Welleck et al. 2020, arXiv 1908.04319).
-    Words as in `overlap.py`. A text of people has a few in a hundred, a model in a loop nearly all."""
-    cut = words(answer.text, text_language(question))
+    Words as in `overlap.py`; one of more than 40 characters is no word but characters. A text of people has a few in
+    a hundred, a model in a loop nearly all."""
+    found = words(answer.text, language_of(answer.text) or text_language(question))
+    cut = [part for word in found for part in (word if len(word) > _LONGEST_WORD else (word,))]
     grams = list(zip(*(cut[start:] for start in range(4)), strict=False))
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
 

@@ -8,6 +8,7 @@ standard `13a` of all others. A text of Chinese characters alone whose language 
 
 from collections.abc import Sequence
 from functools import lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import regex
@@ -22,12 +23,18 @@ if TYPE_CHECKING:
 
 _TOKENIZERS = {"ja": "ja-mecab", "zh": "zh", "ko": "char", "th": "char"}
 _EAST = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]")
+# MeCab takes time by the square of such runs, and is not made for several threads.
+_UNBROKEN = regex.compile(r"[^\s。、．，！？!?,.]{500}")
+_ONE_AT_A_TIME = Lock()
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}]")
 
 
 def words(text: str, language: str) -> list[str]:
     """The words of a text and its punctuation marks."""
-    return _bleu(_TOKENIZERS.get(language, "13a")).tokenizer(" ".join(text.split())).split()
+    with _ONE_AT_A_TIME:
+        return (
+            _bleu(_TOKENIZERS.get(language, "13a")).tokenizer(" ".join(_UNBROKEN.sub(r"\g<0> ", text).split())).split()
+        )
 
 
 def text_language(question: Question) -> str:
