@@ -6,7 +6,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,19 +17,21 @@ from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
 from studio.backend.mixtures import Mixtures
 from studio.backend.starter_exam import starter_exam
-from studio.backend.work import Stopping, Tell, turn
+from studio.backend.versions import Version
+from studio.backend.work import Stopping, Tell, Work, turn
 from studio.data.lessons import find_records
 from studio.data.mapping import Mapping
 from studio.data.records import Message, Passage, PromptOnly, Record, as_conversation
 from studio.data.splits import SplitSpec, scores
 from studio.errors import InputError, WorkspaceError
+from studio.evaluation.choice import suited
 from studio.evaluation.exams import STARTER_EXAM, Exam, read_exam
 from studio.evaluation.kept import AnswerFile, Whose, read_answers
-from studio.evaluation.plan import EvaluationPlan
+from studio.evaluation.plan import EvaluationPlan, Side
 from studio.evaluation.questions import Answer, Question
 from studio.runs.contestants import Contestant
 from studio.runs.evaluations import Evaluation
-from studio.runs.spec import RunSpec
+from studio.runs.spec import STARTER, RunSpec
 from studio.runs.store import Store, disk_full, is_disk_full
 
 if TYPE_CHECKING:
@@ -38,6 +40,11 @@ if TYPE_CHECKING:
 # What is kept of earlier evaluations is true as long as questions are asked in the same way.
 _WAY = 1
 _LISTED = 10
+_NO_ROWS: dict[Side, str] = {
+    "test": "error.evaluate.no_test",
+    "validation": "error.evaluate.no_validation",
+    "all": "error.evaluate.no_all",
+}
 _LEAKS = {"finding.split_leak"}
 Role = Literal["base", "tuned", "base_prompt", "tuned_prompt", "other"]
 
@@ -84,6 +91,7 @@ class Evaluations:
         self._mixtures = mixtures
         self._compare = compare
         self._asking = threading.Lock()
+        self._work = Work()
 
     # What is asked, and of whom
 
@@ -121,6 +129,20 @@ class Evaluations:
         parts = self._datasets.split(data.version, data.split, data.mapping)
         return len(parts.train), len(parts.validation), len(parts.test)
 
+    def side_rows(self, run: str, version: str) -> tuple[int, int, int]:
+        """Rows that train, validate and test, of the run's own data (empty) or of another version as it is split."""
+        if version in ("", self.run_spec(run).data.version):
+            return self.rows(run)
+        parts = self._datasets.split(version, self._datasets.version(version).split)
+        return len(parts.train), len(parts.validation), len(parts.test)
+
+    def suited(self, run: str, plan: EvaluationPlan) -> tuple[str, ...]:
+        """Names of the metrics that suit the rows; none where there are no rows to be asked."""
+        try:
+            return tuple(one.name for one in suited(self.task(run, plan).questions))
+        except InputError:
+            return ()
+
     def entrants(self, run: str, step: int | None, plan: EvaluationPlan) -> tuple[Entrant, ...]:
         """The base first, then the tuned model; with a prompt both once more; then other base models."""
         base, tuned = self._compare.beside_base(run, step)
@@ -134,6 +156,13 @@ class Evaluations:
     def sets(self, run: str, plan: EvaluationPlan) -> tuple[QuestionSet, ...]:
         """The rows of the task first, then the exams. Raises InputError, DataError: what of it cannot be asked."""
         return (self.task(run, plan), *(self.exam(name) for name in plan.exams))
+
+    def import_exam(self, file: str) -> str:
+        """A file with questions becomes a data set, whose version is returned. Raises DataError: it holds no exam; the
+        data set is there and can be mended."""
+        version = self._datasets.import_file(Path(file)).id
+        self.exam(version)
+        return version
 
     def exam(self, name: str) -> QuestionSet:
         """The starter's own exam, or one that a data set holds. Raises DataError."""
@@ -161,9 +190,10 @@ class Evaluations:
         parts = self._datasets.split(version, split, mapping)
         every = [i for ids in (parts.train, parts.validation, parts.test, parts.idle) for i in ids.tolist()]
         ids = every if plan.side == "all" else (parts.test if plan.side == "test" else parts.validation).tolist()
+        ids = self._without_replay(found, ids)
         if not ids:
             counts = {"validation": len(parts.validation), "rows": len(every)}
-            raise InputError(f"error.evaluate.no_{plan.side}", data=found.name, **counts)
+            raise InputError(_NO_ROWS[plan.side], data=found.name, **counts)
         if len(ids) > plan.rows:
             ids = random.Random(0).sample(sorted(ids), plan.rows)
         records = find_records(self._datasets.table(version), mapping, sorted(ids))
@@ -172,6 +202,15 @@ class Evaluations:
         if not questions:
             raise InputError("error.evaluate.nothing_expected", data=found.name, rows=len(ids))
         return QuestionSet(_set_id(questions), found.name, tuple(questions), skipped=len(ids) - len(questions))
+
+    def _without_replay(self, version: Version, ids: list[int]) -> list[int]:
+        """General data that was mixed in against forgetting is no part of the task."""
+        if version.mix is None or version.mix.replay is None:
+            return ids
+        data = version.mix.replay.data
+        name = data if data == STARTER else self._datasets.version(data).name
+        rows = self._datasets.table(version.id).find(ids)
+        return [i for i in ids if rows[i].values["source"] != name]
 
     def _check_unseen(
         self,
@@ -209,6 +248,15 @@ class Evaluations:
             run = spec.model.adapter if spec.model.adapter in self._store.cursors() else ""
 
     # Asking
+
+    def follow(self, run: str, step: int | None, plan: EvaluationPlan) -> Generator[float, None, None]:
+        """`evaluate` in a thread of its own: yields the share done. Closing the iterator stops it; what was answered is
+        kept."""
+
+        def ask(tell: Tell, stopping: Stopping) -> None:
+            self.evaluate(run, step, plan, tell, stopping)
+
+        return self._work.follow((run, step, plan), ask)
 
     def evaluate(
         self, run: str, step: int | None = None, plan: EvaluationPlan | None = None,

@@ -1,5 +1,6 @@
 """What came of an evaluation: every figure with its interval, the rows, and the verdict."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from studio.evaluation.questions import Question
 from studio.evaluation.report import Line, answered, exam_results, fit, line
 from studio.evaluation.verdict import Evidence, ExamResult, Verdict, decide
 
+_KEPT = 4
 # Metrics of the form of an answer: measured whatever the task is.
 FORM = ("json_valid", "json_schema", "language", "stopped", "repetition", "refusal_kept")
 
@@ -20,7 +22,7 @@ FORM = ("json_valid", "json_schema", "language", "stopped", "repetition", "refus
 @dataclass(frozen=True, slots=True)
 class RowResult:
     """A row of the task: what was asked, expected and answered by each entrant, and the primary metric of each.
-    that of the tuned model less that of the base, above 0 where it got better."""
+    `change`: that of the tuned model less that of the base, above 0 where it got better."""
 
     row: int
     prompt: str
@@ -61,40 +63,69 @@ class Report:
         return next((one for one in self.lines if one.metric.name == metric), None)
 
 
-def make_report(
-    evaluations: Evaluations, run: str, step: int | None = None, plan: EvaluationPlan | None = None
-) -> Report | None:
-    """None as long as base and tuned model have not both answered the rows of the task. Raises InputError: the plan
-    cannot be, such as a metric that does not fit the data."""
-    plan = plan or evaluations.plan(run)
-    task, *exams = evaluations.sets(run, plan)
-    wanted = evaluations.entrants(run, step, plan)
-    found = [(entrant, evaluations.taken(run, entrant.contestant, task)) for entrant in wanted]
-    there = [(entrant, taken) for entrant, taken in found if taken is not None]
-    if {"base", "tuned"} - {entrant.role for entrant, _ in there}:
-        return None
-    entrants, taken = tuple(one for one, _ in there), tuple(one for _, one in there)
+class Reports:
+    """Makes reports; the last ones are kept, for their figures take a while."""
+
+    def __init__(self, evaluations: Evaluations) -> None:
+        self._evaluations = evaluations
+        self._made: OrderedDict[tuple[object, ...], Report] = OrderedDict()
+
+    def report(self, run: str, step: int | None = None, plan: EvaluationPlan | None = None) -> Report | None:
+        """None as long as base and tuned model have not both answered the rows of the task. Raises InputError: the plan
+        cannot be, such as a metric that does not fit the data."""
+        evaluations = self._evaluations
+        plan = plan or evaluations.plan(run)
+        task, *exams = evaluations.sets(run, plan)
+        wanted = evaluations.entrants(run, step, plan)
+        found = [(entrant, evaluations.taken(run, entrant.contestant, task)) for entrant in wanted]
+        entrants = tuple(entrant for entrant, taken in found if taken is not None)
+        taken = tuple(taken for _, taken in found if taken is not None)
+        if {"base", "tuned"} - {entrant.role for entrant in entrants}:
+            return None
+        tests = tuple(
+            Examined(one, tuple(evaluations.taken(run, e.contestant, one) for e in entrants)) for one in exams
+        )
+        evaluated = [one and one.evaluation for one in (*taken, *(t for test in tests for t in test.taken))]
+        key = (run, step, plan, len(wanted), *evaluated)
+        if key not in self._made:
+            self._made[key] = _make(evaluations, run, plan, len(wanted), task, entrants, taken, tests)
+            while len(self._made) > _KEPT:
+                self._made.popitem(last=False)
+        return self._made[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What each entrant said to an exam; None of those that were not asked."""
+
+    asked: QuestionSet
+    taken: tuple[Taken | None, ...]
+
+
+def _make(
+    evaluations: Evaluations, run: str, plan: EvaluationPlan, wanted: int, task: QuestionSet,
+    entrants: tuple[Entrant, ...], taken: tuple[Taken, ...], tests: Sequence[Examined],
+) -> Report:  # fmt: skip
     questions = answered(task.questions, [one.answers for one in taken])
     names = plan.metrics or tuple(one.name for one in suited(questions))
     check_metrics(names, questions, plan.json_schema)
     lines = _lines(names, questions, taken, plan)
     first = primary([one.metric.name for one in lines if one.metric.name in names])
-    tested = tuple(_exam(evaluations, run, asked, entrants) for asked in exams)
-    complete = all(one is not None for one in tested)
-    reports = tuple(one for one in tested if one is not None)
+    reports = tuple(one for one in map(_exam, tests) if one is not None)
     evidence = _evidence(evaluations, run, plan, entrants, questions, taken, lines, first, reports)
-    verdict = decide(evidence, plan.rules) if complete else None
-    labels = "label" in names
+    verdict = decide(evidence, plan.rules) if len(reports) == len(tests) else None
     return Report(
         plan=plan,
         entrants=entrants,
-        missing=len(wanted) - len(entrants),
+        missing=wanted - len(entrants),
         task=task,
         taken=taken,
         lines=lines,
         primary=first,
         rows=_rows(questions, taken, next(one for one in lines if one.metric.name == first)),
-        confusions=tuple(confusion(questions, [one.answers[q.row] for q in questions]) for one in taken if labels),
+        confusions=tuple(confusion(questions, [one.answers[q.row] for q in questions]) for one in taken)
+        if "label" in names
+        else (),
         exams=reports,
         verdict=verdict,
         advice=() if verdict is None else _advice(evaluations, run, verdict, evidence),
@@ -116,13 +147,15 @@ def _lines(
     return tuple(one for one in made if one is not None)
 
 
-def _exam(evaluations: Evaluations, run: str, asked: QuestionSet, entrants: Sequence[Entrant]) -> ExamReport | None:
-    assert asked.exam is not None
-    base, *others = (evaluations.taken(run, entrant.contestant, asked) for entrant in entrants)
+def _exam(test: Examined) -> ExamReport | None:
+    """None where base or tuned model were not asked."""
+    base, *others = test.taken
+    exam = test.asked.exam
+    assert exam is not None, "an exam is told from the rows of the task"
     if base is None or others[0] is None:
         return None
-    exam = asked.exam
-    return ExamReport(asked, tuple(exam_results(exam, base.answers, one.answers) if one else () for one in others))
+    results = tuple(exam_results(exam, base.answers, one.answers) if one else () for one in others)
+    return ExamReport(test.asked, results)
 
 
 def _evidence(

@@ -20,6 +20,7 @@ from studio.backend.evaluations import Evaluations
 from studio.backend.exports import Exports
 from studio.backend.learning_curve import LearningCurve
 from studio.backend.mixtures import Mixtures
+from studio.backend.report import Reports
 from studio.backend.room import Room
 from studio.backend.runner import Runner
 from studio.backend.sources import find_sources, given_ranks, look_at_folder
@@ -100,6 +101,7 @@ class Studio:
         self.mixtures = Mixtures(self.datasets)
         self.compare = Comparison(settings, self.store, self.datasets)
         self.evaluations = Evaluations(self.store, self.datasets, self.mixtures, self.compare)
+        self.reports = Reports(self.evaluations)
         self.exports = Exports(settings, self.store, self.datasets, self.compare)
         self.runner = Runner(settings, self.store, self.datasets, worker=worker)
         self.learning_curve = LearningCurve(self.datasets, self.runner)

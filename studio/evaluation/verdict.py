@@ -22,9 +22,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from studio.evaluation.exams import STARTER_EXAM
 from studio.evaluation.intervals import Difference, verdict_word
 from studio.evaluation.metrics import Metric
-from studio.messages import translate
+from studio.messages import LANGUAGES, translate
 
 Level = Literal["bad", "care", "good", "note"]
 Decision = Literal["deploy", "care", "no"]
@@ -100,10 +101,24 @@ class Reason:
 
     def message(self, language: str = "en") -> str:
         """The sentence in `language`, metrics and exams by their names there."""
-        named = {
-            name: value.title(language) if isinstance(value, Metric) else value for name, value in self.values.items()
-        }
+        named = dict(self.values)
+        if isinstance(metric := named.get("metric"), Metric):
+            named["metric"] = metric.title(language)
+        if "exam" in named:
+            named |= {"exam": exam_title(named["exam"], language), "group": group_title(named["group"], language)}
         return translate(self.key, language, **named)
+
+
+def exam_title(name: str, language: str) -> str:
+    """What an exam is called: the starter's own in words, a file by its name."""
+    return translate("ui.evaluate.exam.starter", language) if name == STARTER_EXAM else name
+
+
+def group_title(group: str, language: str) -> str:
+    """The starter's groups are languages; others are told as the file says."""
+    if group in LANGUAGES:
+        return translate(f"ui.evaluate.exam.group.{group}", language)
+    return group or translate("ui.evaluate.exam.group.all", language)
 
 
 @dataclass(frozen=True, slots=True)

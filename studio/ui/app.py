@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from studio.errors import InputError
 from studio.messages import LANGUAGES, translate
-from studio.ui import compare_tab, data_tab, export_tab, runs_tab, start_tab, train_tab
+from studio.ui import compare_tab, data_tab, evaluate_tab, export_tab, runs_tab, start_tab, train_tab
 from studio.ui.events import untangle
 from studio.ui.page import TABS, Page, chosen, html
 from studio.ui.security import OwnPageOnly
@@ -41,6 +41,7 @@ _TABS = {
     "train": train_tab,
     "runs": runs_tab,
     "compare": compare_tab,
+    "evaluate": evaluate_tab,
     "export": export_tab,
 }
 LANGUAGE_COOKIE = "studio-language"
@@ -74,7 +75,7 @@ _OPEN_TAB = f"""() => {{
 
 
 def build_app(studio: "Studio", language: str) -> gr.Blocks:
-    """The page in one language: six tabs in the order of the work."""
+    """The page in one language: seven tabs in the order of the work."""
     with gr.Blocks(
         title=translate("ui.title", language), analytics_enabled=False, fill_width=True, delete_cache=_COPIES_SECONDS
     ) as blocks:

@@ -17,7 +17,7 @@ from studio.ui.markup import said
 if TYPE_CHECKING:
     from studio.backend.studio import Studio
 
-TABS = ("start", "data", "train", "runs", "compare", "export")
+TABS = ("start", "data", "train", "runs", "compare", "evaluate", "export")
 log = logging.getLogger("studio")
 
 

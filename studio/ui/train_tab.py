@@ -359,7 +359,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             changes |= {"model.adapter": told.run, "model.adapter_step": told.step, "model.adapter_folder": ""}
             name = t("ui.runs.branch_name", name=name, step=told.step)
         spec = with_changes(record.spec, changes)
-        return filled(spec, record.version, name, method, cluster_values(studio.runner.state(told.run).cluster))
+        return filled(spec, spec.data.version, name, method, cluster_values(studio.runner.state(told.run).cluster))
 
     @page.guard
     def use_next(follow: str, method: str) -> Any:

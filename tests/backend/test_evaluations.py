@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from studio.backend.report import make_report
 from studio.data.splits import SplitSpec
 from studio.errors import InputError, Stopped
 from studio.evaluation.plan import EvaluationPlan
@@ -103,7 +102,7 @@ def test_no_test_rows(made: Made) -> None:
 def test_asked_once_and_reported(made: Made, run: str, exam: str) -> None:
     evaluations = made.studio.evaluations
     plan = EvaluationPlan(exams=(exam,), shots=2)
-    assert make_report(evaluations, run, plan=plan) is None
+    assert made.studio.reports.report(run, plan=plan) is None
     shares: list[float] = []
     evaluations.evaluate(run, plan=plan, tell=shares.append)
     assert shares == sorted(shares)
@@ -113,7 +112,7 @@ def test_asked_once_and_reported(made: Made, run: str, exam: str) -> None:
     evaluations.evaluate(run, plan=plan)
     assert {path: path.stat().st_mtime_ns for path in made.studio.store.evaluations_folder.iterdir()} == files
 
-    report = make_report(evaluations, run, plan=plan)
+    report = made.studio.reports.report(run, plan=plan)
     assert report is not None
     assert [one.role for one in report.entrants] == ["base", "tuned", "base_prompt", "tuned_prompt"]
     assert report.missing == 0
@@ -152,15 +151,15 @@ def test_other_weights_are_asked_again(made: Made, run: str, exam: str) -> None:
     evaluations = made.studio.evaluations
     plan = EvaluationPlan(exams=())
     evaluations.evaluate(run, 4, plan)
-    assert make_report(evaluations, run, 4, plan) is not None
+    assert made.studio.reports.report(run, 4, plan) is not None
     folder = made.studio.store.run_folder(run)
     kept = (folder / "checkpoint-4" / "adapter_model.safetensors").read_bytes()
     other = (folder / "checkpoint-8" / "adapter_model.safetensors").read_bytes()
     assert kept != other
     (folder / "checkpoint-4" / "adapter_model.safetensors").write_bytes(other)
-    assert make_report(evaluations, run, 4, plan) is None
+    assert made.studio.reports.report(run, 4, plan) is None
     evaluations.evaluate(run, 4, plan)
-    assert make_report(evaluations, run, 4, plan) is not None
+    assert made.studio.reports.report(run, 4, plan) is not None
 
 
 def test_the_plan_is_kept(made: Made, run: str) -> None:
@@ -173,5 +172,5 @@ def test_a_metric_that_does_not_fit(made: Made, run: str) -> None:
     plan = EvaluationPlan(exams=(), metrics=("json_fields",))
     made.studio.evaluations.evaluate(run, plan=plan)
     with pytest.raises(InputError) as told:
-        make_report(made.studio.evaluations, run, plan=plan)
+        made.studio.reports.report(run, plan=plan)
     assert told.value.key.startswith("error.metric.unfit")

@@ -60,13 +60,12 @@ def test_a_chosen_language_is_remembered_before_the_browsers(client: TestClient)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_each_language_has_its_page_with_six_tabs(client: TestClient, language: str) -> None:
+def test_each_language_has_its_page_with_seven_tabs(client: TestClient, language: str) -> None:
     config = client.get(f"/{language}/config").json()
     tabs = [item["props"] for item in config["components"] if item["type"] == "tabitem"]
     labels = [tab["label"] for tab in tabs if tab.get("elem_id", "").startswith("tab-")]
-    assert labels == [
-        translate(f"ui.tab.{name}", language) for name in ("start", "data", "train", "runs", "compare", "export")
-    ]
+    names = ("start", "data", "train", "runs", "compare", "evaluate", "export")
+    assert labels == [translate(f"ui.tab.{name}", language) for name in names]
     assert config["analytics_enabled"] is False
 
 

@@ -1,0 +1,128 @@
+"""How a run is evaluated, as widgets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import gradio as gr
+from pydantic import ValidationError
+
+from studio.errors import InputError
+from studio.evaluation.exams import STARTER_EXAM
+from studio.evaluation.metrics import METRICS
+from studio.evaluation.plan import EvaluationPlan
+from studio.evaluation.verdict import VerdictRules
+from studio.runs.contestants import MOST_SHOTS
+from studio.runs.spec import ModelSpec
+from studio.ui.page import Page
+
+_SHARES = ("forgot_some", "forgot", "form_some", "form_lost")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlanForm:
+    """The widgets, in the order in which their values are given to `plan_of` and `values_of`."""
+
+    version: gr.Dropdown
+    side: gr.Radio
+    rows: gr.Number
+    exams: gr.CheckboxGroup
+    system: gr.Textbox
+    shots: gr.Slider
+    others: gr.Dropdown
+    metrics: gr.CheckboxGroup
+    json_schema: gr.Textbox
+    least_rows: gr.Number
+    forgot_some: gr.Slider
+    forgot: gr.Slider
+    form_some: gr.Slider
+    form_lost: gr.Slider
+
+    @property
+    def inputs(self) -> list[Any]:
+        return [getattr(self, field.name) for field in fields(self)]
+
+
+def build_form(page: Page) -> tuple[PlanForm, gr.UploadButton]:
+    """What is asked, of whom, and where the rule draws its lines; and the button that brings an exam."""
+    t = page.t
+
+    def told(name: str) -> dict[str, Any]:
+        texts = {"label": t(f"ui.evaluate.form.{name}"), "info": t(f"ui.evaluate.form.{name}.help")}
+        return {**texts, "elem_id": f"evaluate-{name.replace('_', '-')}"}
+
+    with gr.Row():
+        version = gr.Dropdown([("", "")], value="", min_width=240, **told("version"))
+        side = gr.Radio([], min_width=240, **told("side"))
+        rows = gr.Number(1000, precision=0, minimum=1, maximum=100_000, min_width=140, **told("rows"))
+    with gr.Row(equal_height=True):
+        exams = gr.CheckboxGroup([], min_width=240, **told("exams"))
+        bring = gr.UploadButton(
+            t("ui.evaluate.form.bring"), size="sm", min_width=160, scale=0, elem_id="evaluate-bring",
+            file_types=[".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx"],
+        )  # fmt: skip
+    with gr.Accordion(t("ui.evaluate.form.prompt"), open=False, elem_id="evaluate-prompt"):
+        system = gr.Textbox(lines=2, max_lines=8, max_length=20_000, **told("system"))
+        shots = gr.Slider(0, MOST_SHOTS, 0, step=1, **told("shots"))
+        others = gr.Dropdown([], value=[], multiselect=True, allow_custom_value=True, **told("others"))
+    with gr.Accordion(t("ui.evaluate.form.measures"), open=False, elem_id="evaluate-measures"):
+        metrics = gr.CheckboxGroup([(m.title(page.language), name) for name, m in METRICS.items()], **told("metrics"))
+        json_schema = gr.Textbox(lines=2, max_lines=12, max_length=100_000, **told("json_schema"))
+    with gr.Accordion(t("ui.evaluate.form.rules"), open=False, elem_id="evaluate-rules"):
+        least = gr.Number(30, precision=0, minimum=1, maximum=10_000, **told("least_rows"))
+        with gr.Row():
+            shares = [gr.Slider(1, 100, 10, step=1, min_width=220, **told(name)) for name in _SHARES]
+    form = PlanForm(version, side, rows, exams, system, shots, others, metrics, json_schema, least, *shares)
+    return form, bring
+
+
+def plan_of(values: Sequence[Any]) -> EvaluationPlan:
+    """The plan that the widgets say. Raises InputError."""
+    given = dict(zip((field.name for field in fields(PlanForm)), values, strict=True))
+    rules = {"least_rows": int(given["least_rows"] or 1), **{name: given[name] / 100 for name in _SHARES}}
+    try:
+        return EvaluationPlan(
+            version=given["version"] or "",
+            side=given["side"] or "test",
+            rows=int(given["rows"] or 1),
+            exams=tuple(given["exams"]),
+            system=given["system"].strip(),
+            shots=int(given["shots"]),
+            others=tuple(ModelSpec(source=name.strip()) for name in given["others"] if name.strip()),
+            metrics=tuple(name for name in METRICS if name in given["metrics"]),
+            json_schema=given["json_schema"].strip(),
+            rules=VerdictRules.model_validate(rules),
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputError("error.evaluate.plan", place=place, reason=first["msg"]) from None
+
+
+def values_of(page: Page, run: str, plan: EvaluationPlan) -> list[Any]:
+    """What the widgets show of a plan, with what there is to choose from."""
+    evaluations, t = page.studio.evaluations, page.t
+    own = evaluations.run_spec(run).data.version
+    versions = page.studio.datasets.versions()
+    names = [(t("ui.evaluate.form.version.own"), "")]
+    names += [(f"{v.name} v{v.number}", v.id) for v in versions if v.id != own and v.mapping is not None]
+    known = {v.id: f"{v.name} v{v.number}" for v in versions}
+    exams = [(t("ui.evaluate.exam.starter"), STARTER_EXAM)]
+    exams += [(known[name], name) for name in plan.exams if name in known]
+    train, validation, test = evaluations.side_rows(run, plan.version)
+    counts = {"test": test, "validation": validation, "all": train + validation + test}
+    sides = ("test", "validation", "all") if plan.version else ("test", "validation")
+    rules = plan.rules
+    return [
+        gr.update(choices=names, value=plan.version if plan.version in known else ""),
+        gr.update(choices=[(t(f"ui.evaluate.side.{s}", rows=counts[s]), s) for s in sides], value=plan.side),
+        plan.rows,
+        gr.update(choices=exams, value=[name for name in plan.exams if name == STARTER_EXAM or name in known]),
+        plan.system,
+        plan.shots,
+        gr.update(value=[model.source for model in plan.others]),
+        gr.update(value=list(plan.metrics or evaluations.suited(run, plan))),
+        plan.json_schema,
+        rules.least_rows,
+        *(round(100 * getattr(rules, name)) for name in _SHARES),
+    ]
