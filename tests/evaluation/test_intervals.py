@@ -78,8 +78,15 @@ def test_few_rows_that_all_won_show_nothing(rows: int) -> None:
 def test_no_rows() -> None:
     assert mean_interval([], right_wrong=True) is None
     assert paired([], [], right_wrong=False) is None
-    with pytest.raises(ValueError, match="one value"):
+    assert paired([None, 1.0], [1.0, None], right_wrong=True) is None
+    with pytest.raises(ValueError, match="zip"):
         paired([1.0], [], right_wrong=True)
+
+
+def test_rows_without_a_value_are_left_out() -> None:
+    found = paired([1.0, None, 0.0, 0.0], [1.0, 1.0, None, 1.0], right_wrong=True)
+    assert found == paired([1.0, 0.0], [1.0, 1.0], right_wrong=True)
+    assert mean_interval([1.0, None, 0.0], right_wrong=True) == mean_interval([1.0, 0.0], right_wrong=True)
 
 
 @pytest.mark.parametrize("right_wrong", [True, False])
