@@ -169,7 +169,8 @@ def _mean(data: np.ndarray, width: float) -> tuple[float, float, float]:
 
 
 def _resampled_scores(data: np.ndarray, mean: float, deviation: float) -> np.ndarray:
-    """Of each resample, how many of its standard errors its mean is off; those of one value alone have no error."""
+    """Of each resample, how many of its standard errors its mean is off. Its variance is drawn a little towards that of
+    the sample, as by two more rows: one that by chance holds hardly any changed row would seem to have no error."""
     rows = len(data)
     random = np.random.default_rng(_SEED)
     centred = (data - mean) / deviation
@@ -177,7 +178,6 @@ def _resampled_scores(data: np.ndarray, mean: float, deviation: float) -> np.nda
     for start in range(0, RESAMPLES, step := max(1, _AT_ONCE // rows)):
         count = min(step, RESAMPLES - start)
         drawn = centred[random.integers(rows, size=(count, rows))]
-        spread = drawn.std(axis=1, ddof=1)
-        some = spread > 1e-6
-        scores.append(drawn.mean(axis=1)[some] * math.sqrt(rows) / spread[some])
+        variance = (rows * drawn.var(axis=1, ddof=1) + 2) / (rows + 2)
+        scores.append(drawn.mean(axis=1) * np.sqrt(rows / variance))
     return np.concatenate(scores)
