@@ -40,7 +40,7 @@ _LONGEST_PYTHON = 10_000
 
 @dataclass(frozen=True, slots=True)
 class WrittenCalls:
-    """The calls of an answer. `broken`: one was begun that cannot be read."""
+    """The calls of an answer. `broken`: one was begun that cannot be read; then there are none."""
 
     calls: tuple[ToolCall, ...]
     broken: bool = False
@@ -60,7 +60,7 @@ def tool_call(question: Question, answer: Answer) -> float | None:
     given = written_calls(answer.text)
     if not expected:
         return float(not given.any)
-    return float(not given.broken and _meanings(given.calls) == _meanings(expected))
+    return float(_meanings(given.calls) == _meanings(expected))
 
 
 def _meanings(calls: tuple[ToolCall, ...]) -> "Counter[Any]":

@@ -49,13 +49,14 @@ class Difference:
     rows: int
 
 
-def mean_interval(values: Sequence[float], right_wrong: bool, ends: Ends = NO_ENDS) -> Interval | None:
-    """The mean with its interval; None of no values. Of right and wrong (1 and 0): Wilson's score interval (Wilson
-    1927; Brown, Cai & DasGupta 2001). Of other figures: see `_mean`. `ends`: the least and the greatest value there
-    can be."""
-    if not len(values):
+def mean_interval(values: Sequence[float | None], right_wrong: bool, ends: Ends = NO_ENDS) -> Interval | None:
+    """The mean with its interval; rows without a value are left out. None of no values.
+
+    Of right and wrong (1 and 0): Wilson's score interval (Wilson 1927; Brown, Cai & DasGupta 2001). Of other figures:
+    see `_mean`. `ends`: the least and the greatest value there can be."""
+    data = np.array([value for value in values if value is not None], np.float64)
+    if not len(data):
         return None
-    data = np.asarray(values, np.float64)
     value = float(data.mean())
     if right_wrong:
         return Interval(value, *_wilson(int(data.sum()), len(data)), len(data))
@@ -64,18 +65,18 @@ def mean_interval(values: Sequence[float], right_wrong: bool, ends: Ends = NO_EN
 
 
 def paired(
-    before: Sequence[float], after: Sequence[float], right_wrong: bool, ends: Ends = NO_ENDS
+    before: Sequence[float | None], after: Sequence[float | None], right_wrong: bool, ends: Ends = NO_ENDS
 ) -> Difference | None:
-    """The difference of two contestants on the same rows, in the same order; None of no rows.
+    """The difference of two contestants on the same rows, in the same order; rows for which one has no value are left
+    out. None of no rows.
 
     Of right and wrong: Tango's score interval for paired proportions (Tango 1998, Statistics in Medicine 17), which
     Fagerland, Lydersen & Laake (2014, Statistics in Medicine 33) recommend, and the exact McNemar test. Of other
     figures: see `_mean`, of the differences."""
-    if len(before) != len(after):
-        raise ValueError("one value of each contestant per row")
-    if not len(before):
+    both = [(old, new) for old, new in zip(before, after, strict=True) if old is not None and new is not None]
+    if not both:
         return None
-    first, second = np.asarray(before, np.float64), np.asarray(after, np.float64)
+    first, second = np.array(both, np.float64).T
     change, rows = second - first, len(first)
     if right_wrong:
         won, lost = int((change > 0).sum()), int((change < 0).sum())
@@ -168,7 +169,8 @@ def _mean(data: np.ndarray, width: float) -> tuple[float, float, float]:
 
 
 def _resampled_scores(data: np.ndarray, mean: float, deviation: float) -> np.ndarray:
-    """Of each resample, how many of its standard errors its mean is off; those of one value alone have no error."""
+    """Of each resample, how many of its standard errors its mean is off. Its variance is drawn a little towards that of
+    the sample, as by two more rows: one that by chance holds hardly any changed row would seem to have no error."""
     rows = len(data)
     random = np.random.default_rng(_SEED)
     centred = (data - mean) / deviation
@@ -176,7 +178,6 @@ def _resampled_scores(data: np.ndarray, mean: float, deviation: float) -> np.nda
     for start in range(0, RESAMPLES, step := max(1, _AT_ONCE // rows)):
         count = min(step, RESAMPLES - start)
         drawn = centred[random.integers(rows, size=(count, rows))]
-        spread = drawn.std(axis=1, ddof=1)
-        some = spread > 1e-6
-        scores.append(drawn.mean(axis=1)[some] * math.sqrt(rows) / spread[some])
+        variance = (rows * drawn.var(axis=1, ddof=1) + 2) / (rows + 2)
+        scores.append(drawn.mean(axis=1) * np.sqrt(rows / variance))
     return np.concatenate(scores)

@@ -16,7 +16,7 @@ from studio.messages import translate
 Better = Literal["higher", "lower", "neither"]
 Scale = Literal["share", "score", "count", "nats"]
 Value = Callable[[Question, Answer], float | None]
-Overall = Callable[[Sequence[Question], Sequence[Answer]], float | None]
+Terms = Callable[[Sequence[Question], Sequence[Answer]], list[float | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class Metric:
     """`better`: which way is better; `right_wrong`: whether a row's value is 1 or 0 and nothing between.
 
     `scale`: share (0 to 1, told in per cent), score (0 to 100), count, nats. `value`: of one row, None where the metric
-    says nothing about it. `corpus`: the figure of the whole set where it is not the mean of the rows.
+    says nothing about it. `corpus`: where the figure of a whole set is not the mean of its rows, numbers whose mean it
+    is: the figure plus how much each row moves it.
     """
 
     name: str
@@ -32,7 +33,7 @@ class Metric:
     right_wrong: bool
     scale: Scale
     value: Value
-    corpus: Overall | None = None
+    corpus: Terms | None = None
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -43,11 +44,13 @@ class Metric:
         """Row by row."""
         return [self.value(question, answer) for question, answer in zip(questions, answers, strict=True)]
 
+    def terms(self, questions: Sequence[Question], answers: Sequence[Answer]) -> list[float | None]:
+        """What intervals are computed of: a number per row whose mean is the figure of the whole set."""
+        return self.corpus(questions, answers) if self.corpus else self.values(questions, answers)
+
     def overall(self, questions: Sequence[Question], answers: Sequence[Answer]) -> float | None:
         """The figure of the whole set; None where it says nothing about any row."""
-        if self.corpus is not None:
-            return self.corpus(questions, answers)
-        values = [value for value in self.values(questions, answers) if value is not None]
+        values = [value for value in self.terms(questions, answers) if value is not None]
         return math.fsum(values) / len(values) if values else None
 
     def title(self, language: str = "en") -> str:
@@ -63,13 +66,21 @@ def loss(question: Question, answer: Answer) -> float | None:
     return answer.loss if answer.loss_tokens else None
 
 
-def mean_loss(questions: Sequence[Question], answers: Sequence[Answer]) -> float | None:
-    """Nats per token over all tokens of all expected answers, as training averages it: a long answer weighs more."""
-    measured = [
-        (answer.loss, answer.loss_tokens) for answer in answers if answer.loss is not None and answer.loss_tokens
+def loss_terms(questions: Sequence[Question], answers: Sequence[Answer]) -> list[float | None]:
+    """Their mean is the loss per token over all tokens of all expected answers, as training averages it: a long answer
+    weighs more. Each is the mean plus the row's influence on it (the linearised ratio, Cochran 1977, chapter 6)."""
+    losses = [loss(question, answer) for question, answer in zip(questions, answers, strict=True)]
+    tokens = [0 if value is None else answer.loss_tokens for value, answer in zip(losses, answers, strict=True)]
+    if not any(tokens):
+        return losses
+    mean = math.fsum(value * count for value, count in zip(losses, tokens, strict=True) if value is not None) / sum(
+        tokens
+    )
+    usual = sum(tokens) / sum(value is not None for value in losses)
+    return [
+        None if value is None else mean + (value - mean) * count / usual
+        for value, count in zip(losses, tokens, strict=True)
     ]
-    tokens = sum(count for _, count in measured)
-    return math.fsum(value * count for value, count in measured) / tokens if tokens else None
 
 
 def perplexity(nats: float) -> float:
@@ -93,10 +104,10 @@ METRICS: Mapping[str, Metric] = {
         Metric("json_valid", "higher", True, "share", structured.json_valid),
         Metric("exact", "higher", True, "share", matching.exact),
         Metric("contains", "higher", True, "share", matching.contains),
-        Metric("chrf", "higher", False, "score", overlap.chrf, overlap.corpus_chrf),
+        Metric("chrf", "higher", False, "score", overlap.chrf),
         Metric("rouge_l", "higher", False, "score", overlap.rouge_l),
-        Metric("bleu", "higher", False, "score", overlap.bleu, overlap.corpus_bleu),
-        Metric("loss", "lower", False, "nats", loss, mean_loss),
+        Metric("bleu", "higher", False, "score", overlap.bleu, overlap.bleu_terms),
+        Metric("loss", "lower", False, "nats", loss, loss_terms),
         Metric("refusal", "lower", True, "share", manner.refusal),
         Metric("refusal_kept", "higher", True, "share", manner.refusal_kept),
         Metric("language", "higher", True, "share", matching.same_language),

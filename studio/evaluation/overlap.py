@@ -11,6 +11,7 @@ from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING
 
+import numpy as np
 import regex
 
 from studio.data.languages import language_of
@@ -47,22 +48,15 @@ def text_language(question: Question) -> str:
 
 
 def chrf(question: Question, answer: Answer) -> float | None:
-    """chrF2 (Popović 2015): F-score of n-grams of 1 to 6 characters, recall counted twice; needs no words."""
+    """chrF2 (Popović 2015): F-score of n-grams of 1 to 6 characters, recall counted twice; needs no words. The figure
+    of a set is the mean of its rows (sacrebleu's adds up n-grams first, so that long rows weigh more)."""
     expected = expected_text(question)
     return None if expected is None else _chrf().sentence_score(answer.text, [expected]).score
 
 
-def corpus_chrf(questions: Sequence[Question], answers: Sequence[Answer]) -> float | None:
-    """chrF2 of all answers together, as it is published: long answers weigh more than in the mean of rows."""
-    pairs = _texts(questions, answers)
-    return (
-        _chrf().corpus_score([given for given, _ in pairs], [[wanted for _, wanted in pairs]]).score if pairs else None
-    )
-
-
 def bleu(question: Question, answer: Answer) -> float | None:
     """Sentence BLEU with exponential smoothing and effective order, as `sacrebleu --sentence-level`. It is meant for
-    reading single rows; the figure of a whole set is `corpus_bleu`."""
+    reading single rows; the figure of a whole set is that of `bleu_terms`."""
     expected = expected_text(question)
     if expected is None:
         return None
@@ -71,16 +65,37 @@ def bleu(question: Question, answer: Answer) -> float | None:
     return _bleu("none", effective_order=True).sentence_score(given, [wanted]).score
 
 
-def corpus_bleu(questions: Sequence[Question], answers: Sequence[Answer]) -> float | None:
-    """BLEU (Papineni et al. 2002) of all answers together, each row cut into words by its language."""
-    pairs = [
-        (_joined(answer.text, language), _joined(expected, language))
-        for question, answer in zip(questions, answers, strict=True)
-        if (expected := expected_text(question)) is not None and (language := text_language(question)) is not None
-    ]
-    if not pairs:
+def bleu_terms(questions: Sequence[Question], answers: Sequence[Answer]) -> list[float | None]:
+    """Their mean is BLEU of all answers together (Papineni et al. 2002), each row cut into words by its language. Each
+    is that figure plus the row's influence on it, by leaving the row out (the jackknife, Efron & Tibshirani 1993,
+    chapter 11)."""
+    rows = [_bleu_counts(question, answer) for question, answer in zip(questions, answers, strict=True)]
+    counts = np.array([row for row in rows if row is not None])
+    if not len(counts):
+        return [None] * len(rows)
+    whole = _bleu_of(counts.sum(axis=0))
+    if len(counts) == 1:
+        return [None if row is None else whole for row in rows]
+    without = np.array([_bleu_of(left) for left in counts.sum(axis=0) - counts])
+    influences = iter((whole + (len(counts) - 1) * (without.mean() - without)).tolist())
+    return [None if row is None else next(influences) for row in rows]
+
+
+def _bleu_counts(question: Question, answer: Answer) -> list[int] | None:
+    """Lengths of both, n-grams of each order that are right, and all of each."""
+    expected = expected_text(question)
+    if expected is None:
         return None
-    return _bleu("none").corpus_score([given for given, _ in pairs], [[wanted for _, wanted in pairs]]).score
+    language = text_language(question)
+    wanted, given = _joined(expected, language), _joined(answer.text, language)
+    score = _bleu("none", effective_order=True).sentence_score(given, [wanted])
+    return [score.sys_len, score.ref_len, *score.counts, *score.totals]
+
+
+def _bleu_of(counts: np.ndarray) -> float:
+    given, wanted, *rest = map(int, counts)
+    right, total = rest[: len(rest) // 2], rest[len(rest) // 2 :]
+    return _bleu("none").compute_bleu(right, total, given, wanted, smooth_method="exp").score
 
 
 def rouge_l(question: Question, answer: Answer) -> float | None:
@@ -100,14 +115,6 @@ def rouge_l(question: Question, answer: Answer) -> float | None:
 
 def _only_words(text: str, language: str) -> list[str]:
     return [word for word in words(text.lower(), language) if _WORD.search(word)]
-
-
-def _texts(questions: Sequence[Question], answers: Sequence[Answer]) -> list[tuple[str, str]]:
-    return [
-        (answer.text, expected)
-        for question, answer in zip(questions, answers, strict=True)
-        if (expected := expected_text(question)) is not None
-    ]
 
 
 def _joined(text: str, language: str) -> str:

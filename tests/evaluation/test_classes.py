@@ -44,6 +44,7 @@ def test_what_is_a_classification(texts: tuple[str, ...], times: int, holds: boo
         (("positive", "negative"), "", None),
         (("safe", "not safe"), "This is not safe.", "not safe"),
         (("safe", "not safe"), "unsafe", None),
+        (("part", "part time", "full time"), "She works part time here", "part time"),
         (("安定", "不安定"), "とても不安定です。", "不安定"),
         (("良い", "悪い"), "評価は「良い」です", "良い"),
         (("肯定", "否定"), "ﾌﾒｲ", None),

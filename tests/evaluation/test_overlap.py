@@ -1,8 +1,10 @@
 """chrF, BLEU and ROUGE-L, in writing with and without spaces."""
 
+import numpy as np
 import pytest
 
-from studio.evaluation.overlap import bleu, chrf, corpus_bleu, corpus_chrf, rouge_l, text_language, words
+from studio.evaluation.metrics import METRICS
+from studio.evaluation.overlap import bleu, chrf, rouge_l, text_language, words
 from tests.evaluation.rows import answer, question
 
 ENGLISH = "The quick brown fox jumps over the lazy dog."
@@ -51,25 +53,35 @@ def test_rouge_l_is_that_of_rouge_score() -> None:
 
 
 def test_the_figures_are_those_of_sacrebleu() -> None:
-    """`sacrebleu -m bleu chrf` and with `-tok ja-mecab`, version 2.6.0."""
-    from sacrebleu import corpus_bleu as reference_bleu
-    from sacrebleu import corpus_chrf as reference_chrf
+    """`sacrebleu -m bleu`, and with `-tok ja-mecab`."""
+    from sacrebleu import corpus_bleu
 
     for tokenizer, pairs in {
         "13a": [(ENGLISH, "The quick brown cat jumps over a dog."), ("Not at all, thank you.", "Not at all.")],
         "ja-mecab": [(JAPANESE, "日本で梅雨がないのは沖縄です。"), ("とても良い天気です。", "良い天気です。")],
     }.items():
         asked, given = [question(one) for one, _ in pairs], [answer(other) for _, other in pairs]
-        texts, wanted = [one.text for one in given], [[one.text for one in asked]]
-        expected = reference_bleu(texts, wanted, tokenize=tokenizer).score
-        assert corpus_bleu(asked, given) == pytest.approx(expected)
-        assert corpus_chrf(asked, given) == pytest.approx(reference_chrf(texts, wanted).score)
+        expected = corpus_bleu([one.text for one in given], [[one.text for one in asked]], tokenize=tokenizer).score
+        assert METRICS["bleu"].overall(asked, given) == pytest.approx(expected)
         assert 0 < expected < 100
+
+
+def test_the_spread_of_bleu_is_that_of_its_bootstrap() -> None:
+    """Of the terms, the standard error of the mean; of the whole figure, its spread over resampled rows."""
+    random = np.random.default_rng(1)
+    asked = [question(f"the cat number {n} sat on a {'very ' * (n % 7)}old mat") for n in range(60)]
+    given = [answer(one.text if n % 3 else one.text.replace("sat on", "ran to")) for n, one in enumerate(asked)]
+    metric = METRICS["bleu"]
+    terms = np.array(metric.terms(asked, given), float)
+    resampled = []
+    for _ in range(80):
+        rows = random.integers(60, size=60)
+        resampled.append(metric.overall([asked[n] for n in rows], [given[n] for n in rows]))
+    assert terms.std(ddof=1) / 60**0.5 == pytest.approx(np.std(resampled), rel=0.25)
 
 
 def test_rows_without_a_text_are_left_out_of_the_whole() -> None:
     asked, given = [question(ENGLISH), question("")], [answer(ENGLISH), answer("anything")]
-    assert corpus_bleu(asked, given) == pytest.approx(100)
-    assert corpus_chrf(asked, given) == pytest.approx(100)
-    assert corpus_bleu(asked[1:], given[1:]) is None
-    assert corpus_chrf(asked[1:], given[1:]) is None
+    for name in ("bleu", "chrf", "rouge_l"):
+        assert METRICS[name].overall(asked, given) == pytest.approx(100)
+        assert METRICS[name].overall(asked[1:], given[1:]) is None
