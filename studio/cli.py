@@ -5,6 +5,7 @@
 
 import argparse
 import gc
+import json
 import logging
 import os
 import shlex
@@ -41,6 +42,7 @@ from studio.runs.coach import Note, coach
 from studio.runs.events import Ended, RunState
 from studio.runs.presets import find_preset
 from studio.runs.reference import settings_reference
+from studio.runs.remedies import diagnose
 from studio.runs.spec import STARTER, RunSpec, load_spec, with_changes
 from studio.runs.ways import Change
 from studio.settings import read_settings
@@ -541,6 +543,7 @@ def _train(studio: Studio, name: str, language: str, cautions: Sequence[str] = (
     }
     if ended.status == "failed" and ended.key:
         values |= {"error": translate(ended.key, language, **ended.values), "key": ended.key}
+        values |= _remedies(state, studio.runner.record(name).spec)
     code = 0 if ended.status == "done" else 2 if ended.wrong_input else 1
     return Outcome(values, _train_text(values, ended, language), code=code)
 
@@ -551,6 +554,10 @@ def _train_text(values: dict[str, Any], ended: Ended, language: str) -> str:
     notices = [notice for notice in values["notices"] if notice not in values["cautions"]]
     lines = [*notices, translate(f"cli.train.{ended.status}", language, **shown)]
     lines += [translate("cli.train.note", language, step=one["step"], note=one["message"]) for one in values["notes"]]
+    if values.get("remedies"):
+        told = " ".join(f"--set {path}={json.dumps(value)}" for path, value in values["remedies"][0].items())
+        cause = translate(f"diagnosis.{values['cause']}", language)
+        lines.append(translate("cli.train.cause", language, cause=cause, settings=told))
     if ended.adapter:
         lines.append(translate("cli.train.next", language, run=values["run"]))
     return "\n".join(lines)
@@ -565,6 +572,14 @@ def _note(note: Note, language: str) -> dict[str, Any]:
         "message": translate(note.key, language, **note.values),
         "settings": next((dict(way.settings) for way in note.ways if isinstance(way, Change)), {}),
     }
+
+
+def _remedies(state: RunState, spec: RunSpec) -> dict[str, Any]:
+    """Why it failed, where that is known, and the settings that may mend it, the best first."""
+    if (found := diagnose(state, spec)) is None:
+        return {"cause": None, "remedies": []}
+    changes = [way for way in found.ways if isinstance(way, Change) and way.settings and not way.step]
+    return {"cause": found.cause, "remedies": [dict(way.settings) for way in changes]}
 
 
 def _losses(state: RunState) -> dict[str, float | str | None]:

@@ -21,4 +21,11 @@ class Look:
     tab: Literal["data"] = "data"
 
 
-Way = Change | Look
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A model's page on the Hub, by its name (owner/name)."""
+
+    model: str
+
+
+Way = Change | Look | Visit

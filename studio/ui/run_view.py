@@ -272,10 +272,14 @@ def _typical(state: RunState, metric: str) -> float | None:
 
 
 def messages(
-    state: RunState, read_only: bool, language: str, beside: Sequence[tuple[str, Mapping[str, Any]]] = ()
+    state: RunState,
+    read_only: bool,
+    language: str,
+    beside: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    failure: str = "",
 ) -> str:
     """What the user should know of the run, worst first. `beside`: where else its numbers are told, as keys of
-    sentences with their values."""
+    sentences with their values. `failure`: why it failed, as `diagnosis_view` tells it."""
 
     def t(key: str, **values: object) -> str:
         return translate(key, language, **values)
@@ -283,7 +287,6 @@ def messages(
     lines: list[tuple[str, str]] = []
     ended = state.ended
     if ended and ended.status == "failed":
-        lines.append(("bad", t(ended.key or "error.bug", **ended.values)))
         lines.append(("info", t("ui.runs.say.failed_kept" if state.usable else "ui.runs.say.failed")))
     elif state.status == "interrupted":
         step = state.checkpoints[-1].step if state.checkpoints else 0
@@ -299,10 +302,7 @@ def messages(
     lines += [("note", t(notice.key, **notice.values)) for notice in state.notices]
     lines += [("note", t(key, **values)) for key, values in beside]
     shown = list(dict.fromkeys(lines))
-    return "".join(
-        f'<div class="say say-{kind}" role="{"alert" if kind == "bad" else "status"}">{_lines(text)}</div>'
-        for kind, text in shown
-    )
+    return failure + "".join(f'<div class="say say-{kind}" role="status">{_lines(text)}</div>' for kind, text in shown)
 
 
 def _lines(text: str) -> str:

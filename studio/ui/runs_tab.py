@@ -22,6 +22,7 @@ from studio.ui import chain_view, run_view
 from studio.ui.charts import overlay_charts, run_charts, to_json, with_marks
 from studio.ui.checkpoint_view import BRANCH, checkpoints_table
 from studio.ui.coach_view import coach_notes
+from studio.ui.diagnosis_view import failure
 from studio.ui.markup import ACTIONS
 from studio.ui.page import Page, chosen, goto
 from studio.ui.settings_view import differences_table, settings_table
@@ -384,7 +385,13 @@ def _run(
     charts = with_marks(run_charts(state, record.spec.method.kind, t), notes, t)
     return {
         parts.head: run_view.headline(record.name, about, state, status, t),
-        parts.words: run_view.messages(state, not writable, page.language, studio.runner.where_to_look(record.id)),
+        parts.words: run_view.messages(
+            state,
+            not writable,
+            page.language,
+            studio.runner.where_to_look(record.id),
+            failure(state, record.spec, writable, page.language, t),
+        ),
         parts.coach: coach_notes(notes, record.spec, writable, page.language, t),
         parts.figure: to_json(record.id, charts, t),
         parts.samples: run_view.samples(state, t),

@@ -24,8 +24,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(workspace: Path) -> Iterator[str]:
-    """A studio with a tiny model in place of the starter."""
+def open_studio(workspace: Path) -> Iterator[Studio]:
+    """A studio with a tiny model in place of the starter; nothing trains by itself."""
     folder = workspace.parent
     assets = folder / "assets"
     assets.mkdir()
@@ -33,14 +33,20 @@ def address(workspace: Path) -> Iterator[str]:
         (assets / name).symlink_to(Settings(workspace=folder).assets / name)
     save_tiny(assets / "starter")
     with Studio(Settings(workspace=workspace, assets=assets), worker=False) as studio:
-        server = uvicorn.Server(uvicorn.Config(create_server(studio), port=0, log_level="warning"))
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        server.should_exit = True
-        thread.join(timeout=10)
+        yield studio
+
+
+@pytest.fixture(scope="module")
+def address(open_studio: Studio) -> Iterator[str]:
+    """Where its page is."""
+    server = uvicorn.Server(uvicorn.Config(create_server(open_studio), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join(timeout=10)
 
 
 @pytest.fixture
