@@ -14,16 +14,18 @@ from studio import __version__
 from studio.backend.compare import Comparison
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
+from studio.backend.report import Reports, figures
 from studio.backend.residence import Adapter
 from studio.errors import ExportError, InputError, WorkspaceError
 from studio.export.proof import Proof
+from studio.messages import LANGUAGES, translate
 from studio.runs.events import RunState
 from studio.runs.spec import RunSpec, with_changes
 from studio.runs.store import Store, disk_full, file_words, is_disk_full, sync_folder
 from studio.settings import Settings
 
 if TYPE_CHECKING:
-    from studio.export.card import CardFacts
+    from studio.export.card import CardEvaluation, CardFacts
     from studio.export.proof import Expected
     from studio.models.catalog import ModelIdentity
 
@@ -44,7 +46,10 @@ class Export:
 class Exports:
     """Makes exports, one at a time."""
 
-    def __init__(self, settings: Settings, store: Store, datasets: Datasets, compare: Comparison) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, datasets: Datasets, compare: Comparison, reports: Reports
+    ) -> None:
+        self._reports = reports
         self._settings = settings
         self._store = store
         self._datasets = datasets
@@ -232,6 +237,25 @@ class Exports:
             notices=tuple(notices),
             vocabulary=vocabulary,
             studio_version=__version__,
+            evaluation=self._evaluated(adapter.run, adapter.step),
+        )
+
+    def _evaluated(self, run: str, step: int | None) -> "CardEvaluation | None":
+        """None where it was not evaluated, or no longer can be: its data may be gone."""
+        from studio.export.card import CardEvaluation
+
+        try:
+            report = self._reports.report(run, step)
+        except InputError:
+            return None
+        if report is None or report.verdict is None:
+            return None
+        verdict = report.verdict
+        return CardEvaluation(
+            rows=verdict.rows,
+            decision={one: translate(f"ui.verdict.{verdict.decision}", one) for one in LANGUAGES},
+            reasons={one: tuple(reason.message(one) for reason in verdict.reasons) for one in LANGUAGES},
+            figures={one: figures(report, one) for one in LANGUAGES},
         )
 
     # Room

@@ -8,11 +8,12 @@ from studio.backend.evaluations import Entrant, Evaluations, QuestionSet, Taken
 from studio.evaluation.advice import Step, advise
 from studio.evaluation.choice import check_metrics, primary, suited
 from studio.evaluation.classes import Confusion, confusion
-from studio.evaluation.metrics import make_metrics
+from studio.evaluation.intervals import Interval
+from studio.evaluation.metrics import Metric, make_metrics
 from studio.evaluation.plan import EvaluationPlan
 from studio.evaluation.questions import Question
 from studio.evaluation.report import Line, answered, exam_results, fit, line
-from studio.evaluation.verdict import Evidence, ExamResult, Verdict, decide
+from studio.evaluation.verdict import Evidence, ExamResult, Verdict, decide, exam_title, group_title, shown_figure
 
 _KEPT = 4
 # Metrics of the form of an answer: measured whatever the task is.
@@ -190,3 +191,21 @@ def _rows(questions: Sequence[Question], taken: Sequence[Taken], main: Line) -> 
         prompt = question.prompt[-1].text if question.prompt else ""
         found.append(RowResult(question.row, prompt, question.text, answers, values, change))
     return tuple(found)
+
+
+def figures(report: Report, language: str) -> tuple[tuple[str, str, str], ...]:
+    """Name, base and tuned model's figure with its interval: of the task, then of the exams."""
+    found = [
+        (one.metric.title(language), *(_with_interval(figure, one.metric) for figure in one.figures[:2]))
+        for one in report.lines
+    ]
+    for exam in report.exams:
+        for result in exam.results[0]:
+            name = f"{exam_title(result.exam, language)}: {group_title(result.group, language)}"
+            found.append((name, f"{result.before:.1%}", f"{result.after:.1%}"))
+    return tuple((name, before, after) for name, before, after in found)
+
+
+def _with_interval(figure: Interval, metric: Metric) -> str:
+    value, low, high = (shown_figure(part, metric) for part in (figure.value, figure.low, figure.high))
+    return f"{value} ({low}–{high})"

@@ -17,9 +17,9 @@ from studio.backend.engine import load_engine
 from studio.backend.preflight import Preflight
 from studio.backend.sources import find_sources
 from studio.data.cluster import check_installed, reach
-from studio.errors import FaultError, InputError, StudioError, check_together
+from studio.errors import FaultError, InputError, Stopped, StudioError, check_together
 from studio.runs.cluster import ClusterSpec, check_cluster
-from studio.runs.events import Ended, Event, Queued, RunState, Stamped, StopRequested
+from studio.runs.events import Ended, Event, Notice, Queued, RunState, Stamped, StopRequested
 from studio.runs.spec import RunSpec, with_changes
 from studio.runs.stop import Stop
 from studio.runs.store import RunRecord, Store, disk_full, is_disk_full, new_id
@@ -53,7 +53,8 @@ class RunSummary:
 class Runner:
     """Submits, stops, resumes and watches runs. With `worker`, a thread trains what is queued.
 
-    `train` is the training method; None: `studio.training.train.train`, loaded when a run begins.
+    `train` is the training method; None: `studio.training.train.train`, loaded when a run begins. `evaluate` is called
+    with a run that has ended with a result and asks for it (`training.evaluate`), and with what says to stop.
     """
 
     def __init__(
@@ -64,8 +65,10 @@ class Runner:
         *,
         worker: bool,
         train: "Callable[[TrainingJob, Stop], Ended | None] | None" = None,
+        evaluate: Callable[[str, Callable[[], bool]], None] | None = None,
     ) -> None:
         self._method = train
+        self._evaluate = evaluate
         self._settings = settings
         self._store = store
         self._datasets = datasets
@@ -322,7 +325,11 @@ class Runner:
         switch = sys.getswitchinterval()
         sys.setswitchinterval(_SWITCH_SECONDS)
         try:
-            return self._trained(run)
+            ended = self._trained(run)
+            if ended is not None and ended.adapter:
+                _free_memory()
+                self._evaluate_ended(run)
+            return ended
         finally:
             sys.setswitchinterval(switch)
             _free_memory()
@@ -354,6 +361,21 @@ class Runner:
             # Not even this fits on the disk: the run shows as interrupted, which is as true.
             log.exception("run %s: its end could not be recorded", run)
         return ended
+
+    def _evaluate_ended(self, run: str) -> None:
+        """What cannot be evaluated is told; the run has its result all the same."""
+        spec = self._store.run(run).spec
+        if self._evaluate is None or not spec.training.evaluate or not spec.method.writes:
+            return
+        try:
+            self._evaluate(run, lambda: self._closing)
+        except Stopped:
+            return
+        except StudioError as error:
+            why = Notice(key=error.key, values=_plain(error.values))
+            self._store.append(run, Notice(key="notice.evaluate.failed"), why)
+        except Exception:
+            log.exception("run %s could not be evaluated", run)
 
     def _attempt(self, run: str) -> Ended | None:
         spec = self._store.run(run).spec

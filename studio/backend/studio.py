@@ -102,8 +102,14 @@ class Studio:
         self.compare = Comparison(settings, self.store, self.datasets)
         self.evaluations = Evaluations(self.store, self.datasets, self.mixtures, self.compare)
         self.reports = Reports(self.evaluations)
-        self.exports = Exports(settings, self.store, self.datasets, self.compare)
-        self.runner = Runner(settings, self.store, self.datasets, worker=worker)
+        self.exports = Exports(settings, self.store, self.datasets, self.compare, self.reports)
+        self.runner = Runner(
+            settings,
+            self.store,
+            self.datasets,
+            worker=worker,
+            evaluate=lambda run, stopping: self.evaluations.evaluate(run, stopping=stopping),
+        )
         self.learning_curve = LearningCurve(self.datasets, self.runner)
         self._room = Room(settings)
 

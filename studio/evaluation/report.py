@@ -17,15 +17,15 @@ _SHIFTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A metric of each contestant: the mean over the rows that it says something about for all of them, the figure of
-    the whole set, and what differs from the first contestant (None for the first itself). `values`: of each contestant,
-    by row."""
+    """A metric of each contestant, over the rows that it says something about for all of them: the figure, and what
+    differs from the first contestant (None for the first itself). `values`: of each contestant, by row; `terms`: the
+    numbers whose mean the figure is."""
 
     metric: Metric
     figures: tuple[Interval, ...]
-    overall: tuple[float | None, ...]
     changes: tuple[Difference | None, ...]
     values: tuple[dict[int, float], ...]
+    terms: tuple[tuple[float, ...], ...]
 
     def measured(self, before: int, after: int) -> Measured:
         """The change from one contestant to another."""
@@ -41,22 +41,26 @@ def answered(questions: Sequence[Question], answers: Sequence[Answers]) -> list[
 
 def line(metric: Metric, questions: Sequence[Question], answers: Sequence[Answers]) -> Line | None:
     """None where the metric says nothing about any row. All questions must be answered by all."""
-    values = [{q.row: metric.value(q, given[q.row]) for q in questions} for given in answers]
-    rows = [q.row for q in questions if all(of[q.row] is not None for of in values)]
-    if not rows:
+    every = [{q.row: metric.value(q, given[q.row]) for q in questions} for given in answers]
+    asked = [q for q in questions if all(of[q.row] is not None for of in every)]
+    if not asked:
         return None
-    known = tuple({row: value for row in rows if (value := of[row]) is not None} for of in values)
-    figures = [mean_interval(list(of.values()), metric.right_wrong, metric.ends) for of in known]
-    overall = [metric.overall(questions, [given[q.row] for q in questions]) for given in answers]
-    made = Line(metric, tuple(f for f in figures if f), tuple(overall), (None,) * len(answers), known)
-    changes = (None, *(difference(made, 0, place) for place in range(1, len(answers))))
-    return Line(metric, made.figures, made.overall, changes, known)
+    rows = {q.row for q in asked}
+    values = tuple({row: value for row, value in of.items() if value is not None and row in rows} for of in every)
+    found = [metric.terms(asked, [given[q.row] for q in asked]) for given in answers]
+    terms = tuple(tuple(value for value in of if value is not None) for of in found)
+    figures = tuple(f for of in terms if (f := mean_interval(of, metric.right_wrong, metric.ends)))
+    changes = (None, *(_paired(metric, terms[0], of) for of in terms[1:]))
+    return Line(metric, figures, changes, values, terms)
 
 
 def difference(of: Line, before: int, after: int) -> Difference:
     """Between two contestants, row by row."""
-    first, second = of.values[before], of.values[after]
-    found = paired(list(first.values()), [second[row] for row in first], of.metric.right_wrong, of.metric.ends)
+    return _paired(of.metric, of.terms[before], of.terms[after])
+
+
+def _paired(metric: Metric, before: Sequence[float], after: Sequence[float]) -> Difference:
+    found = paired(before, after, metric.right_wrong, metric.ends)
     assert found is not None, "a line has rows"
     return found
 

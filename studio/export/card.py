@@ -5,6 +5,7 @@ Names that users or data brought stand in code spans: a card is shown as a page 
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import yaml
@@ -15,14 +16,26 @@ from studio.runs.spec import LoraSpec, RunSpec, spec_fields
 
 _VARIANTS = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}
 # Control characters, and those that turn the direction of the text around them.
+_MARKUP = re.compile(r"[\\`*_{}\[\]<>#|!~]")
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True, slots=True)
+class CardEvaluation:
+    """What came of the evaluation, in each language: `decision`, why, and figures (name, before, after). `rows` were
+    tested."""
+
+    rows: int
+    decision: Mapping[str, str]
+    reasons: Mapping[str, tuple[str, ...]]
+    figures: Mapping[str, tuple[tuple[str, str, str], ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
     """All that a card tells. Losses are those of the method, on the validation rows; accuracy, 0 to 1, the share of the
     validation pairs with the better answer ahead, where the method learns from pairs. `vocabulary`: the rows of the
-    embedding, where the run gave it new ones."""
+    embedding, where the run gave it new ones. `evaluation`: None where there was none."""
 
     run: str
     name: str
@@ -46,6 +59,7 @@ class CardFacts:
     notices: tuple[tuple[str, dict[str, object]], ...]
     vocabulary: int | None
     studio_version: str
+    evaluation: CardEvaluation | None = None
 
 
 def model_card(facts: CardFacts) -> str:
@@ -148,6 +162,8 @@ def _body(facts: CardFacts, language: str) -> str:
             *_list(data),
             f"## {say('scores')}",
             *_scores(facts, language),
+            f"## {say('evaluation')}",
+            *_evaluation(facts.evaluation, language),
             f"## {say(what)}",
             *_list(adapter),
             f"## {say('load')}",
@@ -190,6 +206,24 @@ def _scores(facts: CardFacts, language: str) -> list[str]:
     ]
 
 
+def _evaluation(found: CardEvaluation | None, language: str) -> list[str]:
+    key = "ui.export.card.evaluation"
+    if found is None:
+        return [translate(f"{key}.none", language), ""]
+    head = [translate(f"{key}.{part}", language) for part in ("figure", "before", "after")]
+    return [
+        f"**{found.decision[language]}**",
+        "",
+        *_list([_escaped(reason) for reason in found.reasons[language]]),
+        translate(f"{key}.note", language, rows=found.rows),
+        "",
+        f"| {' | '.join(head)} |",
+        "|---|---|---|",
+        *(f"| {' | '.join(_escaped(cell) for cell in row)} |" for row in found.figures[language]),
+        "",
+    ]
+
+
 def _method(spec: RunSpec, language: str) -> str:
     name, term = (translate(f"ui.method.{spec.method.kind}.{part}", language) for part in ("name", "term"))
     return translate("ui.method.full", language, name=name, term=term)
@@ -226,6 +260,11 @@ def _list(lines: list[str]) -> list[str]:
 
 def _texts(values: dict[str, object]) -> dict[str, object]:
     return {key: _text(value) if isinstance(value, str) else value for key, value in values.items()}
+
+
+def _escaped(text: str) -> str:
+    """A sentence of ours, in which names of others may stand: nothing in it is markup."""
+    return _MARKUP.sub(r"\\\g<0>", _UNSEEN.sub("", " ".join(text.split())))
 
 
 def _text(text: str) -> str:

@@ -131,6 +131,7 @@ class TrainingSpec(Part):
     keep_best: bool = True
     patience: Annotated[int, Field(ge=0, le=100, json_schema_extra={"unit": "evaluations"})] = 0
     gradient_checkpointing: bool = False
+    evaluate: bool = False
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     report_to: tuple[Tracker, ...] = ()
 

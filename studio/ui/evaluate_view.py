@@ -109,23 +109,22 @@ def _line(line: Line, primary: bool, language: str, t: Sentence) -> str:
     mark = f" {badge(t('ui.evaluate.primary'), 'accent')}" if primary else ""
     name = f'<span title="{shown(metric.help(language))}">{shown(metric.title(language))}</span>'
     cells = (
-        f"<td>{_figure(figure, metric)}{_perplexity(metric, overall, t)}{_change(change, metric, language, t)}</td>"
-        for figure, overall, change in zip(line.figures, line.overall, line.changes, strict=True)
+        f"<td>{_figure(figure, metric)}{_perplexity(metric, figure, t)}{_change(change, metric, language, t)}</td>"
+        for figure, change in zip(line.figures, line.changes, strict=True)
     )
     return f'<tr><th scope="row">{name}{mark}</th>{"".join(cells)}</tr>'
 
 
 def _figure(figure: Interval, metric: Metric) -> str:
     low, high = shown_figure(figure.low, metric), shown_figure(figure.high, metric)
-    return f'<b>{shown_figure(figure.value, metric)}</b> <small class="ev-interval">{low} – {high}</small>'
+    return f'<b>{shown_figure(figure.value, metric)}</b> <small class="ev-interval">{low}–{high}</small>'
 
 
-def _perplexity(metric: Metric, overall: float | None, t: Sentence) -> str:
-    if metric.name != "loss" or overall is None:
+def _perplexity(metric: Metric, figure: Interval, t: Sentence) -> str:
+    if metric.name != "loss":
         return ""
-    return (
-        f'<small class="ev-interval">{shown(t("ui.evaluate.perplexity", value=f"{perplexity(overall):.3g}"))}</small>'
-    )
+    told = t("ui.evaluate.perplexity", value=f"{perplexity(figure.value):.3g}")
+    return f'<small class="ev-interval ev-word">{shown(told)}</small>'
 
 
 def _change(change: Difference | None, metric: Metric, language: str, t: Sentence) -> str:

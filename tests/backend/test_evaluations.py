@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from studio.backend.starter_exam import starter_exam
 from studio.data.splits import SplitSpec
-from studio.errors import InputError, Stopped
+from studio.errors import DataError, InputError, Stopped
 from studio.evaluation.plan import EvaluationPlan
 from studio.runs.events import Queued
 from studio.runs.spec import with_changes
@@ -174,3 +175,51 @@ def test_a_metric_that_does_not_fit(made: Made, run: str) -> None:
     with pytest.raises(InputError) as told:
         made.studio.reports.report(run, plan=plan)
     assert told.value.key.startswith("error.metric.unfit")
+
+
+def test_an_exam_of_the_users_own(made: Made, run: str, tmp_path: Path) -> None:
+    path = tmp_path / "exam.csv"
+    path.write_text("question,answer\nCapital of Japan?,Tokyo\n", encoding="utf-8")
+    version = made.studio.evaluations.import_exam(str(path))
+    assert [one.key for one in made.studio.evaluations.exam(version).exam.questions] == ["Tokyo"]  # type: ignore[union-attr]
+    path.write_text("words,answer\nCapital of Japan?,Tokyo\n", encoding="utf-8")
+    with pytest.raises(DataError) as told:
+        made.studio.evaluations.import_exam(str(path))
+    assert "words" in told.value.message("en")
+
+
+def test_the_starters_exam_is_the_same_each_time(made: Made) -> None:
+    one, two = starter_exam(), starter_exam.__wrapped__()
+    assert one == two
+    assert one.version == two.version
+    assert {group: len(rows) for group, rows in one.groups.items()} == {"en": 200, "ja": 200}
+    assert starter_exam(40).version != one.version
+
+
+def test_general_data_that_was_mixed_in_is_no_part_of_the_task(made: Made, run: str) -> None:
+    version = made.studio.store.run(run).version
+    mixed = made.studio.mixtures.add_replay(version, 0.5).id
+    split = SplitSpec(test_share=0.4)
+    made.studio.datasets.set_split(mixed, split)
+    every = len(made.studio.datasets.split(mixed, split).test)
+    own = run_on(made, mixed)
+    questions = made.studio.evaluations.task(own, EvaluationPlan()).questions
+    assert 0 < len(questions) < every
+    assert all(question.prompt[-1].content.startswith("What is") for question in questions)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_run_is_evaluated_when_it_is_done(made: Made, tmp_path: Path, asked: bool) -> None:
+    """And one that cannot be has its result all the same, and says why."""
+    few = opened(made, ROWS[:2], tmp_path / "few.json")  # nothing is left to test on
+    spec = with_changes(
+        made.studio.store.run(made.run()).spec,
+        {"data.version": few, "data.mapping": None, "data.split.validation_share": 0.0, "training.evaluate": asked},
+    )
+    spec = with_changes(spec, {"training.epochs": 1})
+    run = made.studio.runner.submit(spec).id
+    assert made.studio.runner.run_now(run).status == "done"
+    state = made.studio.runner.state(run)
+    assert state.status == "done"
+    told = [notice.key for notice in state.notices if "evaluate" in notice.key]
+    assert told == (["notice.evaluate.failed", "error.evaluate.no_validation"] if asked else [])

@@ -205,7 +205,7 @@ def test_a_disk_without_room_is_told_before_anything_is_written(made: Made) -> N
     tight = replace(studio.settings, min_free_bytes=10**18)
     run, before = made.run(), left(made)
     with pytest.raises(ResourceError) as caught:
-        Exports(tight, studio.store, studio.datasets, studio.compare).make(run)
+        Exports(tight, studio.store, studio.datasets, studio.compare, studio.reports).make(run)
     assert caught.value.key == "error.disk.needed"
     assert left(made) == before
 

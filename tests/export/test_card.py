@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from studio.export.card import CardFacts, loading_code, model_card
+from studio.export.card import CardEvaluation, CardFacts, loading_code, model_card
 from studio.messages import LANGUAGES, translate
 from studio.models.catalog import ModelIdentity
 from studio.runs.methods import METHODS
@@ -51,6 +51,20 @@ def test_all_that_matters_is_told() -> None:
         assert field.label("en") in card
         assert field.label("ja") in card
     assert "ベースモデル" in card
+
+
+def test_the_verdict_is_told_and_no_name_in_it_is_markup() -> None:
+    found = CardEvaluation(
+        rows=80,
+        decision={"en": "Do not deploy", "ja": "配備しない"},
+        reasons={"en": ("It forgot: <b>my|exam</b> [x](y)",), "ja": ("忘れています",)},
+        figures={"en": (("chrF", "7.2 (6.3–8.4)", "61.4"),), "ja": (("chrF", "7.2", "61.4"),)},
+    )
+    card = model_card(replace(FACTS, evaluation=found))
+    for fact in ("**Do not deploy**", "**配備しない**", "忘れています", "| chrF | 7.2 (6.3–8.4) | 61.4 |", "80"):
+        assert fact in card
+    assert r"\<b\>my\|exam\</b\> \[x\](y)" in card
+    assert translate("ui.export.card.evaluation.none", "en") in model_card(FACTS)
 
 
 @pytest.mark.parametrize("kind", list(METHODS))
