@@ -368,7 +368,9 @@ def test_the_line_that_is_told_reads_the_rows_as_pairs(tmp_path: Path, model: Pa
     assert "Only 18 rows" in told
 
 
-def test_data_that_cannot_train_is_the_users_to_mend(tmp_path: Path, model: Path, shell: Shell) -> None:
+def test_data_that_cannot_train_is_the_users_to_mend(
+    tmp_path: Path, model: Path, shell: Shell, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Every answer begins after the longest row allowed: found when the run begins, and told as wrong input."""
     path = tmp_path / "long.jsonl"
     rows = [{"prompt": "word " * 40 + str(n), "completion": "yes"} for n in range(8)]
@@ -377,6 +379,21 @@ def test_data_that_cannot_train_is_the_users_to_mend(tmp_path: Path, model: Path
     code, found, told = shell(*words)
     assert (code, found["status"], found["key"]) == (2, "failed", "error.train.all_cut")
     assert "16" in told
+    assert found["cause"] == "cut"
+    ((path_of, value),) = found["remedies"][0].items()
+    assert main([*map(str, words)]) == 2
+    assert f"--set {path_of}={value}" in capsys.readouterr().out
+    code, found, _ = shell(*words, "--set", f"{path_of}={value}", "--set", "training.epochs=1")
+    assert (code, found["status"], "cause" in found) == (0, "done", False)
+
+
+def test_a_run_that_hardly_learns_says_so(tmp_path: Path, data: Path, model: Path, shell: Shell) -> None:
+    settings = ("training.learning_rate=1e-8", "training.batch_size=1", "training.epochs=1", "training.evaluations=1")
+    chosen = [word for setting in settings for word in ("--set", setting)]
+    _, found, _ = shell("run", "--data", data, "--model", model, *chosen, "--workspace", tmp_path / "w")
+    (note,) = found["notes"]
+    assert (note["rule"], note["settings"]) == ("rate_low", {"training.learning_rate": 3e-8})
+    assert "1e-08" in note["message"]
 
 
 def test_a_setting_that_is_no_yaml(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:

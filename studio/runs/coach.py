@@ -81,7 +81,9 @@ class Note:
 
 def coach(state: RunState, spec: RunSpec) -> tuple[Note, ...]:
     """What there is to say of a run that trains or has ended, worst first. One thing is told once: what explains a note
-    is told in its place."""
+    is told in its place, and why a run failed by its error (`remedies.py`)."""
+    if state.ended and (state.ended.key or "").startswith("error.train.not_finite"):
+        return ()
     found = {note.rule: note for rule in RULES if (note := rule(state, spec))}
     told = [note for note in found.values() if not found.keys() & EXPLAINED.get(note.rule, set())]
     return tuple(sorted(told, key=lambda note: note.severity != "warn"))
@@ -193,11 +195,13 @@ def gradient_spikes(state: RunState, spec: RunSpec) -> Note | None:
     """Several gradients many times as large as those before them, and larger than those of the beginning."""
     points = [point for point in state.curves.get("grad_norm", []) if point[1] >= 0]
     first = median(value for _, value in points[:WINDOW]) if points else 0.0
-    spikes = [
-        (step, value, usual)
-        for (step, value), usual in zip(points[20:], _running_medians(points, 20), strict=True)
-        if value > SPIKE * usual and value > first
-    ]
+    least = SPIKE * min((value for _, value in points), default=0.0)  # no median is smaller: most need not be computed
+    spikes = []
+    for place, (step, value) in enumerate(points[20:], 20):
+        if value > first and value > least:
+            usual = median(before for _, before in points[place - 20 : place])
+            if value > SPIKE * usual:
+                spikes.append((step, value, usual))
     if len(spikes) < SPIKES:
         return None
     limit = spec.training.max_grad_norm
@@ -330,8 +334,9 @@ def _training_fell(state: RunState, step: int) -> bool:
 
 
 def _noise(points: Sequence[Point]) -> float:
-    """By what share two losses in a row usually differ, over the root of two: the standard deviation of one."""
-    return median(abs(b - a) / max(a + b, 1e-12) for (_, a), (_, b) in pairwise(points)) * 2**0.5
+    """By what share two losses in a row usually differ, over the root of two: about the standard deviation of one."""
+    first = points[:1000]
+    return median(abs(b - a) / max(a + b, 1e-12) for (_, a), (_, b) in pairwise(first)) * 2**0.5
 
 
 def _thrown(means: Iterator[Point], start: float, noise: float) -> int | None:
@@ -367,12 +372,6 @@ def _running_means(points: Sequence[Point], size: int) -> Iterator[Point]:
         total += last[1]
         yield first[0], total / size
         total -= first[1]
-
-
-def _running_medians(points: Sequence[Point], size: int) -> Iterator[float]:
-    """For each point from the `size`th on, the median of those before it."""
-    for at in range(size, len(points)):
-        yield median(value for _, value in points[at - size : at])
 
 
 def _ends(points: Sequence[Point]) -> tuple[float, float]:

@@ -22,3 +22,8 @@ def coach_notes(notes: Sequence[Note], spec: RunSpec, writable: bool, language: 
         for number, note in enumerate(notes, 1)
     )
     return f'<h3 class="section">{shown(t("ui.coach.title"))}</h3><ol class="coach-notes">{lines}</ol>'
+
+
+def _where(note: Note, t: T) -> str:
+    """The chart and the step that the note is marked in."""
+    return t("ui.coach.where", chart=t(f"ui.runs.chart.{note.metric}"), step=f"{note.step:,}")

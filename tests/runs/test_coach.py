@@ -253,6 +253,13 @@ def test_one_thing_is_told_once_and_what_is_worse_comes_first() -> None:
     assert [note.severity for note in notes] == ["warn", "info"]
 
 
+def test_a_run_whose_numbers_ran_away_is_told_by_its_error_alone() -> None:
+    climbing = steps(40, lambda step: 3.0 if step < 5 else 9.0)
+    assert "rate_high" in rules(state_of(100, Ended(status="failed", key="error.disk.full"), loss=climbing))
+    failed = Ended(status="failed", key="error.train.not_finite.loss")
+    assert coach(state_of(100, failed, loss=climbing), SFT) == ()
+
+
 def real(name: str, until: int | None = None) -> tuple[RunState, RunSpec]:
     told = REAL[name]
     curves = {

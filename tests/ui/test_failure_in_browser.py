@@ -33,7 +33,7 @@ def test_rows_that_are_cut_before_their_answer(page: Page, address: str, open_st
     page.click("#train-start")
     expect(page.locator("#runs-progress")).to_contain_text("long.jsonl")
     mended = next(run.record for run in open_studio.runner.runs() if run.record.id != failed.id)
-    assert mended.spec == with_changes(failed.spec, {"data.max_length": 80})
+    assert mended.spec == with_changes(failed.spec, {"data.max_length": 80, "preset": ""})  # no preset's any more
     assert open_studio.runner.run_now(mended.id).status == "done"
     expect(page.locator("#runs-progress .chip-done")).to_be_visible()
     expect(told).to_have_count(0)
