@@ -222,4 +222,4 @@ def test_a_run_is_evaluated_when_it_is_done(made: Made, tmp_path: Path, asked: b
     state = made.studio.runner.state(run)
     assert state.status == "done"
     told = [notice.key for notice in state.notices if "evaluate" in notice.key]
-    assert told == (["notice.evaluate.failed", "error.evaluate.no_validation"] if asked else [])
+    assert told == (["notice.evaluate.failed", "error.evaluate.no_test"] if asked else [])
