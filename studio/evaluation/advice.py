@@ -8,8 +8,9 @@ from studio.evaluation.verdict import Evidence, Verdict
 from studio.messages import translate
 from studio.runs.spec import RunSpec
 
-REPLAY = 0.2
-"""Share of general data: from about a fifth on it keeps most of what a model knew (tests/benchmarks/replay.py)."""
+REPLAY, REPLAY_MUCH, MUCH = 0.2, 0.5, 0.3
+"""Share of general data: a fifth keeps most of what a model knew (tests/benchmarks/replay.py), half of it is for those
+that lost so much of an exam (tests/benchmarks/verdict.py)."""
 _FEW_TRAINED = 300
 
 
@@ -35,7 +36,7 @@ def advise(verdict: Verdict, spec: RunSpec, evidence: Evidence, *, train_rows: i
     if "ui.verdict.fit" in keys:
         found.append(Step("ui.advice.belong"))
     if "ui.verdict.exams.forgot" in keys:
-        found += _against_forgetting(spec, replays)
+        found += _against_forgetting(spec, evidence, replays)
     if keys & {"ui.verdict.task.unclear", "ui.verdict.task.worse"} and "ui.verdict.fit" not in keys:
         found += _for_more(evidence, train_rows, keys, verdict)
     if keys & {"ui.verdict.prompt.unclear", "ui.verdict.prompt.worse"}:
@@ -49,12 +50,17 @@ def advise(verdict: Verdict, spec: RunSpec, evidence: Evidence, *, train_rows: i
     return tuple({step.key: step for step in found}.values())
 
 
-def _against_forgetting(spec: RunSpec, replays: bool) -> Iterator[Step]:
+def _against_forgetting(spec: RunSpec, evidence: Evidence, replays: bool) -> Iterator[Step]:
     rate, epochs = spec.training.learning_rate, spec.training.epochs
-    if not replays:
-        yield Step("ui.advice.replay", {"share": f"{REPLAY:.0%}"}, replay=REPLAY)
     lower = float(f"{rate / 4:.2g}")
-    yield Step("ui.advice.rate", {"rate": f"{lower:g}", "before": f"{rate:g}"}, {"training.learning_rate": lower})
+    rates = {"rate": f"{lower:g}", "before": f"{rate:g}"}
+    changes = {"training.learning_rate": lower}
+    if replays:
+        yield Step("ui.advice.rate", rates, changes)
+    else:
+        lost = max((-exam.change.value for exam in evidence.exams), default=0)
+        share = REPLAY_MUCH if lost >= MUCH else REPLAY
+        yield Step("ui.advice.replay", {"share": f"{share:.0%}", **rates}, changes, share)
     if epochs > 1:
         fewer = max(1.0, round(epochs / 2))
         yield Step("ui.advice.epochs", {"epochs": f"{fewer:g}", "before": f"{epochs:g}"}, {"training.epochs": fewer})

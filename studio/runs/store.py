@@ -381,6 +381,11 @@ class Store:
         found = self._rows("SELECT body FROM evaluations WHERE id = ?", (evaluation,))
         return Evaluation.model_validate_json(found[0][0]) if found else None
 
+    @property
+    def evaluated(self) -> bool:
+        """Whether anything was evaluated so far."""
+        return bool(self._rows("SELECT 1 FROM evaluations LIMIT 1"))
+
     def evaluation_plan(self, run: str) -> str:
         """How a run is evaluated, as JSON; `{}` where nothing was said. Raises InputError when there is no such run."""
         found = self._rows("SELECT evaluation FROM runs WHERE id = ?", (run,))

@@ -1,5 +1,6 @@
 """The Evaluate tab: is it better at the task, what did it forget, would a prompt have done, shall it be deployed."""
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -118,7 +119,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         if told["act"] == "replay":
             data = evaluations.run_spec(now.run).data.version
             mixed = page.studio.mixtures.add_replay(data, float(told["share"])).id
-            again = Again(now.run, 0, {"data.version": mixed, "data.mapping": None})
+            changes = json.loads(told["settings"])
+            again = Again(now.run, 0, {**changes, "data.version": mixed, "data.mapping": None})
             return [written(again), mixed, goto("train")]
         return [gr.skip()] * 3
 

@@ -50,10 +50,11 @@ def _step(step: Step, writable: bool, language: str, t: Sentence) -> str:
     text = shown(step.message(language))
     if not writable:
         return text
+    data = json.dumps(step.changes)
     if step.replay:
-        return f"{text} {act_button('replay', t('ui.evaluate.replay'), 's-small', share=step.replay)}"
+        button = act_button("replay", t("ui.evaluate.replay"), "s-small", settings=data, share=step.replay)
+        return f"{text} {button}"
     if step.changes:
-        data = json.dumps(step.changes)
         return f"{text} {act_button('change', t('ui.evaluate.again'), 's-small', settings=data, step=0)}"
     return text
 

@@ -33,11 +33,13 @@ class Step:
     state: StepState
 
 
-def journey(has_data: bool, runs: Sequence[RunSummary], exported: bool) -> tuple[Step, ...]:
+def journey(has_data: bool, runs: Sequence[RunSummary], evaluated: bool, exported: bool) -> tuple[Step, ...]:
     """How far the work has come. One step is `next`, unless a run is under way (`now`) or all is done."""
     usable = any(run.state.usable for run in runs)
     busy = any(run.state.status in ("queued", "running") for run in runs)
-    done = {"data": has_data, "train": bool(runs), "runs": usable, "compare": exported, "export": exported}
+    compared = evaluated or exported
+    done = {"data": has_data, "train": bool(runs), "runs": usable, "compare": compared, "evaluate": evaluated}
+    done["export"] = exported
     steps: list[Step] = []
     found = False
     for name, finished in done.items():
@@ -47,7 +49,7 @@ def journey(has_data: bool, runs: Sequence[RunSummary], exported: bool) -> tuple
             steps.append(Step(name, "now" if busy and name == "runs" else "next"))
             found = True
         else:
-            ready = name == "export" and usable
+            ready = name in ("evaluate", "export") and usable
             steps.append(Step(name, "next" if ready else "missing"))
     return tuple(steps)
 
@@ -72,7 +74,9 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         studio = page.studio
         runs = studio.runner.runs()
         exported = any((studio.settings.workspace / "exports").glob("*.zip"))
-        return _state(page, journey(bool(studio.datasets.versions()), runs, exported), runs[:_SHOWN_RUNS])
+        return _state(
+            page, journey(bool(studio.datasets.versions()), runs, studio.store.evaluated, exported), runs[:_SHOWN_RUNS]
+        )
 
     quick = {"queue": False, "show_progress": "hidden"}
     hero.click(page.guard(begin), outputs=[page.version, page.tabs], **quick)

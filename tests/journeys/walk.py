@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
-TABS = ("start", "data", "train", "runs", "compare", "export")
+TABS = ("start", "data", "train", "runs", "compare", "evaluate", "export")
 
 
 @dataclass

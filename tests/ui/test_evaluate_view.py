@@ -81,7 +81,7 @@ def test_the_verdict_comes_with_reasons_and_ways() -> None:
     assert "Do not deploy" in html
     assert "100.0% to 50.0%" in html
     assert 'href="#ev-exams"' in html
-    assert 'data-act="replay" data-share="0.2"' in html
+    assert re.search(r'data-act="replay" data-settings="[^"]*learning_rate[^"]*" data-share="0.5"', html)
     assert 'data-act="change"' in html
     assert 'data-act="replay"' not in verdict_html(report(), False, "en", t)  # a studio that only reads
     assert "Deploy" in verdict_html(report(forgets=False), True, "en", t)

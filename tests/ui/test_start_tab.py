@@ -19,14 +19,17 @@ def _states(*args: object) -> list[str]:
 
 
 def test_an_empty_workspace_begins_with_data() -> None:
-    assert _states(False, [], False) == ["next", "missing", "missing", "missing", "missing"]
+    assert _states(False, [], False, False) == ["next", *["missing"] * 5]
 
 
 def test_the_journey_moves_on_step_by_step() -> None:
-    assert _states(True, [], False) == ["done", "next", "missing", "missing", "missing"]
-    assert _states(True, [_run("running", usable=False)], False) == ["done", "done", "now", "missing", "missing"]
-    assert _states(True, [_run("done", usable=True)], False) == ["done", "done", "done", "next", "next"]
-    assert _states(True, [_run("done", usable=True)], True) == ["done"] * 5
+    tuned = [_run("done", usable=True)]
+    assert _states(True, [], False, False) == ["done", "next", *["missing"] * 4]
+    assert _states(True, [_run("running", usable=False)], False, False) == ["done", "done", "now", *["missing"] * 3]
+    assert _states(True, tuned, False, False) == ["done", "done", "done", "next", "next", "next"]
+    assert _states(True, tuned, True, False) == [*["done"] * 5, "next"]
+    assert _states(True, tuned, False, True) == [*["done"] * 4, "next", "done"]
+    assert _states(True, tuned, True, True) == ["done"] * 6
 
 
 def test_the_first_sample_speaks_the_pages_language() -> None:
