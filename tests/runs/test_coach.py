@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from studio.messages import LANGUAGES, translate
-from studio.runs.coach import RULES, Note, coach
+from studio.runs.coach import RULES, Note, coach, memorising
 from studio.runs.events import Ended, Event, Metrics, RunState, Stamped, Started
 from studio.runs.spec import RunSpec, with_changes
 from studio.runs.ways import Change, Look
@@ -86,7 +86,7 @@ def test_validation_that_wavers_or_rises_with_training_is_not_learned_by_heart()
     for after in ((1.02, 1.02), (1.06, 1.01), (1.06,), (0.99, 1.05)):
         assert "memorising" not in rules(rising(*after)), after
     climbing = steps(60, lambda step: 0.5 + step / 100, 0.1)
-    assert "memorising" not in rules(rising(1.5, 1.6, training=climbing))
+    assert memorising(rising(1.5, 1.6, training=climbing), SFT) is None
 
 
 def test_validation_that_was_never_better_than_before() -> None:

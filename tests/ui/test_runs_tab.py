@@ -242,6 +242,8 @@ def test_notes_stand_by_the_chart_with_their_numbers_at_its_steps(opened: Opened
     found = opened.look(run, Seen())
     told = translate("coach.memorising", language, step=10, best="1", now="1.75")
     assert run_view.shown(told) in str(found["coach"])
+    where = translate("ui.coach.where", language, chart=translate("ui.runs.chart.loss", language), step=10)
+    assert f"<small>{where}</small>" in str(found["coach"])
     (epochs,) = re.findall('data-settings="([^"]*)"', str(found["coach"]))
     assert json.loads(unescape(epochs)) == {"training.epochs": 0.8}
     loss, *others = json.loads(str(found["figure"]))["charts"]
