@@ -184,7 +184,7 @@ def test_single_or_small_gradients_are_no_spikes() -> None:
 
 
 def practice(**curves: Curve) -> RunState:
-    return state_of(60, reward=steps(60, lambda step: 0.2 + step / 100, 0.1), **curves)
+    return state_of(60, None, reward=steps(60, lambda step: 0.2 + step / 100, 0.1), **curves)
 
 
 def test_a_reward_that_is_bought_with_distance() -> None:
@@ -266,7 +266,7 @@ def real(name: str, until: int | None = None) -> tuple[RunState, RunSpec]:
         metric: {step: value for step, value in points if until is None or step <= until}
         for metric, points in told["curves"].items()
     }
-    return state_of(told["total_steps"], **curves), with_changes(RunSpec(), told["settings"])
+    return state_of(told["total_steps"], None, **curves), with_changes(RunSpec(), told["settings"])
 
 
 @pytest.mark.parametrize("name", [name for name, told in REAL.items() if told["said"]])
