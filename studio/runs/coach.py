@@ -82,7 +82,7 @@ class Note:
 def coach(state: RunState, spec: RunSpec) -> tuple[Note, ...]:
     """What there is to say of a run that trains or has ended, worst first. One thing is told once: what explains a note
     is told in its place, and why a run failed by its error (`remedies.py`)."""
-    if state.ended and (state.ended.key or "").startswith("error.train.not_finite"):
+    if state.ended and ".not_finite" in (state.ended.key or ""):
         return ()
     found = {note.rule: note for rule in RULES if (note := rule(state, spec))}
     told = [note for note in found.values() if not found.keys() & EXPLAINED.get(note.rule, set())]

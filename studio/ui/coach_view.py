@@ -17,7 +17,8 @@ def coach_notes(notes: Sequence[Note], spec: RunSpec, writable: bool, language: 
     lines = "".join(
         f'<li class="coach-note coach-{note.severity}" data-rule="{note.rule}">'
         f'<span class="coach-number" title="{shown(t("ui.coach.mark", number=number))}">{number}</span>'
-        f"<div><b>{shown(t(f'coach.title.{note.rule}'))}</b><p>{said(t(note.key, **note.values))}</p>"
+        f"<div><b>{shown(t(f'coach.title.{note.rule}'))}</b><small>{shown(_where(note, t))}</small>"
+        f"<p>{said(t(note.key, **note.values))}</p>"
         f"{way_buttons(note.ways, spec, language, t) if writable else ''}</div></li>"
         for number, note in enumerate(notes, 1)
     )

@@ -64,6 +64,7 @@ class Seen:
     find: str = ""
     empty: bool = False
     news: str = ""
+    coach: str = ""
 
     @classmethod
     def read(cls, text: str | None) -> "Seen":
@@ -332,11 +333,14 @@ def view(
     preparing = runner.current() == run
     status = run_view.shown_status(state, preparing)
     marked = tuple((m, s.cursor) for m in marks if (s := _state(page, m)) is not None)
-    new = Seen(run, state.cursor, status, marked, old.history, old.listed, find, news=old.news)
+    new = replace(old, run=run, cursor=state.cursor, status=status, marked=marked, find=find, empty=False)
     found: dict[Any, Any] = {}
     if (new.run, new.cursor, new.status) != (old.run, old.cursor, old.status):
         record = runner.record(run)
         found |= _run(page, parts, titles, record, state, status)
+        new = replace(new, coach=_hash(found[parts.coach]))
+        if new.coach == old.coach:  # written anew, its buttons would slip away under a finger while a run trains
+            del found[parts.coach]
         if new.run != old.run or old.cursor < 0:
             found |= _about(page, parts, record) | {parts.asking: gr.update(visible=False)}
         if new.status != old.status:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from studio.messages import LANGUAGES, translate
-from studio.runs.coach import RULES, Note, coach
+from studio.runs.coach import RULES, Note, coach, memorising
 from studio.runs.events import Ended, Event, Metrics, RunState, Stamped, Started
 from studio.runs.spec import RunSpec, with_changes
 from studio.runs.ways import Change, Look
@@ -86,7 +86,7 @@ def test_validation_that_wavers_or_rises_with_training_is_not_learned_by_heart()
     for after in ((1.02, 1.02), (1.06, 1.01), (1.06,), (0.99, 1.05)):
         assert "memorising" not in rules(rising(*after)), after
     climbing = steps(60, lambda step: 0.5 + step / 100, 0.1)
-    assert "memorising" not in rules(rising(1.5, 1.6, training=climbing))
+    assert memorising(rising(1.5, 1.6, training=climbing), SFT) is None
 
 
 def test_validation_that_was_never_better_than_before() -> None:
@@ -184,7 +184,7 @@ def test_single_or_small_gradients_are_no_spikes() -> None:
 
 
 def practice(**curves: Curve) -> RunState:
-    return state_of(60, reward=steps(60, lambda step: 0.2 + step / 100, 0.1), **curves)
+    return state_of(60, None, reward=steps(60, lambda step: 0.2 + step / 100, 0.1), **curves)
 
 
 def test_a_reward_that_is_bought_with_distance() -> None:
@@ -266,7 +266,7 @@ def real(name: str, until: int | None = None) -> tuple[RunState, RunSpec]:
         metric: {step: value for step, value in points if until is None or step <= until}
         for metric, points in told["curves"].items()
     }
-    return state_of(told["total_steps"], **curves), with_changes(RunSpec(), told["settings"])
+    return state_of(told["total_steps"], None, **curves), with_changes(RunSpec(), told["settings"])
 
 
 @pytest.mark.parametrize("name", [name for name, told in REAL.items() if told["said"]])

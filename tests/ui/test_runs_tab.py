@@ -242,13 +242,18 @@ def test_notes_stand_by_the_chart_with_their_numbers_at_its_steps(opened: Opened
     found = opened.look(run, Seen())
     told = translate("coach.memorising", language, step=10, best="1", now="1.75")
     assert run_view.shown(told) in str(found["coach"])
+    where = translate("ui.coach.where", language, chart=translate("ui.runs.chart.loss", language), step=10)
+    assert f"<small>{where}</small>" in str(found["coach"])
     (epochs,) = re.findall('data-settings="([^"]*)"', str(found["coach"]))
     assert json.loads(unescape(epochs)) == {"training.epochs": 0.8}
     loss, *others = json.loads(str(found["figure"]))["charts"]
     title = translate("coach.title.memorising", language)
     assert loss["marks"] == [{"step": 10, "number": 1, "severity": "warn", "label": title}]
     assert not any(chart["marks"] for chart in others)
-    assert opened.look(opened.run("fine", *events), Seen())["coach"] == ""
+    opened.studio.store.append(run, *steps(31, 32))
+    assert "coach" not in opened.look(run, found["seen"])  # type: ignore[arg-type]  # nothing new is said
+    fine = opened.look(opened.run("fine", *events), found["seen"])  # type: ignore[arg-type]
+    assert fine["coach"] == ""
 
 
 def test_what_runs_name_by_ids_is_told_by_names(opened: Opened) -> None:
