@@ -45,7 +45,8 @@ _NO_ROWS: dict[Side, str] = {
     "validation": "error.evaluate.no_validation",
     "all": "error.evaluate.no_all",
 }
-_LEAKS = {"finding.split_leak"}
+# From this share of the rows kept back on, those that nearly equal a training row make figures doubtful.
+_LEAK = 0.05
 Role = Literal["base", "tuned", "base_prompt", "tuned_prompt", "other"]
 
 
@@ -121,7 +122,9 @@ class Evaluations:
         if not self._datasets.scanned(version, spec.model.source, length):
             return ()
         found = self._datasets.findings(version, spec.model.source, length)
-        return tuple((f"ui.verdict.data.{f.key.rpartition('.')[2]}", dict(f.values)) for f in found if f.key in _LEAKS)
+        _, validation, test = self.rows(run)
+        leaks = (f for f in found if f.key == "finding.split_leak" and f.count >= _LEAK * (validation + test))
+        return tuple(("ui.verdict.data.split_leak", dict(f.values)) for f in leaks)
 
     def rows(self, run: str) -> tuple[int, int, int]:
         """Rows of the run's data that train, validate and test."""

@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from studio.errors import InputError
 from studio.messages import LANGUAGES, translate
 from studio.ui import compare_tab, data_tab, evaluate_tab, export_tab, runs_tab, start_tab, train_tab
-from studio.ui.events import untangle
+from studio.ui.events import quieten, untangle
 from studio.ui.page import TABS, Page, chosen, html
 from studio.ui.security import OwnPageOnly
 from studio.ui.theme import make_theme, read_css
@@ -79,6 +79,7 @@ def build_app(studio: "Studio", language: str) -> gr.Blocks:
     with gr.Blocks(
         title=translate("ui.title", language), analytics_enabled=False, fill_width=True, delete_cache=_COPIES_SECONDS
     ) as blocks:
+        nowhere = gr.Number(0, visible=False)
         html(_header(language), elem_id="studio-header", js_on_load=_KEEP_TAB)
         tabs = gr.Tabs(elem_id="studio-tabs", selected="start")
         workspace = studio.settings.workspace
@@ -91,6 +92,7 @@ def build_app(studio: "Studio", language: str) -> gr.Blocks:
         blocks.load(None, outputs=wanted, js=_OPEN_TAB, queue=False)
         wanted.change(lambda tab: gr.Tabs(selected=tab), wanted, tabs, queue=False, show_progress="hidden")
         untangle(blocks)
+        quieten(blocks, nowhere)
     return blocks
 
 

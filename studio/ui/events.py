@@ -1,4 +1,5 @@
-"""One event, one handler, where a handler is to hear of the last of many triggers."""
+"""What Gradio's page makes of the handlers of events: one event for one handler where it must be, progress nowhere else
+than where it is shown."""
 
 from collections import Counter
 
@@ -24,3 +25,15 @@ def untangle(blocks: gr.Blocks) -> None:
             None, turn, turn, js="(turn) => turn + 1", queue=False, show_progress="hidden", trigger_mode="multiple",
         )  # fmt: skip
         function.targets = [(turn._id, "change")]  # type: ignore[assignment]
+
+
+def quieten(blocks: gr.Blocks, nowhere: gr.Number) -> None:
+    """Let a handler that shows no progress tell none to what it fills.
+
+    Gradio 6 tells it all the same: whenever any handler begins or ends, the page looks up each component that a handler
+    ever filled and copies it, with all within it. On ours, that took most of the browser's time. `nowhere` is seen by
+    nobody, and is soon found: the page looks in the order of its layout.
+    """
+    for function in blocks.fns.values():
+        if function.show_progress == "hidden":
+            function.show_progress_on = [nowhere]

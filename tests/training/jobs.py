@@ -1,11 +1,11 @@
 """Small runs on tiny models, recorded in memory: what the tests of training start from."""
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 
 from studio.data.records import Conversation, Message
@@ -115,26 +115,38 @@ class Recording:
         return [e for e in self.events if isinstance(e, kind)]
 
 
-def assert_resumes(spec: RunSpec, rows: list[Any], folder: Path, sources: Sequence[Source] = ()) -> Recording:
-    """Killed in the middle and gone on with, it is the run that nobody killed; returns that one."""
-    whole = Recording(spec, folder / "whole", rows, sources)
-    whole.run()
-    killed = Recording(spec, folder / "killed", rows, sources)
-    killed.dies_at = next(i for i, e in enumerate(whole.events, 1) if isinstance(e, Checkpoint)) + 2
-    with pytest.raises(Killed):
-        killed.run()
-    killed.dies_at = None
-    killed.run()
-    assert killed.result() == whole.result()
+def assert_equal(again: Recording, whole: Recording) -> None:
+    """Bit for bit, but for the time and memory they took: what was kept, every number, optimiser and schedule."""
+    assert again.result() == whole.result()
     times = {"seconds", "tokens_per_second", "memory_bytes"}
     for name in whole.state.curves.keys() - times:
-        assert killed.state.curves[name] == whole.state.curves[name], name
-    assert killed.state.samples == whole.state.samples
-    assert killed.state.checkpoints == whole.state.checkpoints
+        assert again.state.curves[name] == whole.state.curves[name], name
+    assert again.state.samples == whole.state.samples
+    assert again.state.checkpoints == whole.state.checkpoints
     last = whole.state.checkpoints[-1].path
     for name in ("optimizer.pt", "scheduler.pt"):
-        theirs, ours = (torch.load(run.folder / last / name, weights_only=True) for run in (whole, killed))
+        theirs, ours = (torch.load(run.folder / last / name, weights_only=True) for run in (whole, again))
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+
+
+def assert_resumes(spec: RunSpec, rows: list[Any], folder: Path, sources: Sequence[Source] = ()) -> Recording:
+    """Gone on with from what a process killed in the middle leaves, it is the run that nobody killed; returns that one.
+
+    What is left is copied when a step after the first checkpoint is recorded, while the run goes on to its end.
+    `tests/training/test_resume.py` lets runs die.
+    """
+    whole, killed = (Recording(spec, folder / name, rows, sources) for name in ("whole", "killed"))
+
+    def leave(event: Event) -> None:
+        if whole.of(Checkpoint) and not isinstance(event, Checkpoint) and not killed.events:
+            shutil.copytree(whole.folder, killed.folder, dirs_exist_ok=True)
+            killed.events.extend(whole.events)
+
+    whole.watcher = leave
+    whole.run()
+    assert not killed.of(Ended)
+    killed.run()
+    assert_equal(killed, whole)
     return whole
 
 

@@ -21,7 +21,7 @@ from studio.training.lora import Clock
 from studio.training.methods import method_file
 from studio.training.trainer import Setup
 from studio.training.tuned import tuned_model
-from tests.training.jobs import Recording, assert_resumes
+from tests.training.jobs import Recording, assert_equal, assert_resumes
 from tests.training.test_faults import spoil_weights
 from tests.training.test_methods import ADAPTERS, METHODS, PAIRS, ROLLOUTS, lessons, method_spec
 
@@ -76,6 +76,10 @@ def test_resumed_is_uninterrupted(
     changes = {"training__epochs": 4 / 3, "training__evaluations": 2, **{**TUNERS, **ADAPTERS}[tuner]}
     spec = method_spec(method, model, **changes)
     whole = assert_resumes(spec, lessons(method), tmp_path)
+    if (tuner, kind) == ("lora", "llama"):  # and the same plan twice is the same run
+        again = Recording(spec, tmp_path / "again", lessons(method))
+        again.run()
+        assert_equal(again, whole)
     state, judged = whole.state, f"validation_{spec.method.judged_by}"
     assert len(whole.losses()) == state.total_steps > 2
     assert {"loss", "learning_rate", "grad_norm", "epoch", judged} <= state.curves.keys()

@@ -153,3 +153,13 @@ def test_handlers_that_wait_for_the_last_trigger_share_no_event(studio: Studio) 
     tangled = [f.name for f in waiting if not f.collects_event_data and any(shared[t] > 1 for t in f.targets)]
     assert waiting
     assert tangled == []
+
+
+def test_a_handler_that_shows_no_progress_tells_none_to_what_it_fills(studio: Studio) -> None:
+    """Or the page copies all of that whenever any handler begins or ends. What is told instead stands first, where the
+    page looks first."""
+    functions = [f for f in build_app(studio, "en").fns.values() if f.fn and f.show_progress == "hidden"]
+    assert len(functions) > 100
+    told = {block._id for function in functions for block in function.show_progress_on or function.outputs}
+    assert len(told) == 1
+    assert min(told) < min(block._id for function in functions for block in function.outputs)

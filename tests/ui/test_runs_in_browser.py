@@ -121,7 +121,9 @@ def test_a_checkpoint_is_gone_on_from_and_what_is_pasted_as_a_reward_counts(page
     page.evaluate("navigator.clipboard.writeText('glad to help')")
     box.click()
     page.keyboard.press("Control+A")
-    page.keyboard.press("Control+V")
+    # Until the form has heard of it.
+    with page.expect_response(lambda told: "glad to help" in (told.request.post_data or "")):
+        page.keyboard.press("Control+V")
     expect(box).to_have_value("glad to help")
     page.click("#train-start")
     expect(page.locator("#runs-progress")).to_contain_text("after step 4 of “Kettle”")
