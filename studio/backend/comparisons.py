@@ -102,7 +102,14 @@ class Comparisons:
         if verdict == "edit":
             assert column is not None
             return talk.changed(place, edits=(*(e for e in turn.edits if e[0] != column), (column, edited)))
-        return talk.changed(place, vote=Judged(cast.id, verdict, column))
+        return talk.changed(place, vote=Judged(cast.id, verdict, column, cast.note))
+
+    def withdraw(self, talk: Talk, place: int) -> Talk:
+        """The talk without the vote on this turn, which is kept no more."""
+        vote = talk.turns[place].vote
+        if vote is not None:
+            self._votes.withdraw(vote.id)
+        return talk.changed(place, vote=None)
 
     # Sets of prompts
 

@@ -1,8 +1,10 @@
 """A comparison as it goes on: who stands in the columns, what was asked, what each answered."""
 
+import random
 from dataclasses import dataclass, replace
 from typing import Any
 
+from studio.backend.candidates import Candidate
 from studio.backend.compare import CompareUpdate
 from studio.data.records import Message
 from studio.runs.contestants import Contestant
@@ -11,13 +13,32 @@ from studio.runs.votes import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A column: who answers in it, and the names that it is told by. `label`: of the run; empty for the base. `full`:
-    all weights of the run were trained."""
+    """A column: who answers in it, and the names that it is told by. `label`: of the run; empty for the base.
+    `sha256`: the recorded hash of the run's result."""
 
     contestant: Contestant
     base: str
     label: str = ""
-    full: bool = False
+    sha256: str | None = None
+
+    def prompted(self, system: str, shots: int) -> "Seat":
+        """With a system message and examples of its own."""
+        values = {**self.contestant.model_dump(), "system": system.strip(), "shots": shots}
+        return replace(self, contestant=Contestant.model_validate(values))
+
+
+def base_seat(candidate: Candidate) -> Seat:
+    return Seat(Contestant(base=candidate.model), candidate.base)
+
+
+def run_seat(candidate: Candidate) -> Seat:
+    return Seat(candidate.contestant, candidate.base, candidate.name, candidate.adapter_sha256)
+
+
+def folder_seat(candidate: Candidate, folder: str) -> Seat:
+    """An adapter that was made elsewhere, on the candidate's base."""
+    contestant = Contestant(base=candidate.model, folder=folder.strip())
+    return Seat(contestant, candidate.base, folder.strip().rstrip("/\\").replace("\\", "/").rpartition("/")[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +48,7 @@ class Judged:
     id: str
     verdict: Verdict
     column: int | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +95,10 @@ class Turn:
         """The columns in the order in which they are shown."""
         return self.order or tuple(range(columns))
 
+    def blinded(self, columns: int, chance: random.Random) -> "Turn":
+        """Asked by itself, its answers shown without names and in an order of their own."""
+        return replace(self, alone=True, blind=True, order=tuple(chance.sample(range(columns), columns)))
+
     def asked(self) -> tuple[Message, ...]:
         return (*self.context, Message("user", self.prompt))
 
@@ -80,15 +106,25 @@ class Turn:
 @dataclass(frozen=True, slots=True)
 class Talk:
     """Who is compared, and the turns so far. Each column remembers its own answers only. `id` and `name` are those of
-    the record, once it is saved."""
+    the record, once it is saved. `at`: the one turn that is looked at; None: all."""
 
     seats: tuple[Seat, ...] = ()
     turns: tuple[Turn, ...] = ()
     id: str = ""
     name: str = ""
+    at: int | None = None
+
+    @classmethod
+    def beside_base(cls, candidate: Candidate, *turns: Turn) -> "Talk":
+        """A run and its base."""
+        return cls((base_seat(candidate), run_seat(candidate)), turns)
 
     def with_turn(self, turn: Turn) -> "Talk":
         return replace(self, turns=(*self.turns, turn))
+
+    def turned_to(self, at: int | None) -> "Talk":
+        """With one of the turns looked at, or (None) all."""
+        return replace(self, at=at if at is not None and 0 <= at < len(self.turns) else None)
 
     def changed(self, place: int, **changes: Any) -> "Talk":
         """With other values of a turn."""

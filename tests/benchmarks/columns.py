@@ -4,10 +4,10 @@
 
 A random Llama of 135M parameters (SmolLM's shape) and adapters of rank 16 on all its linear layers, greedy, all in one
 process: the base alone, an adapter alone, base and adapter, base and three adapters, in turns; the medians of the
-rounds are told, and their ratios to one column with an adapter, and to the base alone. No answer ends by itself. `memory_mb` is what each
-number of columns added to the process when it was first asked, the adapters included; `base_weights` counts the
-parameters of the base that are in memory. For the starter, the time to the first token of every one of four columns:
-first with the model loaded on the way, then with it in memory.
+rounds are told, and their ratios to one column with an adapter, and to the base alone. No answer ends by itself.
+`memory_mb` is what each number of columns added to the process when it was first asked, the adapters included;
+`base_weights` counts the parameters of the base that are in memory. For the starter, the time to the first token of
+every one of four columns: first with the model loaded on the way, then with it in memory.
 """
 
 import argparse
