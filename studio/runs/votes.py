@@ -54,11 +54,14 @@ class Vote(BaseModel, frozen=True, extra="forbid"):
     @property
     def preferences(self) -> tuple[tuple[str, str, int], ...]:
         """Each better text with a worse one, and the column of the worse. The best is better than every other; which of
-        the others is better is not said. Equal texts make none."""
+        the others is better is not said. Equal texts make none, and of equal others one is taken."""
         if self.column is None or not self.same_question:
             return ()
         own = self.answers[self.column].text
         if self.verdict == "edit":
             return ((self.edited, own, self.column),) if self.edited != own and own.strip() else ()
-        others = ((place, answer.text) for place, answer in enumerate(self.answers) if place != self.column)
-        return tuple((own, text, place) for place, text in others if text != own and text.strip() and own.strip())
+        others: dict[str, int] = {}
+        for place, answer in enumerate(self.answers):
+            if answer.text.strip() and answer.text != own:
+                others.setdefault(answer.text, place)
+        return tuple((own, text, place) for text, place in others.items()) if own.strip() else ()

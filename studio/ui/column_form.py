@@ -111,6 +111,14 @@ def shown_panel(page: Page, found: Sequence[Candidate], values: Sequence[Any], *
     ]
 
 
+def place_label(page: Page, found: Sequence[Candidate], values: Sequence[Any]) -> Any:
+    """What stands at the place that the slider of a panel with these values is at."""
+    who, place = values[:2]
+    kind, _, run = who.partition(":")
+    own = checkpoints(found, run) if kind == "run" else []
+    return gr.update(label=_told(page, own, min(int(place), len(own) - 1)))
+
+
 def _choices(page: Page, found: Sequence[Candidate], *, needed: bool) -> list[tuple[str, str]]:
     t = page.t
     bases = {c.model: (t("ui.compare.column.base", name=c.base), f"base:{c.run}") for c in reversed(found)}

@@ -17,14 +17,14 @@ def build(page: Page, stage: Stage, tab: gr.Tab) -> None:
     t = page.t
     with gr.Accordion(t("ui.kept.title"), open=False, elem_id="compare-kept"):
         with gr.Row(elem_classes="cmp-making"):
-            name = gr.Textbox(label=t("ui.kept.name"), max_length=200, min_width=220, elem_id="compare-name")
-            save = gr.Button(t("ui.kept.save"), scale=0, min_width=120, elem_id="compare-save")
-            csv = gr.Button(t("ui.kept.csv"), scale=0, min_width=120, elem_id="compare-csv")
-            json = gr.Button(t("ui.kept.json"), scale=0, min_width=120, elem_id="compare-json")
+            name = gr.Textbox("", label=t("ui.kept.name"), max_length=200, min_width=220, elem_id="compare-name")
+            save = gr.Button(t("ui.kept.save"), size="md", scale=0, min_width=120, elem_id="compare-save")
+            csv = gr.Button(t("ui.kept.csv"), size="md", scale=0, min_width=120, elem_id="compare-csv")
+            json = gr.Button(t("ui.kept.json"), size="md", scale=0, min_width=120, elem_id="compare-json")
         with gr.Row(elem_classes="cmp-making"):
             saved = gr.Dropdown([], label=t("ui.kept.saved"), min_width=220, elem_id="compare-saved")
-            reopen = gr.Button(t("ui.kept.open"), scale=0, min_width=120, elem_id="compare-open")
-            delete = gr.Button(t("ui.kept.delete"), scale=0, min_width=120, elem_id="compare-delete")
+            reopen = gr.Button(t("ui.kept.open"), size="md", scale=0, min_width=120, elem_id="compare-open")
+            delete = gr.Button(t("ui.kept.delete"), size="md", scale=0, min_width=120, elem_id="compare-delete")
         link = gr.Textbox("", visible=False)
 
     def listed(chosen: str | None = None) -> Any:

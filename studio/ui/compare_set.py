@@ -23,7 +23,7 @@ def build(page: Page, stage: Stage, blind: gr.Checkbox) -> None:
     t = page.t
     with gr.Accordion(t("ui.compare.set"), open=False, elem_id="compare-set"):
         text = gr.Textbox(
-            label=t("ui.compare.set.prompts"), info=t("ui.compare.set.prompts_help"), lines=4, max_lines=12,
+            "", label=t("ui.compare.set.prompts"), info=t("ui.compare.set.prompts_help"), lines=4, max_lines=12,
             max_length=200_000, elem_id="compare-set-prompts",
         )  # fmt: skip
         with gr.Row(elem_classes="cmp-making"):
@@ -31,7 +31,7 @@ def build(page: Page, stage: Stage, blind: gr.Checkbox) -> None:
                 0, _MOST_ROWS, 0, step=1, label=t("ui.compare.set.rows"), info=t("ui.compare.set.rows_help"),
                 min_width=240, elem_id="compare-set-rows",
             )  # fmt: skip
-            go = gr.Button(t("ui.compare.set.ask"), scale=0, min_width=180, elem_id="compare-set-ask")
+            go = gr.Button(t("ui.compare.set.ask"), size="md", scale=0, min_width=180, elem_id="compare-set-ask")
         state = html(elem_id="compare-set-state")
 
     def ask(

@@ -14,7 +14,7 @@ from studio.backend.compare import Column, CompareUpdate
 from studio.backend.talks import Talk, Turn
 from studio.data.records import Message
 from studio.ui import compare_kept, compare_set, compare_votes
-from studio.ui.column_form import EMPTY, base_key, last_place, panels, seats_of, shown_panel
+from studio.ui.column_form import EMPTY, base_key, last_place, panels, place_label, seats_of, shown_panel
 from studio.ui.compare_stage import Stage, controls_of, how_to_answer
 from studio.ui.contestants import choices, find, first_of
 from studio.ui.conversation import examples_html, legend_html, talk_html
@@ -141,21 +141,28 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         last = now.turns[-1].prompt if now.turns else ""
         return _opened(page, found, candidate, last, _by_panel(values))
 
-    def choose_columns(request: gr.Request, chosen: Candidate, *values: Any) -> list[Any]:
-        """Other columns begin a conversation of their own."""
-        if request.session_hash in stops:
-            return [gr.skip()] * (2 + len(fields) + len(controls))
+    def choose_columns(request: gr.Request, now: Talk, chosen: Candidate, *values: Any) -> list[Any]:
+        """Other columns begin a conversation of their own. What is being typed elsewhere is left alone: of the panels
+        only the labels follow."""
         found = page.studio.compare.candidates()
         told = _by_panel(values)
         fresh = Talk(seats_of(found, chosen, told))
-        return [fresh, talk_html(fresh, t), *_fields(page, found, told), *controls_of(fresh, busy=False)]
+        if request.session_hash in stops or fresh.seats == now.seats:
+            return [gr.skip()] * len(changed)
+        labels = [place_label(page, found, panel) for panel in told]
+        return [fresh, talk_html(fresh, t), _asked_last(now), *labels, *controls_of(fresh, busy=False)]
 
     def choose_who(number: int) -> Callable[..., list[Any]]:
-        def choose(request: gr.Request, chosen: Candidate, *values: Any) -> list[Any]:
+        def choose(request: gr.Request, now: Talk, chosen: Candidate, *values: Any) -> list[Any]:
             """Another run begins at its result."""
+            if request.session_hash in stops:
+                return [gr.skip()] * len(replaced)
+            found = page.studio.compare.candidates()
             told = [list(panel) for panel in _by_panel(values)]
-            told[number][1] = last_place(page.studio.compare.candidates(), told[number][0])
-            return choose_columns(request, chosen, *[value for panel in told for value in panel])
+            told[number][1] = last_place(found, told[number][0])
+            fresh = Talk(seats_of(found, chosen, told))
+            shown = [talk_html(fresh, t), _asked_last(now), *_fields(page, found, told)]
+            return [fresh, *shown, *controls_of(fresh, busy=False)]
 
         return choose
 
@@ -208,7 +215,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
     written = [talk, view, prompt, *controls]
-    changed = [talk, view, *fields, *controls]
+    changed = [talk, view, prompt, *[panel.place for panel in beside], *controls]
+    replaced = [talk, view, prompt, *fields, *controls]
     tab.select(page.guard(refresh), [page.run, main], [empty, body, *opened], **quiet)
     run.input(page.guard(choose_run), run, [page.run, *opened], trigger_mode="always_last", **quiet)
     step.input(
@@ -216,11 +224,11 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     )  # fmt: skip
     for number, panel in enumerate(beside):
         panel.who.input(
-            page.guard(choose_who(number)), [main, *fields], changed, trigger_mode="always_last", **quiet
+            page.guard(choose_who(number)), [talk, main, *fields], replaced, trigger_mode="always_last", **quiet
         )  # fmt: skip
         gr.on(
             [panel.place.release, panel.folder.submit, panel.folder.blur, panel.system.blur, panel.shots.release],
-            page.guard(choose_columns), [main, *fields], changed, trigger_mode="always_last", **quiet,
+            page.guard(choose_columns), [talk, main, *fields], changed, trigger_mode="always_last", **quiet,
         )  # fmt: skip
     chips.click(page.guard(choose_example), [examples, talk], [talk, view, prompt, system, *controls], **quiet)
     sent = gr.on([send.click, prompt.submit], page.guard(ask), [talk, main, examples, blind, prompt, *options], written,
@@ -334,6 +342,11 @@ def _by_panel(values: Sequence[Any]) -> list[Sequence[Any]]:
 def _fields(page: Page, found: Sequence[Candidate], values: Sequence[Sequence[Any]]) -> list[Any]:
     panels = [shown_panel(page, found, panel, needed=not number) for number, panel in enumerate(values)]
     return [update for panel in panels for update in panel]
+
+
+def _asked_last(talk: Talk) -> Any:
+    """The last question, for the box that it was written in."""
+    return talk.turns[-1].prompt if talk.turns else gr.skip()
 
 
 def _run_of(chosen: Candidate | None) -> str:

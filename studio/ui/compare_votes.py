@@ -21,14 +21,14 @@ def build(page: Page, stage: Stage, tab: gr.Tab) -> gr.Checkbox:
         standings = html(elem_id="compare-standings")
         with gr.Row(elem_classes="cmp-making"):
             who = gr.Textbox(
-                label=t("ui.votes.who"), info=t("ui.votes.who_help"), max_length=200, min_width=200,
+                "", label=t("ui.votes.who"), info=t("ui.votes.who_help"), max_length=200, min_width=200,
                 elem_id="compare-who",
             )  # fmt: skip
             kind = gr.Radio(
                 [(t(f"ui.votes.kind.{name}"), name) for name in ("pairs", "thumbs")], value="pairs",
                 label=t("ui.votes.kind"), min_width=260, elem_id="compare-kind",
             )  # fmt: skip
-            make = gr.Button(t("ui.votes.make"), scale=0, min_width=220, elem_id="compare-make-set")
+            make = gr.Button(t("ui.votes.make"), size="md", scale=0, min_width=260, elem_id="compare-make-set")
 
     def act(now: Talk, name: str, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         """What was pressed under an answer; while others are being written nothing is."""

@@ -304,7 +304,8 @@ def _votes(turn: Turn, place: int, talk: Talk, t: Sentence) -> str:
         f'<input class="cmp-note-box" type="text" maxlength="1000" dir="auto" placeholder="{hint}" aria-label="{hint}"'
         f' value="{escape(vote.note if vote else "")}">'
     )
-    return f'<div class="cmp-votes"><span>{t("ui.compare.vote.ask")}</span>{buttons}{undo if vote else ""}{note}</div>'
+    asked = t("ui.compare.vote.ask" if len(order) == 2 else "ui.compare.vote.ask_best")
+    return f'<div class="cmp-votes"><span>{asked}</span>{buttons}{undo if vote else ""}{note}</div>'
 
 
 def _pressed(turn: Turn, verdict: str, column: int | None) -> str:
