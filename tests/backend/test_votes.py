@@ -175,6 +175,18 @@ def test_votes_on_a_deleted_run_stay_and_say_so(made: Made) -> None:
     assert made.studio.votes.make_set("My votes").rows == 1  # both runs say the same
 
 
+def test_another_mind_replaces_the_vote_and_undo_takes_it_back(made: Made) -> None:
+    comparisons, count = made.studio.comparisons, len(made.studio.votes.all())
+    talk = comparisons.vote(ask(made, Talk(seats(made, made.run())), "One?"), 0, "best", 1)
+    talk = comparisons.vote(talk, 0, "edit", 0, edited="rewritten")
+    talk = comparisons.vote(talk, 0, "bad", note="both")
+    last = made.studio.votes.all()[count:]
+    assert sorted((vote.verdict, vote.note) for vote in last) == [("bad", "both"), ("edit", "")]
+    talk = comparisons.withdraw(talk, 0)
+    assert talk.turns[0].vote is None
+    assert [vote.verdict for vote in made.studio.votes.all()[count:]] == ["edit"]
+
+
 def test_a_comparison_is_opened_as_it_was_saved(made: Made) -> None:
     talk = ask(made, Talk(seats(made, made.run())), "One?", "Two?", system="Be kind.")
     comparisons = made.studio.comparisons
