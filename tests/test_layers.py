@@ -32,7 +32,7 @@ VALUES = {
     "studio.data.row_kinds", "studio.data.hub_data",
     "studio.data.tables", "studio.data.tokens", "studio.runs.methods", "studio.runs.spec", "studio.runs.presets",
     "studio.runs.cluster", "studio.runs.events", "studio.runs.differences", "studio.data.languages.LANGUAGES",
-    "studio.runs.store.RunRecord", "studio.runs.reference", "studio.runs.contestants",
+    "studio.runs.store.RunRecord", "studio.runs.reference", "studio.runs.contestants", "studio.runs.votes",
     "studio.runs.cautions", "studio.runs.rates", "studio.runs.unfit", "studio.runs.coach", "studio.runs.ways",
     "studio.runs.remedies",
     "studio.evaluation.plan", "studio.evaluation.metrics", "studio.evaluation.intervals", "studio.evaluation.verdict",

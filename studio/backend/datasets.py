@@ -46,7 +46,7 @@ from studio.data.spec_files import spec_error
 from studio.data.splits import Split, SplitSpec
 from studio.data.step_preview import Preview, preview_step
 from studio.data.suggestions import Suggestion, suggest_templates
-from studio.data.tables import Cells, Note, Row, Table
+from studio.data.tables import Cells, Note, Row, Table, write_table
 from studio.data.tokens import Lengths, LossOn
 from studio.data.watch import Watch
 from studio.errors import DataError, InputError
@@ -690,6 +690,34 @@ class Datasets:
             body = Body("", None, mapping, notes, None, None, None, split, (), spec)
             dataset, above = (parent.dataset, parent.id) if parent else (None, None)
             return self._record(new, table, body, dataset=dataset, name=name, parent=above)
+
+    # Made of what the workspace holds
+
+    def add_made(
+        self, rows: Sequence[MappingOf[str, Any]], name: str, made_of: tuple[str, str], notes: tuple[Note, ...]
+    ) -> Version:
+        """A data set of rows that were not in a file. `made_of`, a name and a value, tells which data set they make: of
+        that it is the next version, or its last where the rows are the same."""
+        key, value = made_of
+        with self._lock:
+            known = next(
+                (r for r in self._store.versions() if self._store.dataset_body(r.dataset).get(key) == value), None
+            )
+            dataset = known.dataset if known else None
+            new = new_id()
+            with self._new_folder(new) as folder:
+                write_table((Row(number, dict(values)) for number, values in enumerate(rows, 1)), folder / TABLE_FILE)
+                table = Table(folder / TABLE_FILE)
+                last = self._store.versions(dataset)[-1] if dataset else None
+                if last is not None and last.fingerprint == table.fingerprint():
+                    shutil.rmtree(folder)
+                    return version_of(last)
+                mapping = recognise(table.columns, table.page(0, _RECOGNISED_ROWS))
+                body = Body("", None, mapping, notes, None, None, None, SplitSpec(), ())
+                made = self._record(new, table, body, dataset=dataset, name=name, parent=None)
+            if dataset is None:
+                self._store.set_dataset_body(made.dataset, **{key: value})
+            return made
 
     # Split
 

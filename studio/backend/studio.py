@@ -14,6 +14,7 @@ import psutil
 
 from studio.backend.chain import Next
 from studio.backend.compare import Comparison
+from studio.backend.comparisons import Comparisons
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
 from studio.backend.evaluations import Evaluations
@@ -24,6 +25,7 @@ from studio.backend.report import Reports
 from studio.backend.room import Room
 from studio.backend.runner import Runner
 from studio.backend.sources import find_sources, given_ranks, look_at_folder
+from studio.backend.votes import Votes
 from studio.data.chat_templates import TemplateUse
 from studio.data.scan_workers import BOTH_CORES, Spread
 from studio.errors import ModelError, SpecError
@@ -100,6 +102,8 @@ class Studio:
         self.datasets = Datasets(settings, self.store, spread)
         self.mixtures = Mixtures(self.datasets)
         self.compare = Comparison(settings, self.store, self.datasets)
+        self.votes = Votes(self.store, self.datasets)
+        self.comparisons = Comparisons(self.store, self.compare, self.votes)
         self.evaluations = Evaluations(self.store, self.datasets, self.mixtures, self.compare)
         self.reports = Reports(self.evaluations)
         self.exports = Exports(settings, self.store, self.datasets, self.compare, self.reports)

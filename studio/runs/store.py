@@ -35,6 +35,7 @@ from studio.errors import InputError, ResourceError, WorkspaceError
 from studio.runs.evaluations import Evaluation
 from studio.runs.events import Event, RunState, Stamped, parse_event
 from studio.runs.spec import RunSpec
+from studio.runs.votes import Vote
 
 _MIGRATIONS = (
     """
@@ -59,10 +60,12 @@ _MIGRATIONS = (
     "ALTER TABLE datasets ADD COLUMN body TEXT NOT NULL DEFAULT '{}';",
     "ALTER TABLE runs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';",
     """
-    CREATE TABLE evaluations (
-        id TEXT PRIMARY KEY, created REAL NOT NULL, body TEXT NOT NULL
-    ) STRICT;
+    CREATE TABLE evaluations (id TEXT PRIMARY KEY, created REAL NOT NULL, body TEXT NOT NULL) STRICT;
     ALTER TABLE runs ADD COLUMN evaluation TEXT NOT NULL DEFAULT '{}';
+    CREATE TABLE votes (id TEXT PRIMARY KEY, created REAL NOT NULL, body TEXT NOT NULL) STRICT;
+    CREATE TABLE comparisons (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL, created REAL NOT NULL, changed REAL NOT NULL, body TEXT NOT NULL
+    ) STRICT;
     """,
 )
 SCHEMA_VERSION = len(_MIGRATIONS)
@@ -95,6 +98,16 @@ class VersionRecord:
     rows: int
     fingerprint: str
     body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonRecord:
+    """A comparison that was saved, without what was said in it."""
+
+    id: str
+    name: str
+    created: float
+    changed: float
 
 
 def new_id() -> str:
@@ -441,6 +454,51 @@ class Store:
         for run, seq, stamp, body in sorted(rows, key=itemgetter(0, 1)):
             grouped.setdefault(run, []).append(Stamped(seq, stamp, parse_event(body)))
         return {run: RunState().fold(events) for run, events in grouped.items()}
+
+    # Votes and comparisons
+
+    def put_vote(self, vote: Vote) -> None:
+        """Keep a vote, in place of the one of the same id."""
+        with self._write() as db:
+            db.execute(
+                "INSERT INTO votes VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+                (vote.id, vote.time, vote.model_dump_json()),
+            )
+
+    def delete_vote(self, vote: str) -> None:
+        with self._write() as db:
+            db.execute("DELETE FROM votes WHERE id = ?", (vote,))
+
+    def votes(self) -> list[Vote]:
+        """All votes, oldest first. They stay when a run is deleted that they are about."""
+        rows = self._rows("SELECT body FROM votes ORDER BY created, id")
+        return [Vote.model_validate_json(body) for (body,) in rows]
+
+    def put_comparison(self, comparison: str, name: str, body: str) -> None:
+        """Keep a comparison (`body` is JSON), in place of the one of the same id."""
+        now = time.time()
+        with self._write() as db:
+            db.execute(
+                "INSERT INTO comparisons VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
+                " SET name = excluded.name, changed = excluded.changed, body = excluded.body",
+                (comparison, name, now, now, body),
+            )
+
+    def comparisons(self) -> list[ComparisonRecord]:
+        """What was saved, the last changed first."""
+        rows = self._rows("SELECT id, name, created, changed FROM comparisons ORDER BY changed DESC, id DESC")
+        return [ComparisonRecord(*row) for row in rows]
+
+    def comparison(self, comparison: str) -> str:
+        """Its body. Raises InputError when there is none of that id."""
+        found = self._rows("SELECT body FROM comparisons WHERE id = ?", (comparison,))
+        if not found:
+            raise InputError("error.comparison.unknown", comparison=comparison)
+        return found[0][0]
+
+    def delete_comparison(self, comparison: str) -> None:
+        with self._write() as db:
+            db.execute("DELETE FROM comparisons WHERE id = ?", (comparison,))
 
 
 def _version(row: Any) -> VersionRecord:

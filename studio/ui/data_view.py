@@ -81,10 +81,11 @@ def heading(version: Version, left_out: Sequence[LeftOut], look_for: str, t: Sen
     `look_for`: what a sample's card says about the tuned model.
     """
     layout = t(f"ui.data.layout.{version.mapping.layout}") if version.mapping else t("ui.data.layout.none")
+    file = " · ".join(part for part in (version.kind, version.encoding) if part)
     badges = [
         badge(rows_told(version.rows, t)),
         badge(layout, "good" if version.mapping else "warn"),
-        badge(t("ui.data.mix") if version.mix else " · ".join(p for p in (version.kind, version.encoding) if p)),
+        badge(t("ui.data.mix") if version.mix else file or t("ui.data.votes")),
     ]
     told = [note for note in version.notes if note.key in _TOLD]
     notes = _lines([note for note in version.notes if note not in told], t)

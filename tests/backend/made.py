@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +35,10 @@ class Made:
         name: str = "A run",
         ended: bool = True,
         strength: float = 0.3,
+        adapters: Sequence[Path] = (),
     ) -> str:
-        """A new run; `ended` False leaves it interrupted, with its checkpoints."""
+        """A new run; `ended` False leaves it interrupted, with its checkpoints. `adapters`: one for each checkpoint, in
+        place of random ones of the tiny model."""
         studio, base = self.studio, base or self.models / kind
         spec = with_changes(
             studio.default_spec(self.version), {"model.source": str(base), "data.split.validation_share": 0.2}
@@ -43,8 +46,11 @@ class Made:
         run = new_id()
         studio.store.add_run(run, name, spec, Queued())
         folder = studio.store.run_folder(run)
-        for step in STEPS:
-            save_adapter(folder / f"checkpoint-{step}", kind, seed=step, strength=strength)
+        for number, step in enumerate(STEPS):
+            if adapters:
+                shutil.copytree(adapters[number], folder / f"checkpoint-{step}")
+            else:
+                save_adapter(folder / f"checkpoint-{step}", kind, seed=step, strength=strength)
         files = find_files(str(base), studio.settings)
         started = Started(
             total_steps=8,

@@ -14,7 +14,10 @@ from playwright.sync_api import Browser
 
 from studio.backend.candidates import Candidate
 from studio.backend.compare import ColumnState, CompareRequest, CompareUpdate
+from studio.backend.ratings import Interval, Rating, WinRate
 from studio.backend.studio import Studio
+from studio.backend.talks import Talk, Turn, base_seat, folder_seat, run_seat
+from studio.backend.votes import Standing, Standings
 from studio.data.records import Message
 from studio.errors import ModelError
 from studio.messages import LANGUAGES, translate
@@ -22,10 +25,12 @@ from studio.runs.events import Queued
 from studio.runs.spec import RunSpec
 from studio.settings import Settings
 from studio.ui import compare_tab
+from studio.ui.column_form import base_key, last_place, seats_of, shown_panel
+from studio.ui.compare_stage import how_to_answer
 from studio.ui.compare_tab import Examples
 from studio.ui.contestants import choices, find, first_of
-from studio.ui.conversation import Talk, Turn
 from studio.ui.page import Page, chosen
+from studio.ui.votes_view import standings_html
 
 KEPT = Candidate("run-1", "Friendly support", None, "a" * 64, "starter", 0.5)
 LATE = Candidate("run-1", "Friendly support", 40, None, "starter", 0.5)
@@ -95,12 +100,12 @@ def make_page(compare: FakeComparison, language: str = "en") -> Page:
 
 
 def answers(page: Page, stops: dict[str, threading.Event], now: Talk, turn: Turn) -> Iterator[list[Any]]:
-    return compare_tab._answers(page, stops, "session", now, turn, *OPTIONS)
+    return compare_tab._answers(page, stops, "session", now, turn, "run-1", *OPTIONS)
 
 
 def test_the_request_is_what_the_widgets_say_and_each_history_its_own() -> None:
     fake = FakeComparison()
-    first = list(answers(make_page(fake), {}, Talk(EARLY), Turn("one")))[-1][0]
+    first = list(answers(make_page(fake), {}, Talk.beside_base(EARLY), Turn("one")))[-1][0]
     list(answers(make_page(fake), {}, first, Turn("two")))
     request = fake.asked[-1]
     asked = [(column.contestant.run, column.contestant.step) for column in request.columns]
@@ -108,12 +113,13 @@ def test_the_request_is_what_the_widgets_say_and_each_history_its_own() -> None:
     assert (request.temperature, request.top_p, request.max_new_tokens, request.seed) == (0.7, 0.9, 64, 3)
     assert [m.content for m in request.columns[0].turns] == ["one", "ab cd ef", "two"]
     assert [m.content for m in request.columns[1].turns] == ["one", "ab xx ef gh", "two"]
-    emptied = compare_tab._request(Talk(KEPT), Turn("x"), "", 0, 1, 8, None)
-    assert (emptied.columns[1].contestant.step, emptied.seed) == (None, 0)
+    assert (request.examples_of, first.turns[0].system) == ("run-1", "Be kind.")
+    assert how_to_answer("", "", 0, 1, 8, None).seed == 0
 
 
 def test_updates_are_throttled_and_the_last_is_whole() -> None:
-    shown = list(answers(make_page(FakeComparison(("a" * 60, "b" * 60), 0.005)), {}, Talk(KEPT), Turn("hi")))
+    page = make_page(FakeComparison(("a" * 60, "b" * 60), 0.005))
+    shown = list(answers(page, {}, Talk.beside_base(KEPT), Turn("hi")))
     assert 3 <= len(shown) <= 9  # 0.3 s of writing in 60 updates
     done = shown[-1][0]
     assert done.turns[-1].update.columns[1].text == "b" * 60
@@ -123,7 +129,7 @@ def test_updates_are_throttled_and_the_last_is_whole() -> None:
 
 
 def test_buttons_follow_the_answer() -> None:
-    shown = list(answers(make_page(FakeComparison()), {}, Talk(KEPT), Turn("hi")))
+    shown = list(answers(make_page(FakeComparison()), {}, Talk.beside_base(KEPT), Turn("hi")))
     send, stop, again, clear, tools, run, step = shown[0][3:]
     assert (send["visible"], stop["visible"]) == (False, True)
     assert not any(part["interactive"] for part in (again, clear, run, step))
@@ -134,7 +140,7 @@ def test_buttons_follow_the_answer() -> None:
 
 def test_stop_keeps_what_was_written_and_ends_the_stream() -> None:
     fake, stops = FakeComparison(("a" * 500, "b" * 500), 0.002), {}
-    running = answers(make_page(fake), stops, Talk(KEPT), Turn("hi"))
+    running = answers(make_page(fake), stops, Talk.beside_base(KEPT), Turn("hi"))
     next(running)
     next(running)
     stops["session"].set()
@@ -147,7 +153,7 @@ def test_stop_keeps_what_was_written_and_ends_the_stream() -> None:
 
 def test_a_closed_browser_tab_ends_the_stream_without_waiting_for_the_model() -> None:
     fake, stops = FakeComparison(("a" * 500, "b" * 500), 0.01), {}
-    running = cast(Any, answers(make_page(fake), stops, Talk(KEPT), Turn("hi")))
+    running = cast(Any, answers(make_page(fake), stops, Talk.beside_base(KEPT), Turn("hi")))
     next(running)
     next(running)
     running.close()
@@ -158,7 +164,7 @@ def test_a_closed_browser_tab_ends_the_stream_without_waiting_for_the_model() ->
 def test_an_error_frees_the_session() -> None:
     fake, stops = FakeComparison(), {}
     fake.error = ModelError("error.compare.too_long", tokens=9, context=8)
-    running = answers(make_page(fake), stops, Talk(KEPT), Turn("hi"))
+    running = answers(make_page(fake), stops, Talk.beside_base(KEPT), Turn("hi"))
     next(running)
     with pytest.raises(ModelError):
         next(running)
@@ -166,18 +172,20 @@ def test_an_error_frees_the_session() -> None:
 
 
 def test_an_example_brings_its_expected_answer_only_when_it_opens_the_conversation() -> None:
-    turn = compare_tab._turn(" By card? ", EXAMPLES, Talk(KEPT))
+    turn = compare_tab._turn(" By card? ", EXAMPLES, Talk.beside_base(KEPT))
     assert (turn.expected, [m.content for m in turn.context]) == ("Of course.", ["Hi", "Hello!"])
-    assert compare_tab._turn("Is it late?", EXAMPLES, Talk(KEPT)).context == ()  # the system prompt has its own box
-    assert compare_tab._turn("Something else", EXAMPLES, Talk(KEPT)).expected is None
-    assert compare_tab._turn("By card?", EXAMPLES, Talk(KEPT, (Turn("hi"),))).expected is None
+    assert (
+        compare_tab._turn("Is it late?", EXAMPLES, Talk.beside_base(KEPT)).context == ()
+    )  # the system prompt has its own box
+    assert compare_tab._turn("Something else", EXAMPLES, Talk.beside_base(KEPT)).expected is None
+    assert compare_tab._turn("By card?", EXAMPLES, Talk.beside_base(KEPT, Turn("hi"))).expected is None
 
 
 def test_opening_fills_the_prompt_with_the_first_example() -> None:
     page = make_page(FakeComparison())
-    talk, known, _, _, prompt, system, *_ = compare_tab._opened(page, FOUND, KEPT, "")
-    assert (talk, known, prompt, system) == (Talk(KEPT), EXAMPLES, "Is it late?", "Be kind.")
-    assert compare_tab._opened(page, FOUND, KEPT, "asked before")[4] == "asked before"
+    talk, main, known, _, _, prompt, system, *_ = compare_tab._opened(page, FOUND, KEPT, "")
+    assert (talk, main, known, prompt, system) == (Talk.beside_base(KEPT), KEPT, EXAMPLES, "Is it late?", "Be kind.")
+    assert compare_tab._opened(page, FOUND, KEPT, "asked before")[5] == "asked before"
 
 
 def test_asking_again_takes_the_next_seed_only_where_chance_plays() -> None:
@@ -204,6 +212,69 @@ def test_what_the_lists_name_is_found() -> None:
     assert first_of(FOUND, "run-2") == OTHER
     assert first_of(FOUND, "unknown") == OTHER
     assert first_of(FOUND, None) == OTHER
+
+
+# Who stands in the columns
+
+
+def panel(who: str = "", place: int = 0, folder: str = "", system: str = "", shots: int = 0) -> tuple[Any, ...]:
+    return who, place, folder, system, shots
+
+
+def test_panels_say_who_stands_in_the_columns() -> None:
+    base = base_seat(KEPT)
+    assert seats_of(FOUND, KEPT, [panel(base_key(FOUND, KEPT)), panel(), panel()]) == (base, run_seat(KEPT))
+    third, fourth = panel("base:run-2", system="Be kind.", shots=3), panel("folder", folder="/some/ad/")
+    four = seats_of(FOUND, EARLY, [panel("run:run-1", 2), third, fourth])
+    assert four == (run_seat(KEPT), run_seat(EARLY), base.prompted("Be kind.", 3), folder_seat(EARLY, "/some/ad/"))
+    assert (four[3].label, four[3].contestant.folder) == ("ad", "/some/ad/")
+    # The slider goes from the first checkpoint to the result; what is gone or not yet said is left out.
+    places = [seats_of(FOUND, KEPT, [panel("run:run-1", place), panel(), panel()])[0] for place in range(3)]
+    assert places == [run_seat(EARLY), run_seat(LATE), run_seat(KEPT)]
+    assert last_place(FOUND, "run:run-1") == 2
+    gone = [panel("run:gone"), panel("folder", folder=" "), panel()]
+    assert seats_of(FOUND, KEPT, gone) == (run_seat(KEPT),)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_panel_shows_what_its_column_needs(language: str) -> None:
+    page = make_page(FakeComparison(), language)
+    who, place, folder, system, _ = shown_panel(page, FOUND, panel("run:run-1", 0), needed=False)
+    assert [value for _, value in who["choices"]] == ["", "base:run-2", "run:run-2", "run:run-1", "folder"]
+    assert (place["visible"], place["maximum"], folder["visible"], system["visible"]) == (True, 2, False, True)
+    assert "0.7500" in place["label"]
+    empty = shown_panel(page, FOUND, panel(), needed=False)
+    assert not any(widget["visible"] for widget in empty[1:])
+    assert shown_panel(page, FOUND, panel(), needed=True)[0]["value"] == "base:run-2"
+    assert shown_panel(page, FOUND, panel("folder"), needed=True)[2]["visible"]
+
+
+def test_another_checkpoint_keeps_what_the_panels_say() -> None:
+    values = [panel("base:run-2", system="Be kind."), panel("run:run-2"), panel()]
+    talk = compare_tab._opened(make_page(FakeComparison()), FOUND, EARLY, "", values)[0]
+    assert talk.seats == (base_seat(KEPT).prompted("Be kind.", 0), run_seat(EARLY), run_seat(OTHER))
+    flat = [value for one in values for value in one]
+    assert [tuple(one) for one in compare_tab._by_panel(flat)] == values
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_standings_read(language: str) -> None:
+    def say(key: str, **given: object) -> str:
+        return translate(key, language, **given)
+
+    interval = Interval(0.2, 0.8)
+    tuned, base = run_seat(KEPT).contestant, base_seat(KEPT).prompted("x", 0).contestant
+    rows = [
+        Standing(tuned, "<b>Mine</b>", True, WinRate(2, 1, 0, 0.83, interval), Rating(1100, interval)),
+        Standing(base, "base", False, WinRate(0, 1, 2, 0.17, interval), None),
+    ]
+    told = standings_html(Standings(tuple(rows), 3, 1), say)
+    assert "&lt;b&gt;Mine&lt;/b&gt;" in told
+    assert "<b>Mine" not in told
+    assert say("ui.votes.deleted") in told
+    assert say("ui.votes.rate", rate="83%", low="20%", high="80%") in told
+    assert "{" not in told
+    assert standings_html(Standings((), 0, 0), say) == f'<p class="s-muted">{say("ui.votes.none")}</p>'
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -7,10 +7,11 @@ from html.parser import HTMLParser
 import pytest
 
 from studio.backend.candidates import Candidate
-from studio.backend.compare import ColumnState, CompareUpdate
+from studio.backend.compare import Apart, ColumnState, CompareUpdate
+from studio.backend.talks import Failure, Judged, Seat, Talk, Turn, base_seat, run_seat
 from studio.data.records import Message
 from studio.messages import LANGUAGES, translate
-from studio.ui.conversation import Talk, Turn, examples_html, legend_html, talk_html
+from studio.ui.conversation import examples_html, legend_html, talk_html
 from studio.ui.markup import visible
 
 KEPT = Candidate("run-1", "Friendly support", None, "a" * 64, "starter", 0.5)
@@ -82,13 +83,29 @@ def test_whatever_is_said_is_shown_as_text(payload: str) -> None:
     shared = Turn(payload, context, payload, update(payload, payload + " more"))
     marked = Turn(payload, update=update("", payload))
     writing = Turn(payload, update=update(payload, payload, done=False))
-    html = talk_html(Talk(contestant, (shared, marked, writing)), t)
+    html = talk_html(Talk.beside_base(contestant, shared, marked, writing), t)
     html += examples_html([((Message(role="user", content=payload),), payload)], t)
     found = Elements(html)
-    assert found.tags <= {"div", "section", "article", "header", "span", "code", "button", "p", "mark"}
+    assert found.tags <= {
+        "div",
+        "section",
+        "article",
+        "header",
+        "span",
+        "code",
+        "button",
+        "p",
+        "mark",
+        "textarea",
+        "input",
+    }
     allowed = {"class", "id", "title", "role", "dir", "type", "tabindex", "aria-busy", "aria-label"}
-    assert {name for name, _ in found.attributes} <= allowed | {"data-done", "data-example"}
+    allowed |= {"data-done", "data-example", "data-do", "data-turn", "data-column", "data-verdict", "aria-pressed"}
+    allowed |= {"hidden", "rows", "maxlength", "placeholder", "value"}
+    assert {name for name, _ in found.attributes} <= allowed
     text = visible(payload)
+    editors = [said.rpartition(t("ui.compare.edit_save"))[0].removeprefix("\n") for said in found.texts["cmp-editor"]]
+    assert editors == [payload, payload + " more", "", payload]
     assert found.texts["cmp-answer"] == [text, visible(payload + " more"), text, text, text]
     assert found.texts["cmp-name"] == ["starter", text] * 3
     assert found.texts["cmp-chip-prompt"] == [text]
@@ -105,12 +122,12 @@ def test_it_reads_in_every_language(language: str) -> None:
         Turn("b", update=update("", "y"), stopped=True),
         Turn("c"),
     )
-    html = talk_html(Talk(CHECKPOINT, turns), say) + legend_html(say)
+    html = talk_html(Talk.beside_base(CHECKPOINT, *turns), say) + legend_html(say)
     assert "{" not in Elements(html).texts["cmp-talk"][0]
 
 
 def test_only_the_newest_answers_carry_the_ids() -> None:
-    talk = Talk(KEPT)
+    talk = Talk.beside_base(KEPT)
     for number in range(3):
         html = talk_html(talk, t)
         found = Elements(html)
@@ -121,21 +138,21 @@ def test_only_the_newest_answers_carry_the_ids() -> None:
 
 
 def test_the_head_tells_the_bytes_that_answered_not_those_asked_for() -> None:
-    before = Elements(talk_html(Talk(KEPT), t))
+    before = Elements(talk_html(Talk.beside_base(KEPT), t))
     assert before.texts["cmp-hash"] == [t("ui.compare.no_adapter"), "a" * 8]
-    answered = Elements(talk_html(Talk(KEPT, (Turn("hi", update=update("x", "y")),)), t))
+    answered = Elements(talk_html(Talk.beside_base(KEPT, Turn("hi", update=update("x", "y"))), t))
     assert answered.texts["cmp-hash"] == [t("ui.compare.no_adapter"), "b" * 8]
     assert t("ui.compare.hash_help", sha256="b" * 64) in answered.values("title")
     # A checkpoint's hash is not known before it runs, so nothing is claimed.
-    assert Elements(talk_html(Talk(CHECKPOINT), t)).texts["cmp-hash"] == [t("ui.compare.no_adapter")]
+    assert Elements(talk_html(Talk.beside_base(CHECKPOINT), t)).texts["cmp-hash"] == [t("ui.compare.no_adapter")]
 
 
 def test_differences_are_marked_once_both_are_written() -> None:
     base, tuned = "You can wait for the parcel.", "You can wait for it, dear friend."
-    writing = Elements(talk_html(Talk(KEPT, (Turn("hi", update=update(base, tuned, done=False)),)), t))
+    writing = Elements(talk_html(Talk.beside_base(KEPT, Turn("hi", update=update(base, tuned, done=False))), t))
     assert "mark" not in writing.tags
     assert writing.values("aria-busy") == ["true"]
-    over = Elements(talk_html(Talk(KEPT, (Turn("hi", update=update(base, tuned)),)), t))
+    over = Elements(talk_html(Talk.beside_base(KEPT, Turn("hi", update=update(base, tuned))), t))
     assert over.values("aria-busy") == ["false"]
     assert over.texts["cmp-answer"] == [base, tuned]
     assert "".join(over.texts["cmp-only-base"]) == "the parcel"  # the space between the words too
@@ -144,7 +161,7 @@ def test_differences_are_marked_once_both_are_written() -> None:
 
 def test_equal_scores_warn_and_equal_answers_are_told_apart() -> None:
     def said(turn: Turn) -> str:
-        return talk_html(Talk(KEPT, (turn,)), t)
+        return talk_html(Talk.beside_base(KEPT, turn), t)
 
     same = said(Turn("hi", update=update("x", "x", identical=False)))
     assert t("ui.compare.same") in same
@@ -155,28 +172,30 @@ def test_equal_scores_warn_and_equal_answers_are_told_apart() -> None:
 
 
 def test_speed_is_told_only_where_there_is_one() -> None:
-    html = talk_html(Talk(KEPT, (Turn("hi", update=update("x", "y")),)), t)
+    html = talk_html(Talk.beside_base(KEPT, Turn("hi", update=update("x", "y"))), t)
     rate = (12 - 1) / (2.0 - 0.5)
     assert t("ui.compare.speed", tokens=12, seconds="2.0", rate=f"{rate:.0f}") in html
     short = ColumnState("x", 1, 0.5, 0.5, True, "starter", None)
-    html = talk_html(Talk(KEPT, (Turn("hi", update=CompareUpdate((short, short), True)),)), t)
+    html = talk_html(Talk.beside_base(KEPT, Turn("hi", update=CompareUpdate((short, short), True))), t)
     assert html.count(t("ui.compare.time", tokens=1, seconds="0.5")) == 2
     assert "tokens/s" not in html
 
 
 def test_waiting_is_told_in_words() -> None:
-    assert t("ui.compare.loading") in talk_html(Talk(KEPT, (Turn("hi"),)), t)
-    assert t("ui.compare.reading") in talk_html(Talk(KEPT, (Turn("hi", update=update("", "", done=False)),)), t)
-    assert t("ui.compare.empty_answer") in talk_html(Talk(KEPT, (Turn("hi", update=update("", "y")),)), t)
+    assert t("ui.compare.loading") in talk_html(Talk.beside_base(KEPT, Turn("hi")), t)
+    assert t("ui.compare.reading") in talk_html(
+        Talk.beside_base(KEPT, Turn("hi", update=update("", "", done=False))), t
+    )
+    assert t("ui.compare.empty_answer") in talk_html(Talk.beside_base(KEPT, Turn("hi", update=update("", "y"))), t)
     stopped = Turn("hi", update=update("", "", done=False), stopped=True)
-    assert t("ui.compare.nothing_yet") in talk_html(Talk(KEPT, (stopped,)), t)
+    assert t("ui.compare.nothing_yet") in talk_html(Talk.beside_base(KEPT, stopped), t)
 
 
 def test_each_column_remembers_its_own_answers() -> None:
     context = (Message(role="user", content="Hi"), Message(role="assistant", content="Hello!"))
     first = Turn("one", context, update=update("base 1", "tuned 1"))
     second = Turn("two", update=update("base 2", "tuned 2", done=False), stopped=True)
-    base, tuned = Talk(KEPT, (first, second)).histories(Turn("three"))
+    base, tuned = Talk.beside_base(KEPT, first, second).histories(Turn("three"))
     assert [m.content for m in base] == ["Hi", "Hello!", "one", "base 1", "two", "base 2", "three"]
     assert [m.content for m in tuned] == ["Hi", "Hello!", "one", "tuned 1", "two", "tuned 2", "three"]
     assert [m.role for m in tuned] == ["user", "assistant"] * 3 + ["user"]
@@ -186,3 +205,76 @@ def test_legend_explains_both_marks() -> None:
     html = legend_html(t)
     assert re.findall(r"cmp-only-(\w+)", html) == ["base", "tuned"]
     assert "checked" in html
+
+
+# More than two, votes, hidden names
+
+
+def four(*, apart: Apart = "") -> CompareUpdate:
+    others = [
+        replace(state(text, sha256="c" * 64, name=f"Run {text}"), apart=apart if text == "three" else "")
+        for text in ("one", "two", "three")
+    ]
+    return CompareUpdate((state("zero"), *others), True)
+
+
+def seats() -> tuple[Seat, ...]:
+    others = [Candidate(f"run-{n}", f"Run {n}", n, None, "starter") for n in (1, 2, 3)]
+    prompted = run_seat(others[2]).prompted("Be <kind>.", 2)
+    return (base_seat(KEPT), run_seat(others[0]), run_seat(others[1]), prompted)
+
+
+def test_four_columns_have_letters_names_and_ids_of_their_own() -> None:
+    html = talk_html(Talk(seats(), (Turn("hi", update=four(apart="model")),)), t)
+    found = Elements(html)
+    assert sorted(i for i in found.values("id") if i) == [
+        "compare-base", "compare-column-3", "compare-column-4", "compare-tuned",
+    ]  # fmt: skip
+    assert found.texts["cmp-letter"] == list("ABCD")
+    assert found.texts["cmp-answer"] == ["zero", "one", "two", "three"]
+    assert found.texts["cmp-vote"] == [*(f"{letter} is best" for letter in "ABCD"), "Tie", "All bad"]
+    assert t("ui.compare.apart.model", names="Run three") in html
+    assert found.texts["cmp-step"] == ["Step 1", "Step 2", "Step 3", t("ui.compare.own_prompt")]
+    assert t("ui.compare.own_prompt_help", shots=2, system="Be <kind>.") in found.values("title")
+    assert "mark" not in found.tags
+
+
+def test_names_are_hidden_until_there_is_a_vote() -> None:
+    turn = Turn("hi", update=update("from base", "from tuned"), order=(1, 0), blind=True)
+    hidden = talk_html(Talk.beside_base(KEPT, turn), t)
+    found = Elements(hidden)
+    assert found.texts["cmp-answer"] == ["from tuned", "from base"]
+    assert found.texts["cmp-head"] == [f"{letter}{t('ui.compare.hidden')}" for letter in "AB"]
+    assert "mark" not in found.tags
+    for secret in ("Friendly support", "starter", "b" * 8, "tokens"):
+        assert secret not in hidden
+    # What a button says is about what is seen; what it tells is the column.
+    assert [b for b in found.values("data-column") if b][-2:] == ["1", "0"]
+    told = Elements(talk_html(Talk.beside_base(KEPT, replace(turn, vote=Judged("v", "best", 0))), t))
+    assert told.texts["cmp-name"] == ["Friendly support", "starter"]
+    assert told.values("aria-pressed") == ["false", "true", "false", "false"]
+
+
+def test_a_vote_a_note_and_a_rewritten_answer_are_shown() -> None:
+    turn = Turn("hi", update=update("x", "y"), vote=Judged("v", "tie", None, "so <so>"), edits=((1, "<better>"),))
+    found = Elements(talk_html(Talk.beside_base(KEPT, turn), t))
+    assert "so <so>" in found.values("value")
+    assert found.texts["cmp-rewritten"] == [t("ui.compare.edited") + "<better>"]
+    assert found.values("aria-pressed") == ["false", "false", "true", "false"]
+    writing = Turn("hi", update=update("x", "y", done=False))
+    assert "cmp-vote" not in talk_html(Talk.beside_base(KEPT, writing), t)
+    alone = Turn("hi", update=CompareUpdate((state("x"),), True))
+    assert "cmp-vote" not in talk_html(Talk((base_seat(KEPT),), (alone,)), t)
+
+
+def test_a_set_is_stepped_through() -> None:
+    voted = Turn("a", update=update("x", "y"), vote=Judged("v", "tie"))
+    failed = Turn("b", failure=Failure("error.compare.no_prompt", {}))
+    talk = replace(Talk.beside_base(KEPT, voted, failed), at=1)
+    html = talk_html(talk, t)
+    assert t("error.compare.no_prompt") in html
+    assert "cmp-vote" not in html
+    assert t("ui.compare.set.place", place=2, count=2, voted=1) in html
+    assert Elements(html).values("data-at") == ["0", "1", ""]
+    assert talk.turned_to(None).at is talk.turned_to(9).at is None
+    assert talk.turned_to(0).at == 0

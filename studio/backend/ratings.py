@@ -1,0 +1,152 @@
+"""How often a contestant wins, and how strong it is: from votes, with 95 % intervals. Pure.
+
+A vote for the best of several answers is a win over each of the others. A tie, and a vote that all are bad, is half a
+win for each of every two, as in Chatbot Arena (Chiang et al. 2024, arXiv:2403.04132). Rewritten answers say nothing
+about who is better.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import sqrt
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.runs.contestants import Contestant
+from studio.runs.votes import Vote
+
+_Z = 1.959964  # of the normal distribution, for 95 %
+_RESAMPLES = 200
+_MOST_STEPS = 500
+_CLOSE = 1e-7
+
+Who = TypeVar("Who", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Game(Generic[Who]):
+    """Two contestants and the first one's share of the win: 1, 0 or 0.5. `vote`: games of one vote go together."""
+
+    first: Who
+    second: Who
+    score: float
+    vote: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class WinRate:
+    """`rate`: wins, with half of the ties, by all comparisons. Wilson's interval (1927) takes each as a coin's toss:
+    with ties it is a little wider than it must be."""
+
+    wins: int
+    ties: int
+    losses: int
+    rate: float
+    interval: Interval
+
+    @property
+    def games(self) -> int:
+        return self.wins + self.ties + self.losses
+
+
+def games_of(votes: Sequence[Vote]) -> "list[Game[int]]":
+    """The comparisons in the votes, by the places that `contestants_of` gives the contestants. Nobody plays against
+    themselves."""
+    places = {who: place for place, who in enumerate(contestants_of(votes))}
+    found: list[Game[int]] = []
+    for number, vote in enumerate(votes):
+        if vote.verdict == "edit":
+            continue
+        for a, b in combinations(range(len(vote.answers)), 2):
+            first, second = (places[vote.answers[place].contestant] for place in (a, b))
+            if first == second or (vote.verdict == "best" and vote.column not in (a, b)):
+                continue
+            score = 0.5 if vote.verdict != "best" else float(vote.column == a)
+            found.append(Game(first, second, score, number))
+    return found
+
+
+def contestants_of(votes: Sequence[Vote]) -> list[Contestant]:
+    """Who was judged, in the order of the first vote."""
+    return list(dict.fromkeys(answer.contestant for vote in votes for answer in vote.answers))
+
+
+def win_rates(games: "Sequence[Game[Who]]") -> dict[Who, WinRate]:
+    """Of everybody who played."""
+    scores: dict[Who, list[float]] = {}
+    for game in games:
+        scores.setdefault(game.first, []).append(game.score)
+        scores.setdefault(game.second, []).append(1 - game.score)
+    return {who: _win_rate(own) for who, own in scores.items()}
+
+
+def _win_rate(scores: Sequence[float]) -> WinRate:
+    wins, losses = scores.count(1.0), scores.count(0.0)
+    rate = sum(scores) / len(scores)
+    return WinRate(wins, len(scores) - wins - losses, losses, rate, wilson(rate, len(scores)))
+
+
+def wilson(rate: float, count: int) -> Interval:
+    """Wilson's score interval for a share of `count` tosses."""
+    spread = _Z * _Z / count
+    middle = (rate + spread / 2) / (1 + spread)
+    half = _Z * sqrt(rate * (1 - rate) / count + spread / (4 * count)) / (1 + spread)
+    return Interval(max(0.0, middle - half), min(1.0, middle + half))
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """Strength on Elo's scale: 400 points are odds of 10 to 1; the mean of all contestants is 1000."""
+
+    points: float
+    interval: Interval
+
+
+def bradley_terry(games: "Sequence[Game[Who]]", seed: int = 0) -> dict[Who, Rating]:
+    """Strengths by the model of Bradley and Terry (1952), intervals from votes drawn again (percentile bootstrap).
+
+    Each contestant is taken to have tied once with one of mean strength, which makes strengths finite where somebody
+    won always, and comparable where some never met (a prior, as in Caron and Doucet 2012, arXiv:1011.1761).
+    """
+    who = list(dict.fromkeys(one for game in games for one in (game.first, game.second)))
+    if not who:
+        return {}
+    places = {one: place for place, one in enumerate(who)}
+    number = {vote: i for i, vote in enumerate(dict.fromkeys(game.vote for game in games))}
+    won = np.zeros((len(number), len(who), len(who)))
+    for game in games:
+        first, second, vote = places[game.first], places[game.second], number[game.vote]
+        won[vote, first, second] += game.score
+        won[vote, second, first] += 1 - game.score
+    points = _points(won.sum(axis=0))
+    rng = np.random.default_rng(seed)
+    drawn = [rng.multinomial(len(number), np.full(len(number), 1 / len(number))) for _ in range(_RESAMPLES)]
+    spread = np.array([_points(np.tensordot(times, won, axes=1)) for times in drawn])
+    low, high = np.percentile(spread, [2.5, 97.5], axis=0)
+    return {
+        one: Rating(float(points[i]), Interval(float(low[i]), float(high[i])))
+        for i, one in enumerate(who)
+    }  # fmt: skip
+
+
+def _points(won: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`won[i, j]`: how often i won against j. By minorisation and maximisation (Hunter 2004, "MM algorithms for
+    generalized Bradley-Terry models", Annals of Statistics 32:384)."""
+    met = won + won.T
+    wins = won.sum(axis=1) + 0.5
+    strength = np.ones(len(won))
+    for _ in range(_MOST_STEPS):
+        before = strength
+        strength = wins / ((met / (strength[:, None] + strength)).sum(axis=1) + 1 / (strength + 1))
+        if np.abs(np.log(strength / before)).max() < _CLOSE:
+            break
+    elo = 400 * np.log10(strength)
+    return 1000 + elo - elo.mean()
