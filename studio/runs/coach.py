@@ -1,7 +1,7 @@
 """What the curves of a run say, as plain notes: each rule looks at the numbers alone, and says what to do. Pure.
 
 A rule speaks when something is worth a change and is silent on the curves of healthy runs. Its limits were set by runs
-of the starter (its sample data with every preset, SFT, DPO, KTO, reward models, RLOO and GRPO; and the same with rates,
+of the starter (its sample data with every preset, SFT, DPO, RLOO and GRPO; and the same with rates,
 epochs and rewards that go wrong), with room on either side; where a limit comes from elsewhere, it says so.
 """
 
