@@ -43,7 +43,7 @@ def speakers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Sp
             str(save_tiny(folder / kind, kind, tied=False)), Settings(workspace=folder, offline=True), CPU
         )
         other: Any = load_model(str(folder / kind), Settings(workspace=folder, offline=True), CPU).model
-        beside = Speaker(Beside(base.model, other), base.tokenizer, "other")
+        beside = Speaker(Beside(lambda model=base.model: model, {"other": other}), base.tokenizer, "other")
         tuned = attach_adapter(other, read_adapter(folder / f"{kind}-one"), "one")
         found[kind] = {
             "base": Speaker(base.model, base.tokenizer),
