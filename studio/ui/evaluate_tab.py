@@ -59,7 +59,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     def opened(found: Any, now: Candidate) -> list[Any]:
         plan = evaluations.plan(now.run)
-        idle = [gr.update(visible=True), gr.update(visible=False), ""]
+        idle = [gr.update(visible=True), gr.update(visible=False), _asked(page, now, plan)]
         return [*choices(page, found, now), now, *values_of(page, now.run, plan), *idle, *_views(page, now, plan)]
 
     def refresh(wanted: str | None, now: Candidate | None) -> list[Any]:
@@ -86,7 +86,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         with closing(evaluations.follow(now.run, now.step, plan)) as shares:
             for share in shares:
                 yield [gr.skip(), gr.skip(), progress_html(share, t("ui.evaluate.going")), *still]
-        yield [gr.update(visible=True), gr.update(visible=False), "", *_views(page, now, plan)]
+        told = _asked(page, now, plan)
+        yield [gr.update(visible=True), gr.update(visible=False), told, *_views(page, now, plan)]
 
     def redraw(now: Candidate, *values: Any) -> list[Any]:
         """Other metrics, other lines of the rule: nobody is asked again."""
@@ -144,6 +145,16 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     verdict.click(page.guard(mend), chosen, [page.again, page.version, page.tabs], **quiet)
     to_train.click(lambda: goto("train"), None, page.tabs, queue=False, **quiet)
     to_runs.click(lambda: goto("runs"), None, page.tabs, queue=False, **quiet)
+
+
+def _asked(page: Page, now: Candidate, plan: EvaluationPlan) -> str:
+    """What is asked, in a line; the form below is closed at first."""
+    train, validation, test = page.studio.evaluations.side_rows(now.run, plan.version)
+    counts = {"test": test, "validation": validation, "all": train + validation + test}
+    side = "no_test" if plan.side == "validation" and not test else plan.side
+    rows = page.t(f"ui.evaluate.asked.{side}", rows=min(counts[plan.side], plan.rows))
+    exams = page.t("ui.evaluate.asked.exams", count=len(plan.exams)) if plan.exams else ""
+    return f'<p class="s-muted">{shown(rows)} {shown(exams)}</p>'
 
 
 def _views(page: Page, now: Candidate, plan: EvaluationPlan) -> list[Any]:

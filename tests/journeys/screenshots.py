@@ -107,6 +107,12 @@ def first_run(browser: Browser, server: Server, folder: Path, *, readme: bool) -
         walk.go_to_compare()
         walk.send()
         shoot(walk.page, folder / f"compare{suffix}.png", whole=not readme)
+        walk.tab("evaluate")
+        expect(walk.page.locator("#evaluate-begin")).to_be_visible()
+        if not walk.page.locator(".ev-decision").count():
+            walk.press("#evaluate-begin")
+        expect(walk.page.locator(".ev-decision")).to_be_visible(timeout=600_000)
+        shoot(walk.page, folder / f"evaluate{suffix}.png", whole=not readme)
         with tempfile.TemporaryDirectory() as place:
             walk.export(Path(place) / "adapter.zip")
         shoot(walk.page, folder / f"export{suffix}.png", whole=not readme)
@@ -127,6 +133,9 @@ def finished_states(browser: Browser, server: Server, folder: Path) -> None:
             walk.go_to_compare()
             walk.send()
             shoot(walk.page, folder / f"compare-{look.name}.png")
+            walk.tab("evaluate")
+            expect(walk.page.locator(".ev-decision")).to_be_visible()
+            shoot(walk.page, folder / f"evaluate-{look.name}.png")
             walk.tab("export")
             expect(walk.page.locator("#export-make")).to_be_visible()
             shoot(walk.page, folder / f"export-{look.name}.png")
