@@ -21,7 +21,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from unicodedata import east_asian_width
 
 import yaml
 
@@ -35,8 +34,11 @@ from studio.data.mixing import MixSpec
 from studio.data.recipe import CleanSpec
 from studio.data.scan_workers import BOTH_CORES
 from studio.data.splits import SplitSpec
-from studio.errors import DataError, FaultError, InputError, SpecError, StudioError
+from studio.errors import DataError, FaultError, InputError, SpecError, Stopped, StudioError
+from studio.evaluation.exams import STARTER_EXAM
+from studio.evaluation.plan import EvaluationPlan, make_plan
 from studio.messages import translate
+from studio.report_text import report_text, report_values
 from studio.runs.cluster import ClusterSpec, parse_cluster
 from studio.runs.coach import Note, coach
 from studio.runs.events import Ended, RunState
@@ -46,6 +48,7 @@ from studio.runs.remedies import diagnose
 from studio.runs.spec import STARTER, RunSpec, load_spec, with_changes
 from studio.runs.ways import Change
 from studio.settings import read_settings
+from studio.text_table import printable, text_table
 
 log = logging.getLogger("studio")
 _POLL_SECONDS = 0.25
@@ -172,9 +175,29 @@ def chat(options: argparse.Namespace) -> Outcome:
         "seconds": max(base.seconds, tuned.seconds),
         "identical": tuned.identical,
     }
-    columns = [_printable(f"[{column.name}]\n{column.text}") for column in (base, tuned)]
+    columns = [printable(f"[{column.name}]\n{column.text}") for column in (base, tuned)]
     warning = [translate("cli.chat.identical", options.language)] if tuned.identical else []
     return Outcome(values, "\n\n".join([*columns, *warning]))
+
+
+def evaluate(options: argparse.Namespace) -> Outcome:
+    """`studio evaluate RUN`: base and tuned model answer the same rows; figures, verdict, and what to try next."""
+    run, step, language = options.run, options.step, options.language
+    asked_to_stop = threading.Event()
+    with _studio(options) as studio:
+        plan = _evaluation_plan(options, studio)
+        try:
+            with (
+                _stopping(asked_to_stop.set, translate("cli.evaluate.stopping", language)),
+                _bar("ui.evaluate.going", language) as progress,
+            ):
+                studio.evaluations.evaluate(run, step, plan, progress, asked_to_stop.is_set)
+        except Stopped:
+            raise Stopped("cli.evaluate.stopped") from None
+        studio.evaluations.set_plan(run, plan)
+        report = studio.reports.report(run, step, plan)
+    assert report is not None, "all were asked"
+    return Outcome(report_values(run, step, report, language), report_text(report, language))
 
 
 def check(options: argparse.Namespace) -> Outcome:
@@ -318,6 +341,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "settings": settings,
     "export": export,
     "chat": chat,
+    "evaluate": evaluate,
     "import": import_data,
     "check": check,
     "clean": clean,
@@ -410,6 +434,31 @@ def _open_data(studio: Studio, name: str) -> Version:
     if not Path(name).expanduser().exists() and name in {card.name for card in studio.datasets.samples()}:
         return studio.datasets.open_sample(name)
     return studio.datasets.import_file(_existing_data(name))
+
+
+def _evaluation_plan(options: argparse.Namespace, studio: Studio) -> EvaluationPlan:
+    """How the run was evaluated last, with what is asked for now. Files become data sets of the workspace."""
+    known = {version.id for version in studio.datasets.versions()}
+
+    def version(name: str, open_file: Callable[[str], str]) -> str:
+        return name if name in known else open_file(str(_existing_file(name)))
+
+    values = studio.evaluations.plan(options.run).model_dump()
+    given = {name: getattr(options, name) for name in ("side", "rows", "system", "shots")}
+    values |= {name: value for name, value in given.items() if value is not None}
+    if options.data is not None:
+        values["version"] = version(options.data, lambda file: studio.datasets.import_file(Path(file)).id)
+        values["side"] = options.side or "all"
+    if options.exam or options.no_exam:
+        bring = studio.evaluations.import_exam
+        values["exams"] = [name if name == STARTER_EXAM else version(name, bring) for name in options.exam]
+    if options.other:
+        values["others"] = [{"source": _source(name)} for name in options.other]
+    if options.metric:
+        values["metrics"] = options.metric
+    if options.schema is not None:
+        values["json_schema"] = _text_of(options.schema)
+    return make_plan(values)
 
 
 def _source(model: str) -> str:
@@ -515,7 +564,7 @@ def _value(path: str, text: str) -> Any:
 def _train(studio: Studio, name: str, language: str, cautions: Sequence[str] = ()) -> Outcome:
     """Train a queued run with a bar on standard error; Ctrl-C stops it as the page's button does. `cautions` were told
     before."""
-    with _stopping(studio, language):
+    with _stopping(studio.runner.interrupt, translate("cli.train.stopping", language)):
         training = _in_background(lambda: studio.runner.run_now(name))
         _show(studio, name, training, language)
     ended = training.result()
@@ -637,8 +686,8 @@ def _show(studio: Studio, name: str, training: Future[Ended], language: str) -> 
 
 
 @contextmanager
-def _stopping(studio: Studio, language: str) -> Iterator[None]:
-    """The first Ctrl-C lets the run save its adapter and end; the second leaves at once, as a crash would."""
+def _stopping(stop: Callable[[], None], told: str) -> Iterator[None]:
+    """The first Ctrl-C lets the work save what it has and end; the second leaves at once, as a crash would."""
     asked = False
 
     def handle(*_: object) -> None:
@@ -646,8 +695,8 @@ def _stopping(studio: Studio, language: str) -> Iterator[None]:
         if asked:
             os._exit(1)
         asked = True
-        print("\n" + translate("cli.train.stopping", language), file=sys.stderr, flush=True)
-        studio.runner.interrupt()
+        print("\n" + told, file=sys.stderr, flush=True)
+        stop()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -690,12 +739,7 @@ def _runs_text(rows: list[dict[str, Any]], language: str) -> str:
         return translate("cli.runs.none", language)
     names = ("run", "name", "status", "steps", "loss_before", "loss_after", "data", "method", "model")
     head = [translate(f"cli.runs.{name}", language) for name in names]
-    table = [head, *([_cell(row, name, language) for name in names] for row in rows)]
-    widths = [max(_width(line[i]) for line in table) for i in range(len(names))]
-    return "\n".join(
-        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in table
-    )
+    return text_table([head, *([_cell(row, name, language) for name in names] for row in rows)])
 
 
 def _cell(row: dict[str, Any], name: str, language: str) -> str:
@@ -704,7 +748,7 @@ def _cell(row: dict[str, Any], name: str, language: str) -> str:
         return f"{value}/{row['total_steps']}"
     if name == "status":
         return translate(f"cli.status.{value}", language)
-    return _printable(_number(value))
+    return printable(_number(value))
 
 
 def _number(value: Any) -> str:
@@ -712,12 +756,3 @@ def _number(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def _printable(text: str) -> str:
-    """Names and answers come from files and models: control characters must not reach the terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def _width(text: str) -> int:
-    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)

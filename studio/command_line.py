@@ -95,6 +95,7 @@ def build_parser(language: str) -> CommandParser:
     export.group.add_argument("--to", type=Path, required=True, metavar="DIR_OR_ZIP", help=say("cli.export.to"))
     export.group.add_argument("--step", type=int, metavar="N", help=say("cli.step"))
     _chat_options(command("chat"), say)
+    _evaluate_options(command("evaluate"), say)
     data = command("data")
     data.set_defaults(action="data")
     steps = _commands(data, say, required=True)
@@ -159,6 +160,32 @@ def _chat_options(parser: CommandParser, say: Say) -> None:
     )
     options.add_argument("--top-p", type=_number(0, 1), default=1.0, metavar="P", help=say("cli.chat.top_p"))
     options.add_argument("--max-tokens", type=_whole(1), default=128, metavar="N", help=say("cli.chat.max_tokens"))
+
+
+def _evaluate_options(parser: CommandParser, say: Say) -> None:
+    parser.words.add_argument("run", metavar="RUN", help=say("cli.run_id"))
+    options = parser.group
+    options.add_argument("--step", type=int, metavar="N", help=say("cli.step"))
+    options.add_argument("--side", choices=("test", "validation", "all"), help=say("cli.evaluate.side"))
+    options.add_argument("--data", metavar="VERSION_OR_FILE", help=say("cli.evaluate.data"))
+    options.add_argument("--rows", type=_whole(1), metavar="N", help=say("cli.evaluate.rows"))
+    exams = options.add_mutually_exclusive_group()
+    _several(exams, "--exam", "EXAM", say("cli.evaluate.exam"))
+    exams.add_argument("--no-exam", action="store_true", help=say("cli.evaluate.no_exam"))
+    options.add_argument("--system", metavar="TEXT", help=say("cli.evaluate.system"))
+    options.add_argument("--shots", type=_whole(0), metavar="K", help=say("cli.evaluate.shots"))
+    _several(options, "--other", "MODEL", say("cli.evaluate.other"))
+    _several(options, "--metric", "NAME", say("cli.evaluate.metric", known=_metrics(say)))
+    options.add_argument("--schema", type=Path, metavar="FILE", help=say("cli.evaluate.schema"))
+
+
+def _several(options: Any, name: str, metavar: str, about: str) -> None:
+    options.add_argument(name, action="extend", nargs="+", default=[], metavar=metavar, help=about)
+
+
+def _metrics(say: Say) -> str:
+    keys = catalogue(say.language)
+    return ", ".join(key.split(".")[2] for key in keys if re.fullmatch(r"ui\.metric\.\w+\.name", key))
 
 
 def _check_options(parser: CommandParser, say: Say) -> None:

@@ -16,9 +16,9 @@ RANKS = {
     "models": 3,
     "training": 4, "evaluation": 4, "export": 4, "starter": 4,
     "backend": 5,
-    "ui": 6, "cli": 6, "command_line": 6, "__main__": 6,
+    "ui": 6, "cli": 6, "command_line": 6, "report_text": 6, "text_table": 6, "__main__": 6,
 }  # fmt: skip
-SIDEWAYS = {"settings", "errors", "messages", "ui", "cli", "command_line", "__main__"}
+SIDEWAYS = {"settings", "errors", "messages", "ui", "cli", "command_line", "report_text", "text_table", "__main__"}
 # What page and command line may take from below the backend: plain values, ways to spread work among them.
 VALUES = {
     "studio.data.cell_input", "studio.data.step_preview",

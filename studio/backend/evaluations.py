@@ -24,11 +24,12 @@ from studio.data.mapping import Mapping
 from studio.data.records import Message, Passage, PromptOnly, Record, as_conversation
 from studio.data.splits import SplitSpec, scores
 from studio.errors import InputError, WorkspaceError
-from studio.evaluation.choice import suited
+from studio.evaluation.choice import check_metrics, suited
 from studio.evaluation.exams import STARTER_EXAM, Exam, read_exam
 from studio.evaluation.kept import AnswerFile, Whose, read_answers
 from studio.evaluation.plan import EvaluationPlan, Side
 from studio.evaluation.questions import Answer, Question
+from studio.messages import translate
 from studio.runs.contestants import Contestant
 from studio.runs.evaluations import Evaluation
 from studio.runs.spec import STARTER, RunSpec
@@ -72,6 +73,12 @@ class Entrant:
 
     role: Role
     contestant: Contestant
+
+    def title(self, language: str) -> str:
+        """What it is called in the head of a table."""
+        if self.role == "other":
+            return self.contestant.base.source.rpartition("/")[2]
+        return translate(f"ui.evaluate.role.{self.role}", language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,12 +274,15 @@ class Evaluations:
     ) -> None:  # fmt: skip
         """Every contestant answers every set of questions, those again that were not answered before.
 
-        Stopped or killed, it goes on from there when asked again. Raises StudioError.
+        Stopped or killed, it goes on from there when asked again. Raises StudioError: before anybody is asked, where a
+        metric does not fit the rows.
         """
         if self._store.read_only:
             raise WorkspaceError("error.workspace.read_only", folder=str(self._store.folder))
         plan = plan or self.plan(run)
         entrants, sets = self.entrants(run, step, plan), self.sets(run, plan)
+        if plan.metrics:
+            check_metrics(plan.metrics, sets[0].questions, plan.json_schema)
         work = [(entrant, asked) for entrant in entrants for asked in sets]
         all_questions, before = sum(len(asked.questions) for _, asked in work), 0
         with turn(self._asking, stopping):
@@ -286,6 +296,7 @@ class Evaluations:
                 told(0)
                 if self.taken(run, entrant.contestant, asked) is None:
                     self._ask(run, entrant.contestant, asked, told, stopping)
+                told(len(asked.questions))
                 before += len(asked.questions)
 
     def _ask(

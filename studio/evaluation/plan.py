@@ -1,9 +1,10 @@
 """How a run is evaluated: on which rows, with which exams, against whom."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
+from studio.errors import InputError
 from studio.evaluation.exams import STARTER_EXAM
 from studio.evaluation.verdict import VerdictRules
 from studio.runs.contestants import MOST_SHOTS
@@ -34,3 +35,13 @@ class EvaluationPlan(BaseModel, frozen=True, extra="forbid"):
     @property
     def prompted(self) -> bool:
         return bool(self.system.strip() or self.shots)
+
+
+def make_plan(values: dict[str, Any]) -> EvaluationPlan:
+    """The plan of these values. Raises InputError: which of them cannot be."""
+    try:
+        return EvaluationPlan.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputError("error.evaluate.plan", place=place, reason=first["msg"]) from None

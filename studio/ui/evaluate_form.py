@@ -5,15 +5,11 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import gradio as gr
-from pydantic import ValidationError
 
-from studio.errors import InputError
 from studio.evaluation.exams import STARTER_EXAM
 from studio.evaluation.metrics import METRICS
-from studio.evaluation.plan import EvaluationPlan
-from studio.evaluation.verdict import VerdictRules
+from studio.evaluation.plan import EvaluationPlan, make_plan
 from studio.runs.contestants import MOST_SHOTS
-from studio.runs.spec import ModelSpec
 from studio.ui.page import Page
 
 _SHARES = ("forgot_some", "forgot", "form_some", "form_lost")
@@ -80,23 +76,20 @@ def plan_of(values: Sequence[Any]) -> EvaluationPlan:
     """The plan that the widgets say. Raises InputError."""
     given = dict(zip((field.name for field in fields(PlanForm)), values, strict=True))
     rules = {"least_rows": int(given["least_rows"] or 1), **{name: given[name] / 100 for name in _SHARES}}
-    try:
-        return EvaluationPlan(
-            version=given["version"] or "",
-            side=given["side"] or "test",
-            rows=int(given["rows"] or 1),
-            exams=tuple(given["exams"]),
-            system=given["system"].strip(),
-            shots=int(given["shots"]),
-            others=tuple(ModelSpec(source=name.strip()) for name in given["others"] if name.strip()),
-            metrics=tuple(name for name in METRICS if name in given["metrics"]),
-            json_schema=given["json_schema"].strip(),
-            rules=VerdictRules.model_validate(rules),
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InputError("error.evaluate.plan", place=place, reason=first["msg"]) from None
+    return make_plan(
+        {
+            "version": given["version"] or "",
+            "side": given["side"] or "test",
+            "rows": int(given["rows"] or 1),
+            "exams": given["exams"],
+            "system": given["system"].strip(),
+            "shots": int(given["shots"]),
+            "others": [{"source": name.strip()} for name in given["others"] if name.strip()],
+            "metrics": [name for name in METRICS if name in given["metrics"]],
+            "json_schema": given["json_schema"].strip(),
+            "rules": rules,
+        }
+    )
 
 
 def values_of(page: Page, run: str, plan: EvaluationPlan) -> list[Any]:

@@ -165,7 +165,7 @@ def _views(page: Page, now: Candidate, plan: EvaluationPlan) -> list[Any]:
         return [_told(error.message(page.language)), "", "", _FIRST]
     if report is None:
         return ["", "", "", _FIRST]
-    names = entrant_names(report.entrants, page.t)
+    names = entrant_names(report.entrants, page.language)
     return [
         verdict_html(report, not page.studio.store.read_only, page.language, page.t),
         results_html(report, names, page.language, page.t),
@@ -175,7 +175,7 @@ def _views(page: Page, now: Candidate, plan: EvaluationPlan) -> list[Any]:
 
 
 def _rows(page: Page, report: Report, place: tuple[str, int]) -> str:
-    return rows_html(report, entrant_names(report.entrants, page.t), *place, page.language, page.t)
+    return rows_html(report, entrant_names(report.entrants, page.language), *place, page.language, page.t)
 
 
 def _told(message: str) -> str:

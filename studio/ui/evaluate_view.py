@@ -74,14 +74,9 @@ def results_html(report: Report, names: Sequence[str], language: str, t: Sentenc
     )
 
 
-def entrant_names(entrants: Sequence[Entrant], t: Sentence) -> list[str]:
+def entrant_names(entrants: Sequence[Entrant], language: str) -> list[str]:
     """What each is called in the head of a table."""
-    return [
-        shorten(one.contestant.base.source.rpartition("/")[2], 40)
-        if one.role == "other"
-        else t(f"ui.evaluate.role.{one.role}")
-        for one in entrants
-    ]
+    return [shorten(one.title(language), 40) for one in entrants]
 
 
 def _task_section(report: Report, names: Sequence[str], language: str, t: Sentence) -> str:

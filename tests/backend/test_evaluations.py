@@ -136,10 +136,14 @@ def test_stopped_and_gone_on_with(made: Made, run: str, monkeypatch: pytest.Monk
     evaluations = made.studio.evaluations
     plan = EvaluationPlan(exams=(), system="Be kind.")
     monkeypatch.setattr("studio.evaluation.interview.ROWS", 3)
-    asked: list[float] = []
+    folder = made.studio.store.evaluations_folder
+
+    def answered() -> bool:
+        return any(path.read_bytes().count(b"\n") > 1 for path in folder.glob("*.partial.jsonl"))
+
     with pytest.raises(Stopped):
-        evaluations.evaluate(run, plan=plan, tell=asked.append, stopping=lambda: len(asked) > 3)
-    (partial,) = made.studio.store.evaluations_folder.glob("*.partial.jsonl")
+        evaluations.evaluate(run, plan=plan, stopping=answered)
+    (partial,) = folder.glob("*.partial.jsonl")
     begun = partial.read_bytes()
     partial.write_bytes(begun + b'{"seconds": 1.0, "repl')  # as a killed process leaves it
     evaluations.evaluate(run, plan=plan)
@@ -170,11 +174,16 @@ def test_the_plan_is_kept(made: Made, run: str) -> None:
 
 
 def test_a_metric_that_does_not_fit(made: Made, run: str) -> None:
+    """Told before anybody is asked, and of answers that are there already."""
     plan = EvaluationPlan(exams=(), metrics=("json_fields",))
-    made.studio.evaluations.evaluate(run, plan=plan)
+    asked: list[float] = []
     with pytest.raises(InputError) as told:
-        made.studio.reports.report(run, plan=plan)
+        made.studio.evaluations.evaluate(run, plan=plan, tell=asked.append)
     assert told.value.key.startswith("error.metric.unfit")
+    assert not asked
+    made.studio.evaluations.evaluate(run, plan=EvaluationPlan(exams=()))
+    with pytest.raises(InputError):
+        made.studio.reports.report(run, plan=plan)
 
 
 def test_an_exam_of_the_users_own(made: Made, run: str, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_the_verdict_comes_with_reasons_and_ways() -> None:
 
 def test_every_figure_has_its_interval_and_plain_words() -> None:
     made = report()
-    html = results_html(made, entrant_names(made.entrants, t), "en", t)
+    html = results_html(made, entrant_names(made.entrants, "en"), "en", t)
     assert re.search(r"<b>0\.0%</b> <small class=\"ev-interval\">0\.0%–\d", html)
     assert "perplexity 20.1" in html
     for words in ("better", "worse", "Exact match", "the little world", "50.0%", "10.0"):
@@ -99,7 +99,7 @@ def test_every_figure_has_its_interval_and_plain_words() -> None:
 
 def test_rows_are_sorted_paged_and_coloured() -> None:
     made = report()
-    names = entrant_names(made.entrants, t)
+    names = entrant_names(made.entrants, "en")
     assert next(row.row for row in ordered(made.rows, "worse")) == 0
     assert [row.row for row in ordered(made.rows, "better")][-1] == 0
     assert [row.row for row in ordered(made.rows, "row")] == list(range(40))
@@ -116,7 +116,7 @@ def test_no_text_of_others_is_markup(language: str) -> None:
         return translate(key, language, **values)
 
     made = report()
-    names = entrant_names(made.entrants, say)
+    names = entrant_names(made.entrants, language)
     every = verdict_html(made, True, language, say) + results_html(made, names, language, say)
     every += rows_html(made, names, "worse", 0, language, say)
     assert "<script" not in every
