@@ -45,7 +45,9 @@ def advise(verdict: Verdict, spec: RunSpec, evidence: Evidence, *, train_rows: i
         found.append(Step("ui.advice.exam"))
     if "ui.verdict.form.worse" in keys:
         found.append(Step("ui.advice.form"))
-    if keys & {"ui.verdict.data.few", "ui.verdict.data.validation"}:
+    if "ui.verdict.data.validation" in keys:
+        found.append(Step("ui.advice.test_split"))
+    elif "ui.verdict.data.few" in keys:
         found.append(Step("ui.advice.test_rows", {"least": verdict.rules.least_rows}))
     return tuple({step.key: step for step in found}.values())
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import regex
+
 from studio.errors import InputError
 from studio.evaluation.classes import is_classification
 from studio.evaluation.matching import expected_text
@@ -15,7 +17,8 @@ from studio.messages import translate
 
 # From this share of the rows on, the data is of a kind.
 _MOST = 0.8
-# Expected answers of more characters than this (the median) are texts that can be said in many ways.
+_EAST = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]")
+# Expected answers of more letters than this (the median) are texts that can be said in many ways.
 _LONG = 80
 # What a metric needs where it is not just an expected text.
 _NEEDS = {
@@ -48,7 +51,7 @@ def suited(questions: Sequence[Question]) -> tuple[Suited, ...]:
             found.setdefault(name, f"ui.metric.suits.{kind}")
 
     texts = [text for question in questions if (text := expected_text(question)) is not None]
-    middle = sorted(map(len, texts))[len(texts) // 2] if texts else 0
+    middle = sorted(map(_said, texts))[len(texts) // 2] if texts else 0
     if (
         any(question.expected.tool_calls for question in questions)
         or _share(questions, lambda q: bool(q.tools)) >= _MOST
@@ -68,6 +71,11 @@ def suited(questions: Sequence[Question]) -> tuple[Suited, ...]:
     if texts and middle > _LONG:
         add("manner", "refusal", "repetition", "length")
     return tuple(Suited(name, reason) for name, reason in found.items())
+
+
+def _said(text: str) -> int:
+    """How much a text says, in letters of an alphabet: a Japanese or Chinese character says about as much as three."""
+    return sum(3 if _EAST.match(character) else 1 for character in text)
 
 
 def _share(questions: Sequence[Question], holds: Callable[[Question], bool]) -> float:

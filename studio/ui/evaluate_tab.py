@@ -153,7 +153,7 @@ def _asked(page: Page, now: Candidate, plan: EvaluationPlan) -> str:
     counts = {"test": test, "validation": validation, "all": train + validation + test}
     side = "no_test" if plan.side == "validation" and not test else plan.side
     rows = page.t(f"ui.evaluate.asked.{side}", rows=min(counts[plan.side], plan.rows))
-    exams = page.t("ui.evaluate.asked.exams", count=len(plan.exams)) if plan.exams else ""
+    exams = page.t("ui.evaluate.asked.exams") if plan.exams else ""
     return f'<p class="s-muted">{shown(rows)} {shown(exams)}</p>'
 
 

@@ -231,3 +231,12 @@ def test_real_sums_from_rows_to_a_difference(shared: Path) -> None:
     mean = mean_interval(after, metric.right_wrong)
     assert mean is not None
     assert mean.value == 0.75
+
+
+def test_a_japanese_letter_is_a_long_text() -> None:
+    letter = "お問い合わせありがとうございます。時計は本日お送りします。二日で届きます。青い扉の店より。"
+    assert len(letter) < 80
+    long = suited([question(f"{letter}{number}") for number in range(40)])
+    short = suited([question(f"東京都{number}") for number in range(40)])
+    assert "rouge_l" in [one.name for one in long]
+    assert "rouge_l" not in [one.name for one in short]
