@@ -132,6 +132,8 @@ def test_four_bits(context: BrowserContext, tmp_path: Path) -> None:
         walk.open(server.address)
         walk.upload(write_pairs(tmp_path / "pairs.jsonl", 24))
         walk.continue_to_training()
+        expect(page.locator("#train-method input[value=dpo]")).to_be_checked()
+        walk.estimate()  # the form has settled on the data's own method
         page.locator("#train-method input[value=sft]").check()
         page.locator("#train-advanced > button, #train-advanced .label-wrap").first.click()
         page.locator("#set-tuner-quantisation input[value=nf4]").check()
