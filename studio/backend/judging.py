@@ -44,12 +44,12 @@ class Case:
 
     @property
     def id(self) -> str:
-        """A hash of who is asked about whose answers."""
+        """A hash of who is asked about whose answers; how long a reply may take is no part of it."""
         parts = [
             [one.evaluation.id, one.evaluation.base_fingerprint, one.evaluation.adapter_sha256]
             for one in (self.left, self.right)
         ]
-        text = json.dumps([self.judge.model_dump(), self.asked.id, parts, _WAY])
+        text = json.dumps([self.judge.model, self.judge.address, self.asked.id, parts, _WAY])
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
     @property

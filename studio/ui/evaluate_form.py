@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from studio.errors import InputError
 from studio.evaluation.exams import STARTER_EXAM
 from studio.evaluation.metrics import METRICS
 from studio.evaluation.plan import EvaluationPlan, make_plan
@@ -106,6 +107,8 @@ def plan_of(values: Sequence[Any]) -> EvaluationPlan:
 
 def _judge(given: dict[str, Any]) -> dict[str, Any] | None:
     model, address = given["judge_model"].strip(), given["judge_address"].strip()
+    if address and not model:
+        raise InputError("error.judge.no_model")
     return {"model": model, "address": address, "seconds": given["judge_seconds"] or 60} if model else None
 
 

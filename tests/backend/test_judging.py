@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -143,6 +144,8 @@ def test_silence_is_asked_again(made: Made, run: str, server: Server, tmp_path: 
     assert len(ask()) == 8
     server.reply = lambda _: (503, b"busy")
     assert len(ask()) == 8  # nobody is asked any more
+    patient = replace(case, judge=case.judge.model_copy(update={"seconds": 300.0}))
+    assert len(kept_opinions(patient, tmp_path)) == 8
     (tmp_path / f"judge-{case.id}.jsonl").unlink()
     with pytest.raises(JudgeSilent):
         ask()
