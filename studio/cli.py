@@ -53,6 +53,7 @@ from studio.text_table import printable, text_table
 log = logging.getLogger("studio")
 _POLL_SECONDS = 0.25
 _PORT = 7860
+_JUDGE_KEY = "STUDIO_JUDGE_KEY"
 
 
 def open_page(options: argparse.Namespace) -> Outcome:
@@ -191,7 +192,8 @@ def evaluate(options: argparse.Namespace) -> Outcome:
                 _stopping(asked_to_stop.set, translate("cli.evaluate.stopping", language)),
                 _bar("ui.evaluate.going", language) as progress,
             ):
-                studio.evaluations.evaluate(run, step, plan, progress, asked_to_stop.is_set)
+                key = os.environ.get(_JUDGE_KEY, "")
+                studio.evaluations.evaluate(run, step, plan, progress, asked_to_stop.is_set, key)
         except Stopped:
             raise Stopped("cli.evaluate.stopped") from None
         studio.evaluations.set_plan(run, plan)
@@ -458,6 +460,12 @@ def _evaluation_plan(options: argparse.Namespace, studio: Studio) -> EvaluationP
         values["metrics"] = options.metric
     if options.schema is not None:
         values["json_schema"] = _text_of(options.schema)
+    if options.judge is not None:
+        model = options.judge if options.judge_address or not options.judge else _source(options.judge)
+        waits = {} if options.judge_seconds is None else {"seconds": options.judge_seconds}
+        values["judge"] = {"model": model, "address": options.judge_address or "", **waits} if model else None
+    elif options.judge_address or options.judge_seconds:
+        raise InputError("error.cli.required", command="studio evaluate", names="--judge")
     return make_plan(values)
 
 

@@ -177,6 +177,11 @@ def _evaluate_options(parser: CommandParser, say: Say) -> None:
     _several(options, "--other", "MODEL", say("cli.evaluate.other"))
     _several(options, "--metric", "NAME", say("cli.evaluate.metric", known=_metrics(say)))
     options.add_argument("--schema", type=Path, metavar="FILE", help=say("cli.evaluate.schema"))
+    options.add_argument("--judge", metavar="MODEL", help=say("cli.evaluate.judge"))
+    options.add_argument("--judge-address", metavar="URL", help=say("cli.evaluate.judge_address"))
+    options.add_argument(
+        "--judge-seconds", type=_number(1, 3600), metavar="S", help=say("ui.evaluate.form.judge_seconds")
+    )
 
 
 def _several(options: Any, name: str, metavar: str, about: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from studio.backend.evaluations import Entrant
-from studio.backend.report import ExamReport, Report
+from studio.backend.report import ExamReport, Judged, Report
 from studio.evaluation.intervals import Difference, Interval, sentence, verdict_word
 from studio.evaluation.metrics import Metric, perplexity
 from studio.evaluation.report import Line
@@ -48,6 +48,7 @@ def report_values(run: str, step: int | None, report: Report, language: str) -> 
             for entrant, name, taken in zip(report.entrants, _names(report, language), report.taken, strict=True)
         ],
         "metrics": [_line_values(line, line.metric.name == report.primary, language) for line in report.lines],
+        "judge": None if report.judged is None else _judged_values(report.judged),
         "exams": [_exam_values(exam, report.entrants[1:], language) for exam in report.exams],
     }  # fmt: skip
 
@@ -93,6 +94,22 @@ def _exam_values(exam: ExamReport, entrants: tuple[Entrant, ...], language: str)
     }
 
 
+def _judged_values(judged: Judged) -> dict[str, Any]:
+    """An opinion; `win_rate` is that of the tuned model."""
+    found = judged.opinions
+    return {
+        **judged.judge.model_dump(),
+        "rows": judged.rows,
+        "base": found.left,
+        "tuned": found.right,
+        "tie": found.tie,
+        "disagreed": found.disagreed,
+        "no_answer": found.no_answer,
+        "silent": judged.silent,
+        "win_rate": None if found.win_rate is None else asdict(found.win_rate),
+    }
+
+
 # As text
 
 
@@ -102,6 +119,7 @@ def report_text(report: Report, language: str) -> str:
         *_verdict_text(report, language),
         _task_text(report, language),
         *(_exam_text(exam, report, language) for exam in report.exams),
+        *([_judged_text(report.judged, language)] if report.judged else []),
         _cost_text(report, language),
     ]
     return printable("\n\n".join(parts))
@@ -171,6 +189,14 @@ def _exam_text(exam: ExamReport, report: Report, language: str) -> str:
 
 def _exam_cell(result: ExamResult, language: str) -> str:
     return " ".join([f"{result.after:.1%}", *_word(result.change, "higher", language)])
+
+
+def _judged_text(judged: Judged, language: str) -> str:
+    title, about = (translate(f"ui.evaluate.judged{end}", language, judge=judged.judge.model) for end in ("", ".about"))
+    lines = [
+        [translate(f"ui.evaluate.judged.{key}", language, **values), figure] for key, values, figure in judged.lines()
+    ]
+    return "\n".join([title, about, text_table(lines)])
 
 
 def _cost_text(report: Report, language: str) -> str:

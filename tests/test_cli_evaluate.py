@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from studio.data.splits import SplitSpec
 from studio.runs.spec import with_changes
 from studio.runs.store import Store, new_id
 from tests.backend.made import make
+from tests.evaluation.test_judge import KEY, Server
 from tests.tiny import save_tiny
 
 ROWS = [{"question": f"What is {n} plus {n}?", "answer": f"It is {2 * n}, dear friend."} for n in range(40)]
@@ -89,6 +91,25 @@ def test_the_report_as_text(run: str, workspace: Path, language: str, capsys: py
         assert part in text
 
 
+def test_a_judge_is_asked_with_a_key_that_is_not_kept(
+    shell: Shell, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUDIO_JUDGE_KEY", KEY)
+    with Server() as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        code, found, _ = shell("--no-exam", "--side", "test", "--judge", "big", "--judge-address", server.url)
+        server.shutdown()
+    assert code == 0
+    assert server.seen[0][1] == f"Bearer {KEY}"
+    assert (found["judge"]["model"], found["judge"]["rows"]) == ("big", 8)
+    assert found["judge"]["disagreed"] > 0  # it always says A
+    assert found["judge"]["win_rate"]["value"] == 0.5
+    assert KEY not in json.dumps(found)
+    kept = [path for path in (workspace / "workspace").rglob("*") if path.is_file()]
+    assert not [path for path in kept if KEY.encode() in path.read_bytes()]
+    assert shell("--no-exam", "--judge", "")[1]["judge"] is None
+
+
 def test_rows_of_a_file(shell: Shell, workspace: Path) -> None:
     fresh = [{"question": f"New {n}?", "answer": "Quite new."} for n in range(6)]
     (workspace / "fresh.json").write_text(json.dumps(fresh), encoding="utf-8")
@@ -109,6 +130,8 @@ def test_rows_of_a_file(shell: Shell, workspace: Path) -> None:
         (["--exam", "nothing.csv"], "error.cli.no_file"),
         (["--schema", "nothing.json"], "error.cli.no_file"),
         (["--side", "left"], "error.cli.choice"),
+        (["--judge-address", "http://localhost:1"], "error.cli.required"),
+        (["--judge", "big", "--judge-address", "http://me:secret@host"], "error.judge.address"),
         (["--exam", "starter", "--no-exam"], "error.cli.other"),
         (["--step", "5"], "error.run.no_checkpoint"),
     ],
@@ -121,13 +144,13 @@ def test_what_cannot_be_is_told(shell: Shell, words: list[str], key: str) -> Non
 def test_ctrl_c_keeps_what_was_answered(shell: Shell, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     evaluate = Evaluations.evaluate
 
-    def interrupted(self: Evaluations, run: str, step: Any, plan: Any, tell: Any, stopping: Any) -> None:
+    def interrupted(self: Evaluations, run: str, step: Any, plan: Any, tell: Any, stopping: Any, key: str) -> None:
         def telling(share: float) -> None:
             tell(share)
             if not stopping():
                 os.kill(os.getpid(), signal.SIGINT)
 
-        evaluate(self, run, step, plan, telling, stopping)
+        evaluate(self, run, step, plan, telling, stopping, key)
 
     monkeypatch.setattr(Evaluations, "evaluate", interrupted)
     code, found, told = shell("--no-exam", "--system", "Be quick.")

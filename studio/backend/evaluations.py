@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from studio.backend.compare import Comparison
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
+from studio.backend.judging import Case, ask_judge, kept_opinions
 from studio.backend.mixtures import Mixtures
 from studio.backend.starter_exam import starter_exam
 from studio.backend.versions import Version
@@ -37,6 +38,7 @@ from studio.runs.store import Store, disk_full, is_disk_full
 
 if TYPE_CHECKING:
     from studio.evaluation.interview import Asked
+    from studio.evaluation.judge import Opinion
 
 # What is kept of earlier evaluations is true as long as questions are asked in the same way.
 _WAY = 1
@@ -259,23 +261,26 @@ class Evaluations:
 
     # Asking
 
-    def follow(self, run: str, step: int | None, plan: EvaluationPlan) -> Generator[float, None, None]:
+    def follow(
+        self, run: str, step: int | None, plan: EvaluationPlan, judge_key: str = ""
+    ) -> Generator[float, None, None]:
         """`evaluate` in a thread of its own: yields the share done. Closing the iterator stops it; what was answered is
         kept."""
 
         def ask(tell: Tell, stopping: Stopping) -> None:
-            self.evaluate(run, step, plan, tell, stopping)
+            self.evaluate(run, step, plan, tell, stopping, judge_key)
 
         return self._work.follow((run, step, plan), ask)
 
     def evaluate(
         self, run: str, step: int | None = None, plan: EvaluationPlan | None = None,
-        tell: Tell | None = None, stopping: Stopping | None = None,
+        tell: Tell | None = None, stopping: Stopping | None = None, judge_key: str = "",
     ) -> None:  # fmt: skip
-        """Every contestant answers every set of questions, those again that were not answered before.
+        """Every contestant answers every set of questions, those again that were not answered before; then the judge
+        is asked, where there is one. `judge_key`: for its server; kept nowhere.
 
         Stopped or killed, it goes on from there when asked again. Raises StudioError: before anybody is asked, where a
-        metric does not fit the rows.
+        metric or a judge does not fit the rows.
         """
         if self._store.read_only:
             raise WorkspaceError("error.workspace.read_only", folder=str(self._store.folder))
@@ -283,8 +288,11 @@ class Evaluations:
         entrants, sets = self.entrants(run, step, plan), self.sets(run, plan)
         if plan.metrics:
             check_metrics(plan.metrics, sets[0].questions, plan.json_schema)
+        if plan.judge and not any(question.prompt for question in sets[0].questions):
+            raise InputError("error.judge.nothing", data=sets[0].title)
         work = [(entrant, asked) for entrant in entrants for asked in sets]
         all_questions, before = sum(len(asked.questions) for _, asked in work), 0
+        all_questions += len(sets[0].questions) if plan.judge else 0
         with turn(self._asking, stopping):
             for entrant, asked in work:
                 began = before
@@ -298,6 +306,16 @@ class Evaluations:
                     self._ask(run, entrant.contestant, asked, told, stopping)
                 told(len(asked.questions))
                 before += len(asked.questions)
+            if plan.judge:
+                base, tuned = (self.taken(run, entrant.contestant, sets[0]) for entrant in entrants[:2])
+                assert base, "it was asked"
+                assert tuned, "it was asked"
+                case, folder = Case(plan.judge, sets[0], base, tuned), self._store.evaluations_folder
+                with _told_disk(self._store.folder):
+                    ask_judge(
+                        case, folder, self._compare, judge_key,
+                        lambda done: tell((before + done) / all_questions) if tell else None, stopping,
+                    )  # fmt: skip
 
     def _ask(
         self,
@@ -371,6 +389,15 @@ class Evaluations:
         return Asked(contestant.system, tuple(shots))
 
     # What was said
+
+    def opinions(
+        self, plan: EvaluationPlan, task: QuestionSet, base: Taken, tuned: Taken
+    ) -> "tuple[int, tuple[Opinion, ...]]":
+        """How many answers of base and tuned model the judge is asked about, and what it said so far."""
+        if plan.judge is None:
+            return 0, ()
+        case = Case(plan.judge, task, base, tuned)
+        return len(case.questions), kept_opinions(case, self._store.evaluations_folder)
 
     def taken(self, run: str, contestant: Contestant, asked: QuestionSet) -> Taken | None:
         """What this contestant said to these questions; None where it was not asked, or its weights are others now."""

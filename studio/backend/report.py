@@ -2,15 +2,16 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from studio.backend.evaluations import Entrant, Evaluations, QuestionSet, Taken
 from studio.evaluation.advice import Step, advise
 from studio.evaluation.choice import check_metrics, primary, suited
 from studio.evaluation.classes import Confusion, confusion
 from studio.evaluation.intervals import Interval
+from studio.evaluation.judge import Opinion, Opinions, summary
 from studio.evaluation.metrics import Metric, make_metrics
-from studio.evaluation.plan import EvaluationPlan
+from studio.evaluation.plan import EvaluationPlan, JudgeSpec
 from studio.evaluation.questions import Question
 from studio.evaluation.report import Line, answered, exam_results, fit, line
 from studio.evaluation.verdict import Evidence, ExamResult, Verdict, decide, exam_title, group_title, shown_figure
@@ -42,10 +43,32 @@ class ExamReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """Whose opinion of how many rows; of `silent` ones there is none, and they are asked about with the next
+    evaluation."""
+
+    judge: JudgeSpec
+    rows: int
+    opinions: Opinions
+    silent: int
+
+    def lines(self) -> tuple[tuple[str, dict[str, int], str], ...]:
+        """What is told of it: name, values of its sentence, figure."""
+        found, rate = self.opinions, self.opinions.win_rate
+        counts = {"tuned": found.right, "base": found.left, "tie": found.tie, "none": found.no_answer}
+        shown = "–" if rate is None else f"{rate.value:.1%} ({rate.low:.1%}–{rate.high:.1%})"
+        return (
+            ("rate", {}, shown),
+            *((key, {"disagreed": found.disagreed} if key == "tie" else {}, f"{n}") for key, n in counts.items()),
+            *((("silent", {}, f"{self.silent}"),) if self.silent else ()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """`entrants` have answered the rows of the task; `missing` others have not. `lines`: the metrics of the task, then
     those of form; `primary` is the one the verdict goes by. `verdict` is None as long as something it needs was not
-    asked."""
+    asked. `judged`: another model's opinion, None where none was asked; the verdict does not go by it."""
 
     plan: EvaluationPlan
     entrants: tuple[Entrant, ...]
@@ -59,6 +82,7 @@ class Report:
     exams: tuple[ExamReport, ...]
     verdict: Verdict | None
     advice: tuple[Step, ...]
+    judged: "Judged | None" = None
 
     def line(self, metric: str) -> Line | None:
         return next((one for one in self.lines if one.metric.name == metric), None)
@@ -86,10 +110,12 @@ class Reports:
         tests = tuple(
             Examined(one, tuple(evaluations.taken(run, e.contestant, one) for e in entrants)) for one in exams
         )
+        opinions = evaluations.opinions(plan, task, taken[0], taken[1])
         evaluated = [one and one.evaluation for one in (*taken, *(t for test in tests for t in test.taken))]
-        key = (run, step, plan, len(wanted), *evaluated)
+        key = (run, step, plan, len(wanted), opinions, *evaluated)
         if key not in self._made:
-            self._made[key] = _make(evaluations, run, plan, len(wanted), task, entrants, taken, tests)
+            made = _make(evaluations, run, plan, len(wanted), task, entrants, taken, tests)
+            self._made[key] = replace(made, judged=_judged(plan, *opinions))
             while len(self._made) > _KEPT:
                 self._made.popitem(last=False)
         return self._made[key]
@@ -131,6 +157,12 @@ def _make(
         verdict=verdict,
         advice=() if verdict is None else _advice(evaluations, run, verdict, evidence),
     )
+
+
+def _judged(plan: EvaluationPlan, rows: int, opinions: tuple[Opinion, ...]) -> Judged | None:
+    if plan.judge is None or not opinions:
+        return None
+    return Judged(plan.judge, rows, summary(opinions), rows - len(opinions))
 
 
 def _advice(evaluations: Evaluations, run: str, verdict: Verdict, evidence: Evidence) -> tuple[Step, ...]:

@@ -43,11 +43,12 @@ class JudgeSilent(FaultError):
 @dataclass(frozen=True, slots=True)
 class Opinion:
     """Of one row. `words`: what the judge said with the left answer as A, and with the right one as A; None where that
-    was no answer."""
+    was no answer. `silent`: no reply came at all, so that it may be asked again."""
 
     row: int
     outcome: Outcome
     words: tuple[Word | None, Word | None]
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def judge_rows(
             silent += 1
             if silent == _GIVE_UP:
                 raise
-            yield Opinion(question.row, "no_answer", (None, None))
+            yield Opinion(question.row, "no_answer", (None, None), silent=True)
 
 
 def judge_pair(ask: Ask, question: Question, left: Answer, right: Answer) -> Opinion:

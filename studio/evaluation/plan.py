@@ -1,8 +1,9 @@
 """How a run is evaluated: on which rows, with which exams, against whom."""
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from studio.errors import InputError
 from studio.evaluation.exams import STARTER_EXAM
@@ -13,12 +14,37 @@ from studio.runs.spec import ModelSpec
 Side = Literal["test", "validation", "all"]
 
 
+class JudgeSpec(BaseModel, frozen=True, extra="forbid"):
+    """Another model whose opinion is asked. `model`: a base model by folder or Hub name; with an `address`, that of an
+    OpenAI-compatible server, what the server calls it. `seconds`: until a reply of a server is given up. A key is given
+    with each call, and kept nowhere."""
+
+    model: Annotated[str, Field(min_length=1, max_length=500)]
+    address: Annotated[str, Field(max_length=2_000)] = ""
+    seconds: Annotated[float, Field(ge=1, le=3600)] = 60.0
+
+    @field_validator("address")
+    @classmethod
+    def _holds_no_secret(cls, address: str) -> str:
+        """Raises InputError: plans are kept, and names, passwords and queries may be secret."""
+        if not address:
+            return address
+        try:
+            parts = urlsplit(address)
+        except ValueError:
+            raise InputError("error.judge.address") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname or set("@?#") & set(address):
+            raise InputError("error.judge.address")
+        return address
+
+
 class EvaluationPlan(BaseModel, frozen=True, extra="forbid"):
     """`version`: the data set with the test rows; empty: the run's own. `side`: which of its rows. `rows`: at most so
     many, chosen by their content. `exams`: the starter's own, or data sets that hold one, by their versions.
 
     `system` and `shots` make the contestants "base with a prompt" and "tuned with the prompt"; `others` are more base
-    models. `metrics`: none for those that suit the data. `rules`: of the verdict.
+    models. `metrics`: none for those that suit the data. `rules`: of the verdict. `judge`: whose opinion of the answers
+    of base and tuned model is asked; the verdict does not go by it.
     """
 
     version: Annotated[str, Field(max_length=64)] = ""
@@ -31,6 +57,7 @@ class EvaluationPlan(BaseModel, frozen=True, extra="forbid"):
     metrics: tuple[str, ...] = ()
     json_schema: Annotated[str, Field(max_length=100_000)] = ""
     rules: VerdictRules = VerdictRules()
+    judge: JudgeSpec | None = None
 
     @property
     def prompted(self) -> bool:

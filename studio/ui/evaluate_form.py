@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from studio.errors import InputError
 from studio.evaluation.exams import STARTER_EXAM
 from studio.evaluation.metrics import METRICS
 from studio.evaluation.plan import EvaluationPlan, make_plan
@@ -28,6 +29,9 @@ class PlanForm:
     others: gr.Dropdown
     metrics: gr.CheckboxGroup
     json_schema: gr.Textbox
+    judge_model: gr.Textbox
+    judge_address: gr.Textbox
+    judge_seconds: gr.Number
     least_rows: gr.Number
     forgot_some: gr.Slider
     forgot: gr.Slider
@@ -39,8 +43,9 @@ class PlanForm:
         return [getattr(self, field.name) for field in fields(self)]
 
 
-def build_form(page: Page) -> tuple[PlanForm, gr.UploadButton]:
-    """What is asked, of whom, and where the rule draws its lines; and the button that brings an exam."""
+def build_form(page: Page) -> tuple[PlanForm, gr.UploadButton, gr.Textbox]:
+    """What is asked, of whom, and where the rule draws its lines; the button that brings an exam; and the key of the
+    judge's server, which is no part of the plan: plans are kept."""
     t = page.t
 
     def told(name: str) -> dict[str, Any]:
@@ -68,8 +73,15 @@ def build_form(page: Page) -> tuple[PlanForm, gr.UploadButton]:
         least = gr.Number(30, precision=0, minimum=1, maximum=10_000, **told("least_rows"))
         with gr.Row():
             shares = [gr.Slider(1, 100, 10, step=1, min_width=220, **told(name)) for name in _SHARES]
-    form = PlanForm(version, side, rows, exams, system, shots, others, metrics, json_schema, least, *shares)
-    return form, bring
+    with gr.Accordion(t("ui.evaluate.form.judge"), open=False, elem_id="evaluate-judge"):
+        with gr.Row():
+            judge = gr.Textbox(max_length=500, min_width=240, **told("judge_model"))
+            address = gr.Textbox(max_length=2_000, min_width=240, **told("judge_address"))
+        with gr.Row():
+            key = gr.Textbox(type="password", max_length=2_000, min_width=240, **told("judge_key"))
+            seconds = gr.Number(60, minimum=1, maximum=3600, min_width=240, **told("judge_seconds"))
+    asked = (version, side, rows, exams, system, shots, others, metrics, json_schema, judge, address, seconds)
+    return PlanForm(*asked, least, *shares), bring, key
 
 
 def plan_of(values: Sequence[Any]) -> EvaluationPlan:
@@ -88,8 +100,16 @@ def plan_of(values: Sequence[Any]) -> EvaluationPlan:
             "metrics": [name for name in METRICS if name in given["metrics"]],
             "json_schema": given["json_schema"].strip(),
             "rules": rules,
+            "judge": _judge(given),
         }
     )
+
+
+def _judge(given: dict[str, Any]) -> dict[str, Any] | None:
+    model, address = given["judge_model"].strip(), given["judge_address"].strip()
+    if address and not model:
+        raise InputError("error.judge.no_model")
+    return {"model": model, "address": address, "seconds": given["judge_seconds"] or 60} if model else None
 
 
 def values_of(page: Page, run: str, plan: EvaluationPlan) -> list[Any]:
@@ -116,6 +136,9 @@ def values_of(page: Page, run: str, plan: EvaluationPlan) -> list[Any]:
         gr.update(value=[model.source for model in plan.others]),
         gr.update(value=list(plan.metrics or evaluations.suited(run, plan))),
         plan.json_schema,
+        plan.judge.model if plan.judge else "",
+        plan.judge.address if plan.judge else "",
+        plan.judge.seconds if plan.judge else 60,
         rules.least_rows,
         *(round(100 * getattr(rules, name)) for name in _SHARES),
     ]

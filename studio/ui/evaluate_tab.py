@@ -49,7 +49,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                                      elem_id="evaluate-stop")  # fmt: skip
                 state = html(elem_id="evaluate-state")
                 with gr.Accordion(t("ui.evaluate.form"), open=False, elem_id="evaluate-form"):
-                    form, bring = build_form(page)
+                    form, bring, judge_key = build_form(page)
             results = html(js_on_load=ACTIONS, elem_id="evaluate-results")
             rows = html(js_on_load=ACTIONS, elem_id="evaluate-rows")
 
@@ -78,16 +78,20 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         found = page.studio.compare.candidates()
         return opened(found, find(found, now.run, wanted))
 
-    def evaluate(now: Candidate, *values: Any) -> Iterator[list[Any]]:
+    def evaluate(now: Candidate, key: str, *values: Any) -> Iterator[list[Any]]:
         plan = plan_of(values)
         evaluations.set_plan(now.run, plan)
         still = [gr.skip()] * len(views)
         yield [gr.update(visible=False), gr.update(visible=True), progress_html(0, t("ui.evaluate.going")), *still]
-        with closing(evaluations.follow(now.run, now.step, plan)) as shares:
-            for share in shares:
-                yield [gr.skip(), gr.skip(), progress_html(share, t("ui.evaluate.going")), *still]
-        told = _asked(page, now, plan)
-        yield [gr.update(visible=True), gr.update(visible=False), told, *_views(page, now, plan)]
+        ended = [gr.update(visible=True), gr.update(visible=False)]
+        try:
+            with closing(evaluations.follow(now.run, now.step, plan, key)) as shares:
+                for share in shares:
+                    yield [gr.skip(), gr.skip(), progress_html(share, t("ui.evaluate.going")), *still]
+        except StudioError:
+            yield [*ended, "", *_views(page, now, plan)]
+            raise  # what was answered is shown all the same
+        yield [*ended, _asked(page, now, plan), *_views(page, now, plan)]
 
     def redraw(now: Candidate, *values: Any) -> list[Any]:
         """Other metrics, other lines of the rule: nobody is asked again."""
@@ -131,7 +135,9 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     tab.select(page.guard(refresh), [page.run, chosen], [empty, body, *all_views], **quiet)
     run.input(page.guard(choose_run), run, [page.run, *all_views], trigger_mode="always_last", **quiet)
     step.input(page.guard(choose_step), [step, chosen], all_views, trigger_mode="always_last", **quiet)
-    going = begin.click(page.guard(evaluate), asked, [*buttons, *views], concurrency_limit=4, **quiet)
+    going = begin.click(
+        page.guard(evaluate), [chosen, judge_key, *form.inputs], [*buttons, *views], concurrency_limit=4, **quiet
+    )
     idle = [gr.update(visible=True), gr.update(visible=False)]
     going.failure(lambda: [*idle, ""], None, buttons, **quiet)
     stopped = f'<p class="s-muted" role="status">{shown(t("ui.evaluate.stopped"))}</p>'

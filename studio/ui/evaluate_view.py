@@ -12,6 +12,7 @@ from studio.evaluation.intervals import Difference, Interval, sentence, verdict_
 from studio.evaluation.metrics import Metric, perplexity
 from studio.evaluation.report import Line
 from studio.evaluation.verdict import Level, Verdict, VerdictRules, exam_title, group_title, shown_figure
+from studio.ui.judge_view import judged_html
 from studio.ui.markup import Sentence, act_button, badge, shorten, shown
 from studio.ui.run_view import size
 
@@ -70,6 +71,7 @@ def results_html(report: Report, names: Sequence[str], language: str, t: Sentenc
     return (
         _task_section(report, names, language, t)
         + "".join(_exam_section(exam, names, language, t) for exam in report.exams)
+        + (judged_html(report.judged, t) if report.judged else "")
         + _cost_section(report, names, t)
     )
 

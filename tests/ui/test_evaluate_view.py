@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from studio.backend.evaluations import Entrant, QuestionSet, Taken
-from studio.backend.report import ExamReport, Report, RowResult
+from studio.backend.report import ExamReport, Judged, Report, RowResult
 from studio.data.records import Message
 from studio.evaluation.advice import advise
 from studio.evaluation.exams import Exam, ExamQuestion
+from studio.evaluation.judge import Opinion, Outcome, summary
 from studio.evaluation.metrics import make_metrics
-from studio.evaluation.plan import EvaluationPlan
+from studio.evaluation.plan import EvaluationPlan, JudgeSpec
 from studio.evaluation.questions import Answer, Question
 from studio.evaluation.report import exam_results, fit, line
 from studio.evaluation.verdict import Evidence, VerdictRules, decide
@@ -20,12 +21,20 @@ from studio.runs.contestants import Contestant
 from studio.runs.evaluations import Evaluation
 from studio.runs.spec import ModelSpec, RunSpec
 from studio.ui.evaluate_view import entrant_names, ordered, results_html, rows_html, verdict_html
+from studio.ui.judge_view import judged_html
 
 EVIL = "<script>alert(1)</script>"
 
 
 def t(key: str, **values: Any) -> str:
     return translate(key, "en", **values)
+
+
+def judged() -> Judged:
+    """Of 10 rows: one without a usable word, one without a reply."""
+    outcomes: list[Outcome] = ["right", "right", "right", "right", "right", "left", "tie", "tie", "no_answer"]
+    opinions = [Opinion(row, one, ("A", "A") if one == "tie" else (None, None)) for row, one in enumerate(outcomes)]
+    return Judged(JudgeSpec(model=EVIL, address="http://localhost:1"), 10, summary(opinions), 1)
 
 
 def report(rows: int = 40, *, forgets: bool = True) -> Report:
@@ -73,6 +82,7 @@ def report(rows: int = 40, *, forgets: bool = True) -> Report:
         exams=(ExamReport(QuestionSet("e", "starter", tuple(q.question for q in asked), exam), (results,)),),
         verdict=verdict,
         advice=advise(verdict, RunSpec(), evidence, train_rows=400, replays=False),
+        judged=judged(),
     )
 
 
@@ -95,6 +105,16 @@ def test_every_figure_has_its_interval_and_plain_words() -> None:
     assert "perplexity 20.1" in html
     for words in ("better", "worse", "Exact match", "the little world", "50.0%", "10.0"):
         assert words in html
+
+
+def test_a_judges_word_is_marked_as_an_opinion() -> None:
+    html = judged_html(judged(), t)
+    text = re.sub(r"<[^>]+>", " ", html)
+    for words in ("opinion", "not a measurement", "75.0% (", "2 of them", "No reply"):
+        assert words in text
+    assert [int(n) for n in re.findall(r"<b>(\d+)</b>", html)] == [5, 1, 2, 1, 1]
+    made = report()
+    assert html in results_html(made, entrant_names(made.entrants, "en"), "en", t)
 
 
 def test_rows_are_sorted_paged_and_coloured() -> None:
