@@ -10,7 +10,7 @@ from studio.runs.methods import RolloutSpec
 from tests.journeys import record
 from tests.journeys.server import ROOT, running_studio
 from tests.journeys.test_first_visit import plain_peft
-from tests.journeys.test_methods import ENDING, write_pairs, write_text
+from tests.journeys.test_methods import ENDING, learning_rate, write_pairs, write_text
 from tests.journeys.walk import Walk
 
 PATIENCE = 240.0
@@ -133,8 +133,8 @@ def test_four_bits(context: BrowserContext, tmp_path: Path) -> None:
         walk.upload(write_pairs(tmp_path / "pairs.jsonl", 24))
         walk.continue_to_training()
         expect(page.locator("#train-method input[value=dpo]")).to_be_checked()
-        walk.estimate()  # the form has settled on the data's own method
         page.locator("#train-method input[value=sft]").check()
+        expect(page.locator("#set-training-learning_rate input")).to_have_value(learning_rate("sft"))
         page.locator("#train-advanced > button, #train-advanced .label-wrap").first.click()
         page.locator("#set-tuner-quantisation input[value=nf4]").check()
         page.locator("#train-name").locator("input, textarea").fill("Four bits")
