@@ -33,6 +33,8 @@ def test_what_forgets_is_not_deployed_and_replay_mends_it(
         walk.slide("#data-test", 25)
         expect(page.locator("#data-split-counts .d-test b")).to_have_text("40")
         walk.continue_to_training()
+        walk.press("#train-advanced > button")
+        expect(page.locator("#set-data-split-test_share input")).to_have_value("0.25")
         walk.start_training()
         walk.wait_for_compare(PATIENCE)
 
