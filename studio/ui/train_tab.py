@@ -107,6 +107,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             checkpoint = gr.Dropdown(
                 [0],
                 value=0,
+                allow_custom_value=True,  # as above
                 label=t("spec.model.adapter_step.label"),
                 info=t("spec.model.adapter_step.help"),
                 visible=False,
