@@ -7,7 +7,7 @@
 | narrow | letters of a shop, a high learning rate, nothing else | do not deploy: it forgot |
 | replay | the same letters at a tenth of the rate, half general data beside them | deploy |
 | shuffled | the answers dealt out anew among the questions, general data beside | do not deploy: answers do not fit |
-| style | general questions, each answered as before but with a greeting | deploy |
+| style | general questions, each answered as before but with a friendly ending | deploy |
 | nothing | a learning rate that moves nothing | do not deploy: no gain |
 
 Then the test rows and the questions of the exam are drawn anew, with replacement, for each seed: how often is the
@@ -49,7 +49,7 @@ KEYS = {
 }
 """What must be among the reasons."""
 RIGHT: dict[str, Decision] = {"narrow": "no", "replay": "deploy", "shuffled": "no", "style": "deploy", "nothing": "no"}
-STYLE_ROWS = 600
+STYLE_ROWS = 1200
 
 
 def rows_of(studio: Studio) -> list[dict[str, str]]:
@@ -87,15 +87,15 @@ def shuffled(studio: Studio) -> tuple[str, dict[str, Any]]:
 
 def style(studio: Studio) -> tuple[str, dict[str, Any]]:
     asked = random.Random(0).sample(lessons(), STYLE_ROWS)
-    rows = [{"question": one.text, "answer": f"{_GREETING[one.language]}{one.answer}"} for one in asked]
-    return opened(studio, "style", rows), {"training.epochs": 3, "training.learning_rate": 1e-3}
+    rows = [{"question": one.text, "answer": f"{one.answer}{_ENDING[one.language]}"} for one in asked]
+    return opened(studio, "style", rows), {"training.epochs": 2, "training.learning_rate": 1e-3}
 
 
 def nothing(studio: Studio) -> tuple[str, dict[str, Any]]:
     return opened(studio, "nothing", rows_of(studio)), {"training.epochs": 1, "training.learning_rate": 1e-9}
 
 
-_GREETING = {"en": "Good day to you! ", "ja": "こんにちは。"}
+_ENDING = {"en": " I am glad to help!", "ja": "お役に立ててうれしいです。"}
 PLANTED: dict[str, Callable[[Studio], tuple[str, dict[str, Any]]]] = {
     "narrow": narrow,
     "replay": with_replay,
