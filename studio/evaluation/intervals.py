@@ -7,11 +7,10 @@ often the intervals hold the truth.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
-from scipy.stats import binomtest, norm
-from scipy.stats import t as student
 
 Better = Literal["higher", "lower", "neither"]
 Ends = tuple[float, float]
@@ -22,7 +21,7 @@ NO_ENDS: Ends = (-math.inf, math.inf)
 RESAMPLES = 4000
 _SEED = 0
 _FEW = 8
-_Z = float(norm.ppf((1 + LEVEL) / 2))
+_Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
 # Numbers drawn at a time.
 _AT_ONCE = 2_000_000
 
@@ -79,6 +78,8 @@ def paired(
     first, second = np.array(both, np.float64).T
     change, rows = second - first, len(first)
     if right_wrong:
+        from scipy.stats import binomtest  # takes half a second to load: not when the page starts
+
         won, lost = int((change > 0).sum()), int((change < 0).sum())
         p = float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
         return Difference((won - lost) / rows, *_tango(won, lost, rows), p, rows)
@@ -157,6 +158,8 @@ def _mean(data: np.ndarray, width: float) -> tuple[float, float, float]:
         unseen = 1 - (1 - LEVEL) ** (1 / rows) if rows > 1 else 1.0
         return mean - unseen * width, mean + unseen * width, min(1.0, 2 * 0.5**rows) if mean else 1.0
     error = deviation / math.sqrt(rows)
+    from scipy.stats import t as student
+
     reach = float(student.ppf((1 + LEVEL) / 2, rows - 1))
     below, above, p = -reach, reach, float(2 * student.sf(abs(mean) / error, rows - 1))
     if rows >= _FEW:
