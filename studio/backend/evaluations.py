@@ -29,15 +29,16 @@ from studio.evaluation.choice import check_metrics, suited
 from studio.evaluation.exams import STARTER_EXAM, Exam, read_exam
 from studio.evaluation.kept import AnswerFile, Whose, read_answers
 from studio.evaluation.plan import EvaluationPlan, Side
-from studio.evaluation.questions import Answer, Question
+from studio.evaluation.questions import Answer, Asked, Question
 from studio.messages import translate
+from studio.models.adapter_folder import ADAPTER_WEIGHTS
+from studio.models.folder import WEIGHTS, file_sha256
 from studio.runs.contestants import Contestant
 from studio.runs.evaluations import Evaluation
 from studio.runs.spec import STARTER, RunSpec
 from studio.runs.store import Store, disk_full, is_disk_full
 
 if TYPE_CHECKING:
-    from studio.evaluation.interview import Asked
     from studio.evaluation.judge import Opinion
 
 # What is kept of earlier evaluations is true as long as questions are asked in the same way.
@@ -376,10 +377,8 @@ class Evaluations:
             )
         )
 
-    def _way(self, run: str, contestant: Contestant) -> "Asked":
+    def _way(self, run: str, contestant: Contestant) -> Asked:
         """What stands before each question: examples come from the training rows of the run."""
-        from studio.evaluation.interview import Asked
-
         shots: list[Message] = []
         if contestant.shots:
             data = self._store.run(run).spec.data
@@ -401,7 +400,6 @@ class Evaluations:
 
     def taken(self, run: str, contestant: Contestant, asked: QuestionSet) -> Taken | None:
         """What this contestant said to these questions; None where it was not asked, or its weights are others now."""
-        load_engine()
         name = _name(contestant, asked, self._way(run, contestant))
         found = self._store.evaluation(name)
         if found is None or not self._unchanged(run, found):
@@ -427,11 +425,7 @@ class Evaluations:
         if not contestant.run:
             return True
         adapter = self._compare.adapter(contestant.run, contestant.step)
-        from studio.models.adapter_folder import ADAPTER_WEIGHTS
-        from studio.models.folder import file_sha256
-        from studio.models.loading import MODEL_WEIGHTS
-
-        file = adapter.folder / (MODEL_WEIGHTS if adapter.full else ADAPTER_WEIGHTS)
+        file = adapter.folder / (WEIGHTS if adapter.full else ADAPTER_WEIGHTS)
         return file.is_file() and file_sha256(file) == found.adapter_sha256
 
 
@@ -456,7 +450,7 @@ def _turns(messages: Sequence[Message]) -> list[list[str]]:
     return [[m.role, m.text, m.name or ""] for m in messages]
 
 
-def _name(contestant: Contestant, asked: QuestionSet, way: "Asked") -> str:
+def _name(contestant: Contestant, asked: QuestionSet, way: Asked) -> str:
     return _digest([contestant.model_dump(mode="json"), asked.id, way.system, _turns(way.shots)])
 
 

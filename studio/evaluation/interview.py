@@ -5,31 +5,17 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from studio.data.records import Conversation, Message, Messages, Passage
+from studio.data.records import Conversation, Passage
 from studio.data.tokens import UNTRAINED, Example, tokenize
 from studio.errors import DataError, ModelError
 from studio.evaluation.answering import ROWS, Likelihood, Speaker, judge_likelihood, speak
-from studio.evaluation.questions import Answer, Question
+from studio.evaluation.questions import Answer, Asked, Question
 from studio.models.generation import Generation, Sampling, model_context, render_prompt
 
 # An answer may be half as long again as the longest that is expected, within these bounds, in tokens.
 _ROOM, _LEAST_TOKENS, _MOST_TOKENS = 1.5, 32, 1024
 _PACE_PROMPTS = 3
 _PACE_TOKENS = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a contestant is given before each question: its own system message in place of the row's, and examples."""
-
-    system: str = ""
-    shots: Messages = ()
-
-    def prompt(self, question: Question) -> Messages:
-        given = question.prompt
-        own = (Message("system", self.system),) if self.system.strip() else ()
-        system = own or tuple(turn for turn in given if turn.role == "system")
-        return (*system, *self.shots, *(turn for turn in given if turn.role != "system"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,3 +34,17 @@ class Answer:
     stopped: bool
     loss: float | None = None
     loss_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a contestant is given before each question: its own system message in place of the row's, and examples."""
+
+    system: str = ""
+    shots: Messages = ()
+
+    def prompt(self, question: Question) -> Messages:
+        given = question.prompt
+        own = (Message("system", self.system),) if self.system.strip() else ()
+        system = own or tuple(turn for turn in given if turn.role == "system")
+        return (*system, *self.shots, *(turn for turn in given if turn.role != "system"))

@@ -9,8 +9,8 @@ from studio.data.records import Conversation, Message
 from studio.data.tokens import UNTRAINED, tokenize
 from studio.errors import ModelError, Stopped
 from studio.evaluation.answering import Speaker, judge_likelihood, speak
-from studio.evaluation.interview import Asked, interview, pace
-from studio.evaluation.questions import Question
+from studio.evaluation.interview import interview, pace
+from studio.evaluation.questions import Asked, Question
 from studio.models.beside import Beside
 from studio.models.device import Device
 from studio.models.generation import Generation, Sampling, render_prompt
