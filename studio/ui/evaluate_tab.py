@@ -154,13 +154,16 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
 
 def _asked(page: Page, now: Candidate, plan: EvaluationPlan) -> str:
-    """What is asked, in a line; the form below is closed at first."""
-    train, validation, test = page.studio.evaluations.side_rows(now.run, plan.version)
-    counts = {"test": test, "validation": validation, "all": train + validation + test}
+    """What is asked, in a line; the form below is closed at first. Why nothing can be asked is told with the results."""
+    try:
+        rows = len(page.studio.evaluations.task(now.run, plan).questions)
+    except StudioError:
+        return ""
+    _, _, test = page.studio.evaluations.side_rows(now.run, plan.version)
     side = "no_test" if plan.side == "validation" and not test else plan.side
-    rows = page.t(f"ui.evaluate.asked.{side}", rows=min(counts[plan.side], plan.rows))
+    told = page.t(f"ui.evaluate.asked.{side}", rows=rows)
     exams = page.t("ui.evaluate.asked.exams") if plan.exams else ""
-    return f'<p class="s-muted">{shown(rows)} {shown(exams)}</p>'
+    return f'<p class="s-muted">{shown(told)} {shown(exams)}</p>'
 
 
 def _views(page: Page, now: Candidate, plan: EvaluationPlan) -> list[Any]:

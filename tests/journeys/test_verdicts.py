@@ -47,6 +47,7 @@ def test_what_forgets_is_not_deployed_and_replay_mends_it(
 
         walk.tab("evaluate")
         expect(page.locator("#evaluate-begin")).to_be_visible()
+        expect(page.locator("#evaluate-state")).to_contain_text("40")
         verdict = page.locator("#evaluate-verdict .ev-decision")
         expect(verdict).to_have_count(0)
         walk.press("#evaluate-begin")
