@@ -154,7 +154,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
 
 def _asked(page: Page, now: Candidate, plan: EvaluationPlan) -> str:
-    """What is asked, in a line; the form below is closed at first. Why nothing can be asked is told with the results."""
+    """What is asked, in a line; the form below is closed at first. Why nothing can be is told with the results."""
     try:
         rows = len(page.studio.evaluations.task(now.run, plan).questions)
     except StudioError:
