@@ -7,7 +7,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,7 +35,7 @@ from studio.models.folder import WEIGHTS, file_sha256
 from studio.runs.contestants import Contestant
 from studio.runs.evaluations import Evaluation
 from studio.runs.spec import STARTER, RunSpec
-from studio.runs.store import Store, disk_full, is_disk_full
+from studio.runs.store import Store, told_disk
 
 if TYPE_CHECKING:
     from studio.evaluation.judge import Opinion
@@ -312,7 +311,7 @@ class Evaluations:
                 assert base, "it was asked"
                 assert tuned, "it was asked"
                 case, folder = Case(plan.judge, sets[0], base, tuned), self._store.evaluations_folder
-                with _told_disk(self._store.folder):
+                with told_disk(self._store.folder):
                     ask_judge(
                         case, folder, self._compare, judge_key,
                         lambda done: tell((before + done) / all_questions) if tell else None, stopping,
@@ -334,7 +333,7 @@ class Evaluations:
         way = self._way(run, contestant)
         name = _name(contestant, asked, way)
         partial, final = (self._store.evaluations_folder / f"{name}{end}" for end in (".partial.jsonl", ".jsonl"))
-        with self._compare.lease_contestant(contestant) as lease, _told_disk(self._store.folder):
+        with self._compare.lease_contestant(contestant) as lease, told_disk(self._store.folder):
             speaker = Speaker(lease.model, lease.tokenizer, lease.adapter_name, lease.vocabulary, lease.lock)
             file = AnswerFile(
                 partial, Whose(base_fingerprint=lease.identity.fingerprint, adapter_sha256=lease.adapter_sha256)
@@ -456,13 +455,3 @@ def _name(contestant: Contestant, asked: QuestionSet, way: Asked) -> str:
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:24]
-
-
-@contextmanager
-def _told_disk(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if is_disk_full(error):
-            raise disk_full(folder) from error
-        raise

@@ -4,8 +4,7 @@ import os
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +20,7 @@ from studio.export.proof import Proof
 from studio.messages import LANGUAGES, translate
 from studio.runs.events import RunState
 from studio.runs.spec import RunSpec, with_changes
-from studio.runs.store import Store, disk_full, file_words, is_disk_full, sync_folder
+from studio.runs.store import Store, disk_full, file_words, is_disk_full, sync_folder, told_disk
 from studio.settings import Settings
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ class Exports:
         if not adapter.folder.is_dir():
             raise ExportError("error.adapter.missing", folder=str(adapter.folder))
         tell = progress or (lambda share, key: None)
-        with self._making, _told_disk(self.folder):
+        with self._making, told_disk(self.folder):
             self._sweep()
             self._check_room(adapter)
             work = self.folder / f"{secrets.token_hex(6)}.partial"
@@ -152,7 +151,7 @@ class Exports:
         except OSError as error:
             raise InputError("error.export.target_refused", target=str(target), reason=str(error)) from None
         partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}.partial")
-        with _told_disk(target.parent):
+        with told_disk(target.parent):
             try:
                 if zipped:
                     shutil.copyfile(made.path, partial)
@@ -288,16 +287,6 @@ def _public(spec: RunSpec, base: "ModelIdentity") -> RunSpec:
     """The spec as it may leave: the base by its name, not by where it lay on this machine."""
     source = spec.model.source if base.commit or spec.model.source == "starter" else base.name
     return with_changes(spec, {"model.source": source})
-
-
-@contextmanager
-def _told_disk(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if is_disk_full(error):
-            raise disk_full(folder) from error
-        raise
 
 
 def _remove(path: Path) -> None:

@@ -8,16 +8,15 @@ about who is better.
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from math import sqrt
 from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.evaluation.intervals import wilson
 from studio.runs.contestants import Contestant
 from studio.runs.votes import Vote
 
-_Z = 1.959964  # of the normal distribution, for 95 %
 _RESAMPLES = 200
 _MOST_STEPS = 500
 _CLOSE = 1e-7
@@ -91,15 +90,7 @@ def win_rates(games: "Sequence[Game[Who]]") -> dict[Who, WinRate]:
 def _win_rate(scores: Sequence[float]) -> WinRate:
     wins, losses = scores.count(1.0), scores.count(0.0)
     rate = sum(scores) / len(scores)
-    return WinRate(wins, len(scores) - wins - losses, losses, rate, wilson(rate, len(scores)))
-
-
-def wilson(rate: float, count: int) -> Interval:
-    """Wilson's score interval for a share of `count` tosses."""
-    spread = _Z * _Z / count
-    middle = (rate + spread / 2) / (1 + spread)
-    half = _Z * sqrt(rate * (1 - rate) / count + spread / (4 * count)) / (1 + spread)
-    return Interval(max(0.0, middle - half), min(1.0, middle + half))
+    return WinRate(wins, len(scores) - wins - losses, losses, rate, Interval(*wilson(rate, len(scores))))
 
 
 @dataclass(frozen=True, slots=True)

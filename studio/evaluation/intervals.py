@@ -58,7 +58,7 @@ def mean_interval(values: Sequence[float | None], right_wrong: bool, ends: Ends 
         return None
     value = float(data.mean())
     if right_wrong:
-        return Interval(value, *_wilson(int(data.sum()), len(data)), len(data))
+        return Interval(value, *wilson(value, len(data)), len(data))
     low, high, _ = _mean(data, _width(data, ends))
     return Interval(value, max(low, min(ends[0], value)), min(high, max(ends[1], value)), len(data))
 
@@ -103,8 +103,9 @@ def sentence(difference: Difference, better: Better) -> tuple[str, dict[str, obj
     return f"ui.metric.word.{verdict_word(difference, better)}", {"rows": difference.rows}
 
 
-def _wilson(right: int, rows: int) -> tuple[float, float]:
-    share, z2 = right / rows, _Z * _Z
+def wilson(share: float, rows: int) -> tuple[float, float]:
+    """Both ends of Wilson's score interval for a share of so many rows."""
+    z2 = _Z * _Z
     middle = (share + z2 / (2 * rows)) / (1 + z2 / rows)
     half = _Z * math.sqrt(share * (1 - share) / rows + z2 / (4 * rows * rows)) / (1 + z2 / rows)
     return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))

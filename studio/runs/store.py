@@ -545,6 +545,17 @@ def is_disk_full(error: BaseException) -> bool:
     return any(part in text for part in _FULL_TEXTS)
 
 
+@contextmanager
+def told_disk(folder: Path) -> Iterator[None]:
+    """A write that found no room is told as `disk_full`."""
+    try:
+        yield
+    except OSError as error:
+        if is_disk_full(error):
+            raise disk_full(folder) from error
+        raise
+
+
 def sync_folder(folder: Path) -> None:
     """fsync every file below `folder`, then the folders, its own name too: what the record will point to is on disk."""
     for root, _, names in os.walk(folder):

@@ -5,8 +5,9 @@ from itertools import combinations
 
 import pytest
 
-from studio.backend.ratings import Game, bradley_terry, games_of, wilson, win_rates
+from studio.backend.ratings import Game, bradley_terry, games_of, win_rates
 from studio.data.records import Message
+from studio.evaluation.intervals import wilson
 from studio.runs.contestants import Contestant
 from studio.runs.spec import ModelSpec
 from studio.runs.votes import Answered, Vote
@@ -14,16 +15,15 @@ from studio.runs.votes import Answered, Vote
 
 def test_wilson_is_the_textbook_s() -> None:
     """Agresti and Coull 1998: 0 of 10 gives (0, 0.278); Newcombe 1998, method 3: 81 of 263 gives (0.2553, 0.3662)."""
-    assert wilson(0, 10).low == 0
-    assert wilson(0, 10).high == pytest.approx(0.278, abs=5e-4)
-    assert (wilson(81 / 263, 263).low, wilson(81 / 263, 263).high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson(0, 10) == pytest.approx((0, 0.278), abs=5e-4)
+    assert wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
 
 
 def test_wilson_holds_the_truth_as_often_as_it_says() -> None:
     numbers, held, rate = random.Random(0), 0, 0.7
     for _ in range(2000):
-        interval = wilson(sum(numbers.random() < rate for _ in range(40)) / 40, 40)
-        held += interval.low <= rate <= interval.high
+        low, high = wilson(sum(numbers.random() < rate for _ in range(40)) / 40, 40)
+        held += low <= rate <= high
     assert 0.93 < held / 2000 < 0.97
 
 
