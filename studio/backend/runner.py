@@ -376,6 +376,8 @@ class Runner:
             self._store.append(run, Notice(key="notice.evaluate.failed"), why)
         except Exception:
             log.exception("run %s could not be evaluated", run)
+            bug = Notice(key="error.bug", values={"log": "logs/studio.log"})
+            self._store.append(run, Notice(key="notice.evaluate.failed"), bug)
 
     def _attempt(self, run: str) -> Ended | None:
         spec = self._store.run(run).spec

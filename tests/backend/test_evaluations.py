@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from studio.backend.runner import Runner
 from studio.backend.starter_exam import starter_exam
 from studio.data.splits import SplitSpec
 from studio.errors import DataError, InputError, Stopped
@@ -232,3 +233,16 @@ def test_a_run_is_evaluated_when_it_is_done(made: Made, tmp_path: Path, asked: b
     assert state.status == "done"
     told = [notice.key for notice in state.notices if "evaluate" in notice.key]
     assert told == (["notice.evaluate.failed", "error.evaluate.no_test"] if asked else [])
+
+
+def test_a_bug_in_the_evaluation_is_told_and_the_run_stands(made: Made) -> None:
+    def broken(run: str, stopping: object) -> None:
+        raise ValueError("a bug")
+
+    studio = made.studio
+    runner = Runner(studio.settings, studio.store, studio.datasets, worker=False, evaluate=broken)
+    spec = with_changes(studio.store.run(made.run()).spec, {"training.evaluate": True, "training.epochs": 1})
+    run = runner.submit(spec).id
+    assert runner.run_now(run).status == "done"
+    told = [notice.key for notice in runner.state(run).notices]
+    assert told[-2:] == ["notice.evaluate.failed", "error.bug"]
