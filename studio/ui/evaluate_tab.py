@@ -139,8 +139,9 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         page.guard(evaluate), [chosen, judge_key, *form.inputs], [*buttons, *views], concurrency_limit=4, **quiet
     )
     idle = [gr.update(visible=True), gr.update(visible=False)]
-    going.failure(lambda: [*idle, ""], None, buttons, **quiet)
     stopped = f'<p class="s-muted" role="status">{shown(t("ui.evaluate.stopped"))}</p>'
+    # Gradio tells a cancelled event as failed too; of both it is true.
+    going.failure(lambda: [*idle, stopped], None, buttons, **quiet)
     stop.click(lambda: [*idle, stopped], None, buttons, cancels=[going], queue=False, **quiet)
     redrawn = [form.metrics.input, form.json_schema.blur, form.least_rows.change]
     redrawn += [s.release for s in (form.forgot_some, form.forgot, form.form_some, form.form_lost)]
