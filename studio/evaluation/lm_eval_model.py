@@ -40,8 +40,8 @@ def ask_task(
     stop: Callable[[], bool] | None = None,
 ) -> Iterator[list[Reply]]:
     """Replies to all questions of the task in one list, right or wrong by its own metric; nothing where they are `done`
-    (by their rows). `kept`: a file of what was said so far,
-    which may be removed afterwards; `told` hears how many questions are answered.
+    (by their rows). `kept`: a file of what was said so far, which may be removed afterwards; `told` hears how many
+    questions are answered.
 
     Raises Stopped soon after `stop` says so, ModelError where a prompt does not fit the model, InputError where the
     metric says neither right nor wrong.
