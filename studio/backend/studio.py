@@ -131,8 +131,8 @@ class Studio:
         tuner: str = "lora",
     ) -> RunSpec:
         """Settings to begin with: the preset's, for a dataset version ("" for none yet) as it is split, a base model, a
-        tuner and a method; without one, the natural method of the data. The learning rate goes by the size of the model, as far as
-        that is known (`Models.width`). Raises InputError."""
+        tuner and a method; without one, the natural method of the data. The learning rate goes by the size of the
+        model, as far as that is known (`Models.width`). Raises InputError."""
         kind = method or self.datasets.natural_method(version)
         split = next((known.split for known in self.datasets.versions() if known.id == version), SplitSpec())
         chosen = {
