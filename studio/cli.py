@@ -458,6 +458,8 @@ def _evaluation_plan(options: argparse.Namespace, studio: Studio) -> EvaluationP
         ]
     if options.other:
         values["others"] = [{"source": _source(name)} for name in options.other]
+    if options.adapter:
+        values["adapters"] = [_source(folder) for folder in options.adapter]
     if options.metric:
         values["metrics"] = options.metric
     if options.schema is not None:

@@ -176,6 +176,7 @@ def _evaluate_options(parser: CommandParser, say: Say) -> None:
     options.add_argument("--system", metavar="TEXT", help=say("cli.evaluate.system"))
     options.add_argument("--shots", type=_whole(0), metavar="K", help=say("cli.evaluate.shots"))
     _several(options, "--other", "MODEL", say("cli.evaluate.other"))
+    _several(options, "--adapter", "FOLDER", say("cli.evaluate.adapter"))
     _several(options, "--metric", "NAME", say("cli.evaluate.metric", known=_metrics(say)))
     options.add_argument("--schema", type=Path, metavar="FILE", help=say("cli.evaluate.schema"))
     options.add_argument("--judge", metavar="MODEL", help=say("cli.evaluate.judge"))

@@ -28,6 +28,7 @@ def report_values(run: str, step: int | None, report: Report, language: str) -> 
         "data": report.task.title,
         "rows": len(report.rows),
         "skipped": report.task.skipped,
+        "cautions": [translate(key, language, **values) for key, values in report.cautions],
         "verdict": None if report.verdict is None else _verdict_values(report.verdict, language),
         "next": [
             {"message": step.message(language), "settings": step.changes, "replay": step.replay}
@@ -139,6 +140,7 @@ def _task_text(report: Report, language: str) -> str:
     notes = [translate("ui.evaluate.task.rows", language, rows=len(report.rows), data=report.task.title)]
     if report.task.skipped:
         notes.append(translate("ui.evaluate.task.skipped", language, rows=report.task.skipped))
+    notes += [translate(key, language, **values) for key, values in report.cautions]
     refused = [why for one in report.taken for why in one.refused.values()]
     if refused:
         key, values = refused[0]

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from studio.backend.candidates import Candidate, candidates, find_adapter, find_weights
@@ -13,6 +14,7 @@ from studio.backend.residence import Adapter, Lease, Residence, Weights, batch_k
 from studio.data.records import Message
 from studio.errors import InputError, ModelError, ResourceError
 from studio.runs.contestants import Contestant
+from studio.runs.events import Notice
 from studio.runs.store import Store
 from studio.settings import Settings
 
@@ -55,6 +57,7 @@ class ColumnState:
     `identical`: base and adapter gave equal scores for the first token, so that the adapter does nothing here; None
     while unknown, and where no base stands beside it. `apart`: why it answers in a batch of its own, after the first:
     another base model, or other new tokens; empty for the first batch.
+    `caution`: that its adapter, made elsewhere, says it was made for another base.
     """
 
     text: str
@@ -66,6 +69,7 @@ class ColumnState:
     adapter_sha256: str | None
     identical: bool | None = None
     apart: Apart = ""
+    caution: Notice | None = None
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -92,6 +96,7 @@ class Comparison:
         self._store = store
         self._datasets = datasets
         self._clock = clock
+        self._settings = settings
         self._residence = Residence(settings)
         self._acting: set[str] = set()  # hashes of adapters that were seen to change scores
 
@@ -135,6 +140,22 @@ class Comparison:
         """
         with self._residence.lease([find_weights(self._store, contestant)]) as leases:
             yield leases[0]
+
+    def caution(self, contestant: Contestant) -> Notice | None:
+        """That an adapter which was made elsewhere says it was made for another base, without loading it; None as well
+        where folder or base cannot be read, of which is told when it is to answer. Raises ModelError: it was made for
+        other weights."""
+        from studio.models.adapter_base import check_base
+        from studio.models.adapter_folder import look_at_adapter
+        from studio.models.catalog import find_files
+
+        if not contestant.folder:
+            return None
+        try:
+            base = find_files(contestant.base.source, replace(self._settings, offline=True))
+        except ModelError:
+            return None
+        return check_base(look_at_adapter(Path(contestant.folder.strip())), base, self._settings)
 
     def release(self) -> bool:
         """Give the memory of base model and adapters back, unless someone uses them; loaded again when needed."""
@@ -322,6 +343,7 @@ def _state(answer: "Answer", weights: Weights, lease: Lease, identical: bool | N
         weights.name or lease.identity.name,
         lease.adapter_sha256,
         identical,
+        caution=lease.caution,
     )
 
 

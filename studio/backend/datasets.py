@@ -43,7 +43,7 @@ from studio.data.second_answers import as_pairs
 from studio.data.set_checks import FINDINGS
 from studio.data.sources import LeftOut, Source, read_sources, read_text
 from studio.data.spec_files import spec_error
-from studio.data.splits import Split, SplitSpec
+from studio.data.splits import Split, SplitSpec, first_split
 from studio.data.step_preview import Preview, preview_step
 from studio.data.suggestions import Suggestion, suggest_templates
 from studio.data.tables import Cells, Note, Row, Table, write_table
@@ -192,7 +192,9 @@ class Datasets:
             first = table.page(0, _RECOGNISED_ROWS)
             mapping = recognise(table.columns, first)
             told = mapping_notes(mapping, first) if mapping else ()
-            body = Body(source.kind, source.encoding, mapping, source.notes, None, None, sample, SplitSpec(), told)
+            body = Body(
+                source.kind, source.encoding, mapping, source.notes, None, None, sample, first_split(table.rows), told
+            )
             return self._record(version, table, body, dataset=None, name=name, parent=None)
 
     @contextmanager
@@ -686,7 +688,7 @@ class Datasets:
             notes = write(folder)
             table = Table(folder / TABLE_FILE)
             mapping = TOOLS_MAPPING if any(column.name == "tools" for column in table.columns) else MIX_MAPPING
-            split = parent.split if parent else SplitSpec()
+            split = parent.split if parent else first_split(table.rows)
             body = Body("", None, mapping, notes, None, None, None, split, (), spec)
             dataset, above = (parent.dataset, parent.id) if parent else (None, None)
             return self._record(new, table, body, dataset=dataset, name=name, parent=above)
@@ -713,7 +715,7 @@ class Datasets:
                     shutil.rmtree(folder)
                     return version_of(last)
                 mapping = recognise(table.columns, table.page(0, _RECOGNISED_ROWS))
-                body = Body("", None, mapping, notes, None, None, None, SplitSpec(), ())
+                body = Body("", None, mapping, notes, None, None, None, first_split(table.rows), ())
                 made = self._record(new, table, body, dataset=dataset, name=name, parent=None)
             if dataset is None:
                 self._store.set_dataset_body(made.dataset, **{key: value})

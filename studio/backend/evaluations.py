@@ -31,7 +31,7 @@ from studio.evaluation.lm_eval_tasks import LmTask, load_task
 from studio.evaluation.plan import EvaluationPlan, Side
 from studio.evaluation.questions import Answer, Asked, Question
 from studio.messages import translate
-from studio.models.adapter_folder import ADAPTER_WEIGHTS
+from studio.models.adapter_folder import ADAPTER_WEIGHTS, adapter_sha256
 from studio.models.folder import WEIGHTS, file_sha256
 from studio.runs.contestants import Contestant
 from studio.runs.evaluations import Evaluation
@@ -51,7 +51,7 @@ _NO_ROWS: dict[Side, str] = {
 }
 # From this share of the rows kept back on, those that nearly equal a training row make figures doubtful.
 _LEAK = 0.05
-Role = Literal["base", "tuned", "base_prompt", "tuned_prompt", "other"]
+Role = Literal["base", "tuned", "base_prompt", "tuned_prompt", "other", "adapter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,8 @@ class Entrant:
         """What it is called in the head of a table."""
         if self.role == "other":
             return self.contestant.base.source.rpartition("/")[2]
+        if self.role == "adapter":
+            return Path(self.contestant.folder).name
         return translate(f"ui.evaluate.role.{self.role}", language)
 
 
@@ -138,6 +140,15 @@ class Evaluations:
         leaks = (f for f in found if f.key == "finding.split_leak" and f.count >= _LEAK * (validation + test))
         return tuple(("ui.verdict.data.split_leak", dict(f.values)) for f in leaks)
 
+    def cautions(self, run: str, entrants: Sequence[Entrant]) -> tuple[tuple[str, dict[str, Any]], ...]:
+        """Of adapters that were made elsewhere, those that the run went on from too: that one says it was made for
+        another base. Raises ModelError: it was made for other weights."""
+        model = self.run_spec(run).model
+        asked = [entrant.contestant for entrant in entrants]
+        asked += [Contestant(base=model, folder=model.adapter_folder)] if model.adapter_folder else []
+        found = (self._compare.caution(contestant) for contestant in asked)
+        return tuple((caution.key, caution.values) for caution in found if caution is not None)
+
     def rows(self, run: str) -> tuple[int, int, int]:
         """Rows of the run's data that train, validate and test."""
         data = self._store.run(run).spec.data
@@ -159,14 +170,16 @@ class Evaluations:
             return ()
 
     def entrants(self, run: str, step: int | None, plan: EvaluationPlan) -> tuple[Entrant, ...]:
-        """The base first, then the tuned model; with a prompt both once more; then other base models."""
+        """The base first, then the tuned model; with a prompt both once more; then other base models, and adapters that
+        were made elsewhere."""
         base, tuned = self._compare.beside_base(run, step)
         found = [Entrant("base", base), Entrant("tuned", tuned)]
         if plan.prompted:
             prompt = {"system": plan.system.strip(), "shots": plan.shots}
             found += [Entrant("base_prompt", base.model_copy(update=prompt))]
             found += [Entrant("tuned_prompt", tuned.model_copy(update=prompt))]
-        return (*found, *(Entrant("other", Contestant(base=model)) for model in plan.others))
+        found += [Entrant("other", Contestant(base=model)) for model in plan.others]
+        return (*found, *(Entrant("adapter", Contestant(base=base.base, folder=folder)) for folder in plan.adapters))
 
     def sets(self, run: str, plan: EvaluationPlan) -> tuple[QuestionSet, ...]:
         """The rows of the task first, then the exams. Raises InputError, DataError: what of it cannot be asked."""
@@ -452,11 +465,13 @@ class Evaluations:
         same_base = contestant.base.source == self._store.run(run).spec.model.source
         if same_base and started is not None and started.base_fingerprint != found.base_fingerprint:
             return False
-        if not contestant.run:
-            return True
-        adapter = self._compare.adapter(contestant.run, contestant.step)
-        file = adapter.folder / (WEIGHTS if adapter.full else ADAPTER_WEIGHTS)
-        return file.is_file() and file_sha256(file) == found.adapter_sha256
+        if contestant.folder:
+            return adapter_sha256(Path(contestant.folder)) == found.adapter_sha256
+        if contestant.run:
+            adapter = self._compare.adapter(contestant.run, contestant.step)
+            file = adapter.folder / (WEIGHTS if adapter.full else ADAPTER_WEIGHTS)
+            return file.is_file() and file_sha256(file) == found.adapter_sha256
+        return True
 
 
 def _question(row: int, record: Record) -> Question | None:

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from studio.backend.evaluations import Entrant, Evaluations, QuestionSet, Taken
 from studio.evaluation.advice import Step, advise
@@ -68,7 +69,8 @@ class Judged:
 class Report:
     """`entrants` have answered the rows of the task; `missing` others have not. `lines`: the metrics of the task, then
     those of form; `primary` is the one the verdict goes by. `verdict` is None as long as something it needs was not
-    asked. `judged`: another model's opinion, None where none was asked; the verdict does not go by it."""
+    asked. `judged`: another model's opinion, None where none was asked; the verdict does not go by it.
+    `cautions`: sentence keys with values, of adapters that may not belong to their base."""
 
     plan: EvaluationPlan
     entrants: tuple[Entrant, ...]
@@ -83,6 +85,7 @@ class Report:
     verdict: Verdict | None
     advice: tuple[Step, ...]
     judged: "Judged | None" = None
+    cautions: tuple[tuple[str, dict[str, Any]], ...] = ()
 
     def line(self, metric: str) -> Line | None:
         return next((one for one in self.lines if one.metric.name == metric), None)
@@ -157,6 +160,7 @@ def _make(
         exams=reports,
         verdict=verdict,
         advice=() if verdict is None else _advice(evaluations, run, verdict, evidence),
+        cautions=evaluations.cautions(run, entrants),
     )
 
 

@@ -4,13 +4,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.backend.engine import load_engine
 from studio.errors import ModelError, ResourceError
-from studio.runs.events import Started
+from studio.runs.events import Notice, Started
 from studio.runs.spec import ModelSpec
 from studio.settings import Settings
 
@@ -59,7 +59,8 @@ class Lease:
     """A model that will not be unloaded while it is held. `lock` is taken for each step of a generation.
 
     `model` is called with the name of an adapter for each row (PEFT's `adapter_names`); this one's is `adapter_name`.
-    `adapter_sha256` is the hash of the very bytes that were loaded, None for the base. The base came with `base_rows`
+    `adapter_sha256` is the hash of the very bytes that were loaded, None for the base. `caution`: that an adapter which
+    was made elsewhere says it was made for another base. The base came with `base_rows`
     rows of embeddings. Where rows are for new tokens, this one may choose from `vocabulary` tokens alone.
     """
 
@@ -71,6 +72,7 @@ class Lease:
     adapter_name: str
     adapter_sha256: str | None
     lock: threading.Lock
+    caution: Notice | None = None
 
 
 BatchKey = tuple[ModelSpec, "NewTokens | None", bool]
@@ -103,6 +105,7 @@ class _Resident:
     adapters: "OrderedDict[str, int]"
     tuned: dict[str, Any]
     bases: int = 0
+    cautions: dict[str, Notice] = field(default_factory=dict)
 
     @property
     def users(self) -> int:
@@ -168,6 +171,7 @@ class Residence:
                         _row_name(sha256),
                         sha256,
                         self._stepping,
+                        None if sha256 is None else resident.cautions.get(sha256),
                     )
                 )
             yield tuple(leases)
@@ -210,7 +214,7 @@ class Residence:
             raise ModelError("error.compare.base_changed", run=adapter.name, base=started.base_name)
         if adapter.full:
             return self._load_beside(resident, adapter)
-        read = self._read(weights)
+        read = self._read(resident, weights)
         if read.sha256 not in resident.adapters:
             with self._stepping:
                 resident.model = attach_adapter(resident.model, read, _adapter_name(read.sha256))
@@ -223,7 +227,7 @@ class Residence:
         resident.adapters.move_to_end(read.sha256)
         return read.sha256
 
-    def _read(self, weights: Weights) -> "AdapterFile":
+    def _read(self, resident: _Resident, weights: Weights) -> "AdapterFile":
         """The adapter's bytes. Of one that was made elsewhere it is told first what stands in its way."""
         from studio.models.loading import read_adapter
 
@@ -234,6 +238,7 @@ class Residence:
             if adapter.sha256 is not None and read.sha256 != adapter.sha256:
                 raise ModelError("error.adapter.changed", run=adapter.name, folder=str(adapter.folder))
             return read
+        from studio.models.adapter_base import check_base
         from studio.models.adapter_folder import look_at_adapter, misfit
         from studio.models.catalog import find_files
         from studio.models.shape import read_shape
@@ -244,7 +249,12 @@ class Residence:
         files = find_files(weights.base.source, self._settings)
         if wrong := misfit(found, files.name, read_shape(files.folder)):
             raise wrong
-        return read_adapter(adapter.folder, whole=True)
+        caution = check_base(found, files, self._settings)
+        read = read_adapter(adapter.folder, whole=True)
+        resident.cautions.pop(read.sha256, None)
+        if caution is not None:
+            resident.cautions[read.sha256] = caution
+        return read
 
     def _load_beside(self, resident: _Resident, adapter: Adapter) -> str:
         """The whole model of a run, in place of any other that nobody uses."""

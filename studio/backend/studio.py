@@ -28,6 +28,7 @@ from studio.backend.sources import find_sources, given_ranks, look_at_folder
 from studio.backend.votes import Votes
 from studio.data.chat_templates import TemplateUse
 from studio.data.scan_workers import BOTH_CORES, Spread
+from studio.data.splits import SplitSpec
 from studio.errors import ModelError, SpecError
 from studio.models.adapter_folder import read_adapter_shape
 from studio.models.catalog import ModelInfo, describe, find_tokenizer, width_here
@@ -129,11 +130,18 @@ class Studio:
         method: str | None = None,
         tuner: str = "lora",
     ) -> RunSpec:
-        """Settings to begin with: the preset's, for a dataset version ("" for none yet), a base model, a tuner and a
-        method; without one, the natural method of the data. The learning rate goes by the size of the model, as far as
-        that is known (`Models.width`). Raises InputError."""
+        """Settings to begin with: the preset's, for a dataset version ("" for none yet) as it is split, a base model, a
+        tuner and a method; without one, the natural method of the data. The learning rate goes by the size of the
+        model, as far as that is known (`Models.width`). Raises InputError."""
         kind = method or self.datasets.natural_method(version)
-        chosen = {"method.kind": kind, "data.version": version, "model.source": model, "tuner.kind": tuner}
+        split = next((known.split for known in self.datasets.versions() if known.id == version), SplitSpec())
+        chosen = {
+            "method.kind": kind,
+            "data.version": version,
+            "data.split": split.model_dump(mode="json"),
+            "model.source": model,
+            "tuner.kind": tuner,
+        }
         spec = with_changes(RunSpec(), chosen)
         return find_preset(self.settings.presets, preset).apply(spec, self.models.width(model))
 

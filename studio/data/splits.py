@@ -40,6 +40,19 @@ class SplitSpec(BaseModel, frozen=True, extra="forbid"):
     train_share: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
+TESTED_FROM = 200
+"""Rows from which on a new data set keeps some for testing: of fewer too few would be left to learn from."""
+_TEST_SHARE, _MOST_TESTED = 0.1, 500
+
+
+def first_split(rows: int) -> SplitSpec:
+    """How a new data set of so many rows is split until somebody says otherwise: a tenth validates and, where there are
+    enough, a tenth but no more than some hundred rows are kept for testing."""
+    if rows < TESTED_FROM:
+        return SplitSpec()
+    return SplitSpec(test_share=min(_TEST_SHARE, _MOST_TESTED / rows))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
     """Row ids of each side, in the order of the rows. `idle` rows are on none: left out by `train_share`."""

@@ -44,8 +44,9 @@ class EvaluationPlan(BaseModel, frozen=True, extra="forbid"):
     lm-eval (`lm-eval:TASK`), which are asked at most `exam_rows` questions each.
 
     `system` and `shots` make the contestants "base with a prompt" and "tuned with the prompt"; `others` are more base
-    models. `metrics`: none for those that suit the data. `rules`: of the verdict. `judge`: whose opinion of the answers
-    of base and tuned model is asked; the verdict does not go by it.
+    models, `adapters` folders of adapters that were made elsewhere for the run's own base. `metrics`: none for those
+    that suit the data. `rules`: of the verdict. `judge`: whose opinion of the answers of base and tuned model is asked;
+    the verdict does not go by it.
     """
 
     version: Annotated[str, Field(max_length=64)] = ""
@@ -56,6 +57,7 @@ class EvaluationPlan(BaseModel, frozen=True, extra="forbid"):
     system: Annotated[str, Field(max_length=20_000)] = ""
     shots: Annotated[int, Field(ge=0, le=MOST_SHOTS)] = 0
     others: Annotated[tuple[ModelSpec, ...], Field(max_length=4)] = ()
+    adapters: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=1_000)], ...], Field(max_length=4)] = ()
     metrics: tuple[str, ...] = ()
     json_schema: Annotated[str, Field(max_length=100_000)] = ""
     rules: VerdictRules = VerdictRules()

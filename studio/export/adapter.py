@@ -14,7 +14,7 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from studio.errors import ExportError
-from studio.models.adapter_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from studio.models.adapter_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_MODEL
 from studio.models.catalog import ModelIdentity
 from studio.models.folder import CONFIG as MODEL_CONFIG
 from studio.models.loading import MODEL_WEIGHTS
@@ -26,12 +26,13 @@ _LEVEL = 6
 
 
 def write_adapter(source: Path, target: Path, base: ModelIdentity) -> str:
-    """Copy an adapter's two files; returns the SHA-256 of the weights as written."""
+    """Copy an adapter's two files, and say what its base model is; returns the SHA-256 of the weights as written."""
     config = json.loads((source / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = base.name
     config["revision"] = base.commit
     config["inference_mode"] = True
     _write_json(target / ADAPTER_CONFIG, config)
+    _write_json(target / BASE_MODEL, {"name": base.name, "revision": base.commit, "sha256": base.fingerprint})
     shutil.copyfile(source / ADAPTER_WEIGHTS, target / ADAPTER_WEIGHTS)
     return sha256_of(target / ADAPTER_WEIGHTS)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveFloat, PositiveInt, ValidationError
 
 from studio.errors import ModelError, StudioError
-from studio.models.folder import CONFIG, PICKLES, read_header, read_json
+from studio.models.folder import CONFIG, PICKLES, file_sha256, fingerprint, read_header, read_json
 from studio.runs.adapter_shape import AdapterShape, Names
 from studio.runs.spec import LoraSpec
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+BASE_MODEL = "base_model.json"
+"""Written beside an exported adapter: name, revision and fingerprint (`sha256`) of its base model."""
 
 # Without a meaning of their own, or one for whoever makes or reads the adapter alone (peft/tuners/lora/config.py).
 _NO_MATTER = {
@@ -101,13 +103,14 @@ class AdaptedLayer:
 @dataclass(frozen=True, slots=True)
 class AdapterFacts:
     """What is known of an adapter from its small file and the header of its weights. `base`: the model that it says it
-    was made for; `shape` is None where `problems` kept it from being told."""
+    was made for, `base_sha256` the fingerprint of that; `shape` is None where `problems` kept it from being told."""
 
     folder: Path
     problems: tuple[StudioError, ...]
     base: str = ""
     shape: AdapterShape | None = None
     layers: Mapping[str, AdaptedLayer] | None = None
+    base_sha256: str = ""
 
 
 def look_at_adapter(folder: Path) -> AdapterFacts:
@@ -135,9 +138,22 @@ def _look(folder: Path) -> AdapterFacts:
         # What is no LoRA adapter has other weights.
         if config is None or config.peft_type == "LORA":
             problems.append(error)
-    base = (config.base_model_name_or_path or "") if config else ""
+    base, base_sha256 = (config.base_model_name_or_path or "") if config else "", ""
+    if (folder / BASE_MODEL).is_file():
+        try:
+            base_sha256 = str(read_json(folder, BASE_MODEL)["sha256"])
+        except (ModelError, KeyError) as error:
+            problems.append(_unreadable(folder, BASE_MODEL, str(error)))
     shape = _shape(config) if config and not problems else None
-    return AdapterFacts(folder, tuple(problems), base, shape, layers)
+    return AdapterFacts(folder, tuple(problems), base, shape, layers, base_sha256)
+
+
+def adapter_sha256(folder: Path) -> str | None:
+    """The hash of both files, as `read_adapter` tells it of a whole adapter; None where one is not there."""
+    files = (folder / ADAPTER_CONFIG, folder / ADAPTER_WEIGHTS)
+    if not all(file.is_file() for file in files):
+        return None
+    return fingerprint([file_sha256(file) for file in files])
 
 
 def read_adapter_shape(folder: Path) -> AdapterShape:

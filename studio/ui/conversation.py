@@ -138,8 +138,16 @@ def _card(card: _Card, t: Sentence) -> str:
     editor = _editor(card, t) if state is not None and over else ""
     return (
         f'<article class="cmp-card cmp-{card.side}"{identity}>{_head(card, t)}'
-        f'<div class="cmp-body">{_body(card, t)}{_edited(card, t)}</div>{editor}{foot}</article>'
+        f'{_caution(card, t)}<div class="cmp-body">{_body(card, t)}{_edited(card, t)}</div>{editor}{foot}</article>'
     )
+
+
+def _caution(card: _Card, t: Sentence) -> str:
+    """What is to be known before its answer is believed."""
+    if card.state is None or card.state.caution is None or card.side == "hidden":
+        return ""
+    caution = card.state.caution
+    return f'<div class="cmp-warning" role="alert">{shown(t(caution.key, **caution.values))}</div>'
 
 
 def _buttons(card: _Card, t: Sentence) -> str:

@@ -37,8 +37,7 @@ def build(bench: Bench, panel: gr.Tab) -> None:
     parts = [found, start, resume, stop, look, timer, seen]
 
     def spec_of(version: Version, model: str, limit: float) -> RunSpec:
-        split = {f"data.split.{name}": value for name, value in version.split.model_dump().items()}
-        changes = {**split, "data.max_length": limit, "training.evaluations": _EVALUATIONS}
+        changes = {"data.max_length": limit, "training.evaluations": _EVALUATIONS}
         return with_changes(studio.default_spec(version.id, _PRESET, model), changes)
 
     def state(version: Version, old: str | None = None) -> tuple[Any, ...]:

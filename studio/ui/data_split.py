@@ -54,7 +54,7 @@ def build(bench: Bench, panel: gr.Tab) -> None:
         columns = [(shorten(column.name, 60), column.name) for column in version.columns]
         return (
             round(100 * spec.validation_share),
-            round(100 * spec.test_share),
+            round(100 * spec.test_share, 2),
             spec.group_near_duplicates,
             gr.Dropdown(choices=[none, *columns], value=spec.stratify or ""),
             spec.seed,

@@ -36,6 +36,7 @@ class PlanForm:
     system: gr.Textbox
     shots: gr.Slider
     others: gr.Dropdown
+    adapters: gr.Dropdown
     metrics: gr.CheckboxGroup
     json_schema: gr.Textbox
     judge_model: gr.Textbox
@@ -80,6 +81,7 @@ def build_form(page: Page) -> tuple[PlanForm, gr.UploadButton, gr.Textbox]:
         system = gr.Textbox(lines=2, max_lines=8, max_length=20_000, **told("system"))
         shots = gr.Slider(0, MOST_SHOTS, 0, step=1, **told("shots"))
         others = gr.Dropdown([], value=[], multiselect=True, allow_custom_value=True, **told("others"))
+        adapters = gr.Dropdown([], value=[], multiselect=True, allow_custom_value=True, **told("adapters"))
     with gr.Accordion(t("ui.evaluate.form.measures"), open=False, elem_id="evaluate-measures"):
         metrics = gr.CheckboxGroup([(m.title(page.language), name) for name, m in METRICS.items()], **told("metrics"))
         json_schema = gr.Textbox(lines=2, max_lines=12, max_length=100_000, **told("json_schema"))
@@ -94,22 +96,8 @@ def build_form(page: Page) -> tuple[PlanForm, gr.UploadButton, gr.Textbox]:
         with gr.Row():
             key = gr.Textbox(type="password", max_length=2_000, min_width=240, **told("judge_key"))
             seconds = gr.Number(60, minimum=1, maximum=3600, min_width=240, **told("judge_seconds"))
-    asked = (
-        version,
-        side,
-        rows,
-        exams,
-        tasks,
-        exam_rows,
-        system,
-        shots,
-        others,
-        metrics,
-        json_schema,
-        judge,
-        address,
-        seconds,
-    )
+    asked = (version, side, rows, exams, tasks, exam_rows, system, shots, others, adapters, metrics, json_schema)
+    asked += (judge, address, seconds)
     return PlanForm(*asked, least, *shares), bring, key
 
 
@@ -127,6 +115,7 @@ def plan_of(values: Sequence[Any]) -> EvaluationPlan:
             "system": given["system"].strip(),
             "shots": int(given["shots"]),
             "others": [{"source": name.strip()} for name in given["others"] if name.strip()],
+            "adapters": [folder.strip() for folder in given["adapters"] if folder.strip()],
             "metrics": [name for name in METRICS if name in given["metrics"]],
             "json_schema": given["json_schema"].strip(),
             "rules": rules,
@@ -171,6 +160,7 @@ def values_of(page: Page, run: str, plan: EvaluationPlan) -> list[Any]:
         plan.system,
         plan.shots,
         gr.update(value=[model.source for model in plan.others]),
+        gr.update(value=list(plan.adapters)),
         gr.update(value=list(plan.metrics or evaluations.suited(run, plan))),
         plan.json_schema,
         plan.judge.model if plan.judge else "",

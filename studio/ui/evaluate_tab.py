@@ -9,13 +9,14 @@ import gradio as gr
 
 from studio.backend.candidates import Candidate
 from studio.backend.report import Report
+from studio.data.splits import TESTED_FROM
 from studio.errors import StudioError
 from studio.evaluation.plan import EvaluationPlan
 from studio.ui.contestants import choices, find, first_of
 from studio.ui.evaluate_form import build_form, plan_of, values_of
 from studio.ui.evaluate_view import entrant_names, results_html, rows_html, verdict_html
 from studio.ui.export_view import progress_html
-from studio.ui.markup import ACTIONS, said, shown
+from studio.ui.markup import ACTIONS, act_button, said, shown
 from studio.ui.page import Page, goto, html
 from studio.ui.use_again import Again, written
 from studio.ui.way_view import pressed
@@ -47,7 +48,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                                       elem_id="evaluate-begin")  # fmt: skip
                     stop = gr.Button(t("ui.evaluate.stop"), scale=0, min_width=120, visible=False,
                                      elem_id="evaluate-stop")  # fmt: skip
-                state = html(elem_id="evaluate-state")
+                state = html(js_on_load=ACTIONS, elem_id="evaluate-state")
                 with gr.Accordion(t("ui.evaluate.form"), open=False, elem_id="evaluate-form"):
                     form, bring, judge_key = build_form(page)
             results = html(js_on_load=ACTIONS, elem_id="evaluate-results")
@@ -129,6 +130,9 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             return [written(again), mixed, goto("train")]
         return [gr.skip()] * 3
 
+    def to_split(now: Candidate) -> list[Any]:
+        return [evaluations.run_spec(now.run).data.version, goto("data")]
+
     quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
     asked = [chosen, *form.inputs]
     all_views = [*lists, *form.inputs, *buttons, *views]
@@ -149,6 +153,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     form.version.input(page.guard(change_version), asked, form.inputs, trigger_mode="always_last", **quiet)
     bring.upload(page.guard(add_exam), [bring, *asked], form.inputs, **quiet)
     rows.click(page.guard(turn), [chosen, place], [rows, place], **quiet)
+    state.click(page.guard(to_split), chosen, [page.version, page.tabs], **quiet)
     verdict.click(page.guard(mend), chosen, [page.again, page.version, page.tabs], **quiet)
     to_train.click(lambda: goto("train"), None, page.tabs, queue=False, **quiet)
     to_runs.click(lambda: goto("runs"), None, page.tabs, queue=False, **quiet)
@@ -162,9 +167,10 @@ def _asked(page: Page, now: Candidate, plan: EvaluationPlan) -> str:
         return ""
     _, _, test = page.studio.evaluations.side_rows(now.run, plan.version)
     side = "no_test" if plan.side == "validation" and not test else plan.side
-    told = page.t(f"ui.evaluate.asked.{side}", rows=rows)
+    told = page.t(f"ui.evaluate.asked.{side}", rows=rows, least=TESTED_FROM)
     exams = page.t("ui.evaluate.asked.exams") if plan.exams else ""
-    return f'<p class="s-muted">{shown(told)} {shown(exams)}</p>'
+    offer = f" {act_button('split', page.t('ui.evaluate.split'), 's-small')}" if side == "no_test" else ""
+    return f'<p class="s-muted">{shown(told)} {shown(exams)}{offer}</p>'
 
 
 def _views(page: Page, now: Candidate, plan: EvaluationPlan) -> list[Any]:

@@ -95,6 +95,7 @@ def _task_section(report: Report, names: Sequence[str], language: str, t: Senten
     if report.missing:
         notes.append(t("ui.evaluate.task.missing", count=report.missing))
     about = "".join(f'<p class="s-muted">{shown(note)}</p>' for note in notes)
+    about += "".join(f'<p class="ev-caution" role="alert">{shown(t(key, **v))}</p>' for key, v in report.cautions)
     return (
         f'<section class="s-card" id="ev-task"><h3 class="s-h2">{shown(t("ui.evaluate.task"))}</h3>{about}'
         f"{_table([t('ui.evaluate.metric'), *names], lines)}"

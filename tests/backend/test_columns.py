@@ -1,5 +1,6 @@
 """Up to four columns: one batch over one set of weights where they can share it, batches in turn where they cannot."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from studio.backend.compare import Column, CompareRequest, CompareUpdate
 from studio.data.records import Message
 from studio.errors import InputError, ModelError
+from studio.models.catalog import find_files
 from studio.models.folder import file_sha256
 from studio.models.generation import BASE
 from studio.models.new_tokens import NewTokens
@@ -16,6 +18,7 @@ from studio.runs.spec import ModelSpec
 from tests.backend.asked import PROMPT
 from tests.backend.made import Made, make, save_models
 from tests.models.adapters import save_plain
+from tests.tiny import save_tiny
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +110,54 @@ def test_two_runs_with_different_tokens_answer_one_after_the_other(made: Made) -
     assert [state.identical for state in end.columns] == [None, False, None]
     assert end.columns[0].text == texts(last(made, of(made)))[0]
     assert [state.text for state in end.columns[1:]] == [texts(last(made, of(made, run=run)))[0] for run in runs]
+
+
+def named(made: Made, folder: str, base: str, sha256: str = "") -> Path:
+    """An adapter of the tiny model that says it was made for this one."""
+    adapter = save_plain(made.models.parent / folder, seed=6)
+    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    (adapter / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": base}))
+    if sha256:
+        (adapter / "base_model.json").write_text(json.dumps({"name": base, "sha256": sha256}))
+    return adapter
+
+
+@pytest.mark.parametrize(
+    ("base", "told"),
+    [
+        ("owner/Llama", False),
+        ("/elsewhere/models/llama@main", False),
+        ("C:\\models\\llama", False),
+        ("/cache/models--owner--llama/snapshots/0a1b", False),
+        ("the same weights", False),
+        ("owner/other-7b", True),
+        ("/elsewhere/llama/other", True),
+    ],
+)
+def test_an_adapter_that_says_it_is_of_another_base_is_cautioned_against(made: Made, base: str, told: bool) -> None:
+    if base == "the same weights":
+        base = str(save_tiny(made.models.parent / "another-name"))
+    of_it = of(made, folder=str(named(made, "named", base)))
+    caution = last(made, of(made), of_it).columns[1].caution
+    assert caution == made.studio.compare.caution(of_it)
+    assert (caution is not None) == told
+    if caution:
+        assert (caution.values["base"], caution.values["model"]) == (base, "llama")
+
+
+def test_the_fingerprint_of_the_base_decides(made: Made, run: str) -> None:
+    ours = find_files(str(made.models / "llama"), made.studio.settings).fingerprint()
+    fits = of(made, folder=str(named(made, "fits", "owner/other-7b", ours)))
+    assert last(made, fits).columns[0].caution is None
+    alien = of(made, folder=str(named(made, "alien", "llama", "0" * 64)))
+    for asked in (lambda: last(made, alien), lambda: made.studio.compare.caution(alien)):
+        with pytest.raises(ModelError) as caught:
+            asked()
+        assert caught.value.key == "error.adapter_folder.other_weights"
+    (made.models.parent / "alien" / "base_model.json").write_text("{}")
+    with pytest.raises(ModelError) as caught:
+        last(made, alien)
+    assert caught.value.key == "error.adapter_folder.unreadable"
 
 
 def test_what_cannot_stand_in_a_column_is_told(made: Made, run: str) -> None:

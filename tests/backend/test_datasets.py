@@ -372,6 +372,12 @@ def test_a_split_is_remembered_and_inherited_by_cleaned_versions(datasets: Datas
     assert datasets.fix(first.id, ["drop_blank"]).split == chosen
 
 
+def test_new_data_with_enough_rows_keeps_some_for_testing(datasets: Datasets, tmp_path: Path) -> None:
+    many = [{"question": f"What is {n} plus 1?", "answer": f"{n + 1}"} for n in range(250)]
+    version = imported(datasets, tmp_path, many)
+    assert datasets.split_counts(version.id, version.split) == (200, 25, 25)
+
+
 def test_rows_edited_added_excluded_and_brought_back(datasets: Datasets, tmp_path: Path) -> None:
     first = imported(datasets, tmp_path, [*GOOD, {"question": "x", "answer": " "}, GOOD[3]])
     second = datasets.fix(first.id, ["drop_blank", "drop_duplicates"])

@@ -10,14 +10,14 @@ from studio.backend.runner import Runner
 from studio.backend.starter_exam import starter_exam
 from studio.data.splits import SplitSpec
 from studio.errors import DataError, InputError, Stopped
-from studio.evaluation.plan import EvaluationPlan
-from studio.runs.events import Queued
+from studio.evaluation.plan import EvaluationPlan, make_plan
+from studio.models.adapter_folder import adapter_sha256
 from studio.runs.spec import with_changes
-from studio.runs.store import new_id
-from tests.backend.made import Made, make
+from tests.backend.made import Made
+from tests.backend.sums import ROWS, make_studio, opened, run_on, run_on_sums
+from tests.models.adapters import save_adapter
 from tests.tiny import save_tiny
 
-ROWS = [{"question": f"What is {n} plus {n}?", "answer": f"It is {2 * n}, dear friend."} for n in range(40)]
 EXAM = [
     {"question": "Is it day?", "A": "yes", "B": "no", "answer": "B", "category": "time"},
     {"question": "Is it hot?", "A": "yes", "B": "no", "answer": "A", "category": "weather"},
@@ -26,9 +26,7 @@ EXAM = [
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
-    folder = tmp_path_factory.mktemp("evaluations")
-    save_tiny(folder / "models" / "llama", "llama", tied=False)
-    made = make(folder, folder / "models")
+    made = make_studio(tmp_path_factory.mktemp("evaluations"))
     yield made
     made.studio.close()
 
@@ -40,28 +38,7 @@ def exam(made: Made, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def run(made: Made, tmp_path_factory: pytest.TempPathFactory) -> str:
-    version = opened(made, ROWS, tmp_path_factory.mktemp("rows") / "sums.json")
-    made.studio.datasets.set_split(version, SplitSpec(validation_share=0.1, test_share=0.2))
-    return run_on(made, version)
-
-
-def opened(made: Made, rows: list[dict[str, str]], path: Path) -> str:
-    path.write_text(json.dumps(rows), encoding="utf-8")
-    return made.studio.datasets.import_file(path).id
-
-
-def run_on(made: Made, version: str) -> str:
-    """A finished run on this data, its adapter random."""
-    like = made.run()
-    spec = made.studio.store.run(like).spec
-    mapping = made.studio.datasets.version(version).mapping
-    split = made.studio.datasets.version(version).split
-    run = new_id()
-    changes = {"data.version": version, "data.split": split.model_dump(), "data.mapping": mapping}
-    made.studio.store.add_run(run, "Sums", with_changes(spec, changes), Queued())
-    made.studio.store.append(run, *(stamped.event for stamped in made.studio.store.events(like, 1)))
-    made.studio.store.run_folder(like).rename(made.studio.store.run_folder(run))
-    return run
+    return run_on_sums(made, tmp_path_factory.mktemp("rows"))
 
 
 def test_the_usual_plan(made: Made, run: str) -> None:
@@ -131,6 +108,28 @@ def test_asked_once_and_reported(made: Made, run: str, exam: str) -> None:
         assert reason.message("en") != reason.message("ja")
     for step in report.advice:
         assert step.message("en") != step.message("ja")
+
+
+def test_another_base_and_an_imported_adapter_answer_too(made: Made, run: str) -> None:
+    folder = made.models.parent
+    save_tiny(folder / "another", "gpt2")
+    adapter = save_adapter(folder / "imported", seed=9)
+    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    (adapter / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": "owner/other-7b"}))
+    plan = make_plan({"exams": (), "others": [{"source": str(folder / "another")}], "adapters": [str(adapter)]})
+    made.studio.evaluations.evaluate(run, plan=plan)
+    report = made.studio.reports.report(run, plan=plan)
+    assert report is not None
+    assert [one.title("en") for one in report.entrants] == ["Base", "Tuned", "another", "imported"]
+    loss = report.line("loss")
+    assert loss is not None
+    assert len({figure.value for figure in loss.figures}) == 4
+    assert report.taken[3].evaluation.adapter_sha256 == adapter_sha256(adapter)
+    assert [key for key, _ in report.cautions] == ["notice.adapter.other_base"]
+    save_adapter(adapter, seed=10)  # others now: they were not asked
+    report = made.studio.reports.report(run, plan=plan)
+    assert report is not None
+    assert (len(report.entrants), report.missing, report.cautions) == (3, 1, ())
 
 
 def test_stopped_and_gone_on_with(made: Made, run: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,8 +29,8 @@ from tests.tiny import save_tiny
 
 PASSED = Proof(1, 1, 0.0, True)
 NAMES = {
-    "README.md", "adapter_config.json", "adapter_model.safetensors", "chat_template.jinja", "run-spec.yaml",
-    "tokenizer.json", "tokenizer_config.json",
+    "README.md", "adapter_config.json", "adapter_model.safetensors", "base_model.json", "chat_template.jinja",
+    "run-spec.yaml", "tokenizer.json", "tokenizer_config.json",
 }  # fmt: skip
 
 

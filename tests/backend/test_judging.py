@@ -14,17 +14,15 @@ from studio.data.splits import SplitSpec
 from studio.errors import FaultError, InputError, ModelError, Stopped
 from studio.evaluation.judge import JudgeSilent, Opinion
 from studio.evaluation.plan import EvaluationPlan, JudgeSpec, make_plan
-from tests.backend.made import Made, make
-from tests.backend.test_evaluations import ROWS, opened, run_on
+from tests.backend.made import Made
+from tests.backend.sums import make_studio, run_on, run_on_sums
 from tests.evaluation.test_judge import KEY, Server, said
 from tests.tiny import save_tiny
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
-    folder = tmp_path_factory.mktemp("judging")
-    save_tiny(folder / "models" / "llama", "llama", tied=False)
-    made = make(folder, folder / "models")
+    made = make_studio(tmp_path_factory.mktemp("judging"))
     yield made
     made.studio.close()
 
@@ -32,9 +30,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
 @pytest.fixture(scope="module")
 def run(made: Made, tmp_path_factory: pytest.TempPathFactory) -> str:
     """With 8 test rows, which base and tuned model have answered."""
-    version = opened(made, ROWS, tmp_path_factory.mktemp("rows") / "sums.json")
-    made.studio.datasets.set_split(version, SplitSpec(validation_share=0.1, test_share=0.2))
-    run = run_on(made, version)
+    run = run_on_sums(made, tmp_path_factory.mktemp("rows"))
     made.studio.evaluations.evaluate(run, plan=EvaluationPlan(exams=()))
     return run
 

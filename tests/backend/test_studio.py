@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from studio.backend.studio import Studio
+from studio.data.splits import SplitSpec
 from studio.errors import SpecError, WorkspaceError
 from studio.runs.presets import list_presets
 from studio.settings import Settings
@@ -58,6 +59,14 @@ def test_a_spec_to_begin_with(settings: Settings) -> None:
             assert (spec.data.version, spec.preset, spec.model.source) == ("v1", name, "owner/name")
         with pytest.raises(SpecError):
             studio.default_spec("v1", "no-such-preset", method="sft")
+
+
+def test_a_run_begins_with_the_split_of_its_data(settings: Settings) -> None:
+    with Studio(settings, worker=False) as studio:
+        version = studio.datasets.open_sample("support-en")
+        assert version.split.test_share == 0.1
+        assert studio.default_spec(version.id).data.split == version.split
+        assert studio.default_spec("").data.split == SplitSpec()
 
 
 def test_models_are_described(settings: Settings, tmp_path: Path) -> None:

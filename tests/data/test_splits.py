@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from studio.data.records import Conversation, Message
-from studio.data.splits import Split, SplitSpec, assign, scores, split, strata_codes
+from studio.data.splits import Split, SplitSpec, assign, first_split, scores, split, strata_codes
 
 
 def rows(*texts: str) -> list[tuple[int, Conversation]]:
@@ -87,6 +87,13 @@ def test_few_rows(count: int, shares: tuple[float, float]) -> None:
     assert len(parts.train) == 1
     assert bool(len(parts.validation)) == (validation > 0 and count > 1)
     assert bool(len(parts.test)) == (test > 0 and count > (2 if validation else 1))
+
+
+@pytest.mark.parametrize(("rows", "kept"), [(0, 0), (199, 0), (200, 20), (4_999, 500), (2_000_000, 500)])
+def test_new_data_keeps_test_rows_where_there_are_enough(rows: int, kept: int) -> None:
+    spec = first_split(rows)
+    assert round(rows * spec.test_share) == kept
+    assert spec.model_copy(update={"test_share": 0.0}) == SplitSpec()
 
 
 def test_test_rows_do_not_move_with_the_validation_share() -> None:

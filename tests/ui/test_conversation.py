@@ -11,6 +11,7 @@ from studio.backend.compare import Apart, ColumnState, CompareUpdate
 from studio.backend.talks import Failure, Judged, Seat, Talk, Turn, base_seat, run_seat
 from studio.data.records import Message
 from studio.messages import LANGUAGES, translate
+from studio.runs.events import Notice
 from studio.ui.conversation import examples_html, legend_html, talk_html
 from studio.ui.markup import visible
 
@@ -74,6 +75,16 @@ def state(text: str, *, finished: bool = True, sha256: str | None = None, name: 
 def update(base: str, tuned: str, *, done: bool = True, identical: bool | None = False) -> CompareUpdate:
     answered = state(tuned, finished=done, sha256="b" * 64, name="Friendly support")
     return CompareUpdate((state(base, finished=done), replace(answered, identical=identical)), done)
+
+
+def test_an_adapter_of_another_base_is_told_in_its_column() -> None:
+    answered = update("Hi.", "Hello.")
+    caution = Notice(key="notice.adapter.other_base", values={"adapter": "a", "base": PAYLOADS[0], "model": "m"})
+    columns = (answered.columns[0], replace(answered.columns[1], caution=caution))
+    turn = Turn("?", update=CompareUpdate(columns, done=True))
+    talk = Talk.beside_base(Candidate("run-1", "Mine", 40, None, "starter"), turn)
+    (told,) = Elements(talk_html(talk, t)).texts["cmp-warning"]
+    assert told == t(caution.key, **{**caution.values, "base": visible(PAYLOADS[0])})
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
