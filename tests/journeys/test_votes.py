@@ -3,6 +3,7 @@
 The person in this journey reads only what the page shows, and likes answers that end with a kind word.
 """
 
+import csv
 import json
 import random
 import re
@@ -26,7 +27,7 @@ from tests.journeys.test_first_visit import PATIENCE
 from tests.journeys.walk import Walk
 
 KIND_WORD = "I am glad to help!"
-COUNT = 12
+COUNT = 8
 ASKED = random.Random(5).sample([lesson for lesson in lessons() if lesson.language == "en"], 40 + 2 * COUNT)
 TAUGHT, FIRST, OTHER = ASKED[2 * COUNT :], ASKED[:COUNT], ASKED[COUNT : 2 * COUNT]
 
@@ -88,6 +89,58 @@ def rates(walk: Walk) -> dict[str, tuple[int, int]]:
     return found
 
 
+def choose(walk: Walk, panel: str, name: str) -> None:
+    """Who stands in a column."""
+    walk.page.locator(f"#compare-{panel} input").first.click()
+    walk.page.locator("[role=option]").filter(has_text=name).first.click()
+
+
+def test_four_columns_are_asked_kept_and_written_to_a_file(
+    context: BrowserContext, server: Server, tmp_path: Path
+) -> None:
+    walk = Walk(context.new_page())
+    walk.open(server.address)
+    page = walk.page
+    walk.tab("compare")
+    expect(page.locator("#compare-tuned .cmp-name")).to_be_visible()
+    walk.press("#compare-columns .label-wrap")
+    choose(walk, "third", t("ui.compare.column.base", name="starter"))
+    expect(page.locator(".cmp-card")).to_have_count(3)
+    system = page.locator("#compare-third-system textarea")
+    system.fill("Be kind.")
+    system.blur()
+    expect(page.locator("#compare-column-3 .cmp-step")).to_have_text(t("ui.compare.own_prompt"))
+    choose(walk, "fourth", "Other words")
+    expect(page.locator(".cmp-card")).to_have_count(4)
+    for place, step in ((1, 8), (0, 4)):
+        walk.slide("#compare-fourth-checkpoint", place)
+        expect(page.locator("#compare-column-4 .cmp-step")).to_have_text(t("ui.compare.checkpoint_step", step=step))
+    walk.send("Say towel in Japanese.")
+    answers = page.locator(".cmp-answer")
+    expect(answers).to_have_count(4)
+    said = answers.all_inner_texts()
+
+    walk.press("#compare-kept .label-wrap")
+    page.locator("#compare-name").locator("input, textarea").fill("Four of them")
+    walk.press("#compare-save")
+    expect(page.locator("#compare-saved input")).to_have_value(re.compile("Four of them"))
+    with page.expect_download() as download:
+        walk.press("#compare-csv")
+    with open(download.value.path(), encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["completion"] for row in rows] == said
+    assert [row["own_system"] for row in rows] == ["", "", "Be kind.", ""]
+    assert rows[3]["step"] == "4"
+    page.reload()
+    walk.tab("compare")
+    expect(page.locator("#compare-tuned .cmp-name")).to_be_visible()
+    walk.press("#compare-kept .label-wrap")
+    choose(walk, "saved", "Four of them")
+    walk.press("#compare-open")
+    expect(answers).to_have_text(said)
+    assert walk.page_errors == []
+
+
 def test_blind_votes_train_a_run_that_wins(context: BrowserContext, server: Server) -> None:
     first, other = [q.text for q in FIRST], [q.text for q in OTHER]
     walk = Walk(context.new_page())
@@ -96,8 +149,7 @@ def test_blind_votes_train_a_run_that_wins(context: BrowserContext, server: Serv
     walk.tab("compare")
     expect(page.locator("#compare-tuned .cmp-name")).to_have_text("Kind words")
     walk.press("#compare-columns .label-wrap")
-    page.locator("#compare-third input").first.click()
-    page.locator("[role=option]").filter(has_text="Other words").click()
+    choose(walk, "third", "Other words")
     expect(page.locator(".cmp-card")).to_have_count(3)
 
     # A set of prompts, blind
@@ -122,7 +174,7 @@ def test_blind_votes_train_a_run_that_wins(context: BrowserContext, server: Serv
     walk.continue_to_training()
     expect(page.locator("#train-method input[value=dpo]")).to_be_checked()
     walk.press("#train-advanced > button")
-    walk.set_number("training.epochs", 6)
+    walk.set_number("training.epochs", 5)
     walk.set_number("training.batch_size", 4)
     walk.set_number("training.learning_rate", 0.005)
     page.locator("#train-name").locator("input, textarea").fill("From votes")
