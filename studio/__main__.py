@@ -11,9 +11,9 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from studio.command_line import Outcome, build_parser
 from studio.errors import InputError, StudioError
 from studio.messages import LANGUAGES, translate
+from studio.shell.command_line import Outcome, build_parser
 
 log = logging.getLogger("studio")
 
@@ -46,10 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(words: list[str], language: str, as_json: bool) -> Outcome:
     options = build_parser(language).parse_args(words)
     options.language = language
-    from studio import cli
+    from studio.shell import commands
 
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        return cli.COMMANDS[options.action](options)
+        return commands.COMMANDS[options.action](options)
 
 
 def _problem(key: str, message: str, code: int) -> Outcome:

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from studio.__main__ import choose_language, main
-from studio.command_line import build_parser
 from studio.errors import InputError
 from studio.messages import LANGUAGES, translate
 from studio.runs.methods import METHODS
 from studio.runs.store import Store
+from studio.shell.command_line import build_parser
 from tests.models.adapters import save_plain
 from tests.tiny import save_tiny
 

@@ -16,9 +16,9 @@ RANKS = {
     "models": 3,
     "training": 4, "evaluation": 4, "export": 4, "starter": 4,
     "backend": 5,
-    "ui": 6, "cli": 6, "command_line": 6, "report_text": 6, "text_table": 6, "__main__": 6,
+    "ui": 6, "shell": 6, "__main__": 6,
 }  # fmt: skip
-SIDEWAYS = {"settings", "errors", "messages", "ui", "cli", "command_line", "report_text", "text_table", "__main__"}
+SIDEWAYS = {"settings", "errors", "messages", "ui", "shell", "__main__"}
 # What page and command line may take from below the backend: plain values, ways to spread work among them.
 VALUES = {
     "studio.data.cell_input", "studio.data.step_preview",
@@ -113,7 +113,9 @@ def loaded(modules: list[str], watched: set[str]) -> list[str]:
     return done.stdout.split()
 
 
-@pytest.mark.parametrize("module", ["studio.ui.app", "studio.backend.studio", "studio.cli", "studio.runs.store"])
+@pytest.mark.parametrize(
+    "module", ["studio.ui.app", "studio.backend.studio", "studio.shell.commands", "studio.runs.store"]
+)
 def test_opens_without_the_heavy_libraries(module: str) -> None:
     assert loaded([module], HEAVY) == []
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.command_line import build_parser
+from studio.shell.command_line import build_parser
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

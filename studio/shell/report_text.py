@@ -11,7 +11,7 @@ from studio.evaluation.metrics import Metric, perplexity
 from studio.evaluation.report import Line
 from studio.evaluation.verdict import ExamResult, Verdict, exam_title, group_title, shown_figure
 from studio.messages import translate
-from studio.text_table import printable, text_table
+from studio.shell.text_table import printable, text_table
 
 _MARKS = {"bad": "x", "care": "!", "good": "+", "note": "-"}
 

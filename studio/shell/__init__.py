@@ -1,0 +1,1 @@
+"""The command line: what can be typed, what each command does, and what it prints."""
