@@ -35,8 +35,7 @@ from studio.data.recipe import CleanSpec
 from studio.data.scan_workers import BOTH_CORES
 from studio.data.splits import SplitSpec
 from studio.errors import DataError, FaultError, InputError, SpecError, Stopped, StudioError
-from studio.evaluation.exams import STARTER_EXAM
-from studio.evaluation.plan import EvaluationPlan, make_plan
+from studio.evaluation.plan import BUILT_IN, EvaluationPlan, make_plan
 from studio.messages import translate
 from studio.report_text import report_text, report_values
 from studio.runs.cluster import ClusterSpec, parse_cluster
@@ -453,7 +452,7 @@ def _evaluation_plan(options: argparse.Namespace, studio: Studio) -> EvaluationP
         values["side"] = options.side or "all"
     if options.exam or options.no_exam:
         bring = studio.evaluations.import_exam
-        values["exams"] = [name if name == STARTER_EXAM else version(name, bring) for name in options.exam]
+        values["exams"] = [name if name in BUILT_IN else version(name, bring) for name in options.exam]
     if options.other:
         values["others"] = [{"source": _source(name)} for name in options.other]
     if options.adapter:

@@ -23,12 +23,14 @@ from studio.data.lessons import find_records
 from studio.data.mapping import Mapping
 from studio.data.records import Message, Passage, PromptOnly, Record, as_conversation
 from studio.data.splits import SplitSpec, scores
+from studio.data.tables import Table
 from studio.errors import InputError, WorkspaceError
 from studio.evaluation.choice import check_metrics, suited
 from studio.evaluation.exams import STARTER_EXAM, Exam, read_exam
 from studio.evaluation.kept import AnswerFile, Whose, read_answers
-from studio.evaluation.plan import EvaluationPlan, Side
+from studio.evaluation.plan import BUILT_IN, EvaluationPlan, Side
 from studio.evaluation.questions import Answer, Asked, Question
+from studio.evaluation.safety import SAFETY, safety_requests, safety_version
 from studio.messages import translate
 from studio.models.adapter_folder import ADAPTER_WEIGHTS, adapter_sha256
 from studio.models.folder import WEIGHTS, file_sha256
@@ -55,8 +57,8 @@ Role = Literal["base", "tuned", "base_prompt", "tuned_prompt", "other", "adapter
 
 @dataclass(frozen=True, slots=True)
 class QuestionSet:
-    """What is asked. `id` is a hash of it. `exam`: the general questions; None: rows of a data set. Of those `skipped`
-    rows hold nothing to be asked."""
+    """What is asked. `id` is a hash of it. `exam`: the general questions; None: rows of a data set, or requests that
+    are to be refused or not. Of rows `skipped` hold nothing to be asked."""
 
     id: str
     title: str
@@ -109,12 +111,14 @@ class Evaluations:
 
     def plan(self, run: str) -> EvaluationPlan:
         """How this run is evaluated: as it was said last; else on its test rows, or where it has none on those that
-        validate."""
+        validate, with the general questions that come with the studio."""
         kept = json.loads(self._store.evaluation_plan(run))
         if kept:
             return EvaluationPlan.model_validate(kept)
         _, validation, test = self.rows(run)
-        return EvaluationPlan(side="test" if test or not validation else "validation")
+        # The starter refuses nothing: of it nothing can be lost.
+        exams = (STARTER_EXAM,) if self.run_spec(run).model.source == STARTER else BUILT_IN
+        return EvaluationPlan(side="test" if test or not validation else "validation", exams=exams)
 
     def set_plan(self, run: str, plan: EvaluationPlan) -> None:
         self._store.set_evaluation_plan(run, plan.model_dump_json())
@@ -183,20 +187,24 @@ class Evaluations:
         return (self.task(run, plan), *(self.exam(name) for name in plan.exams))
 
     def import_exam(self, file: str) -> str:
-        """A file with questions becomes a data set, whose version is returned. Raises DataError: it holds no exam; the
-        data set is there and can be mended."""
-        version = self._datasets.import_file(Path(file)).id
-        self.exam(version)
-        return version
+        """A file with questions becomes a data set, whose version is returned. Raises DataError: it holds no exam, and
+        nothing is kept of it."""
+        path = Path(file)
+
+        def check(table: Table) -> None:
+            _read_exam(path.name, table)
+
+        return self._datasets.import_file(path, check=check).id
 
     def exam(self, name: str) -> QuestionSet:
-        """The starter's own exam, or one that a data set holds. Raises DataError."""
+        """The starter's own exam, the requests that are to be refused or not, or an exam that a data set holds. Raises
+        DataError."""
+        if name == SAFETY:
+            return QuestionSet(f"{SAFETY}-{safety_version()}-{_WAY}", SAFETY, safety_requests())
         if name == STARTER_EXAM:
             exam = starter_exam()
         else:
-            version = self._datasets.version(name)
-            rows = ((row.id, row.values) for batch in self._datasets.table(name).batches() for row in batch)
-            exam = read_exam(version.name, rows)
+            exam = _read_exam(self._datasets.version(name).name, self._datasets.table(name))
         return QuestionSet(f"exam-{exam.version}-{_WAY}", exam.name, tuple(q.question for q in exam.questions), exam)
 
     def task(self, run: str, plan: EvaluationPlan) -> QuestionSet:
@@ -441,6 +449,10 @@ class Evaluations:
             file = adapter.folder / (WEIGHTS if adapter.full else ADAPTER_WEIGHTS)
             return file.is_file() and file_sha256(file) == found.adapter_sha256
         return True
+
+
+def _read_exam(name: str, table: Table) -> Exam:
+    return read_exam(name, ((row.id, row.values) for batch in table.batches() for row in batch))
 
 
 def _question(row: int, record: Record) -> Question | None:

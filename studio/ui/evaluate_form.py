@@ -7,13 +7,13 @@ from typing import Any
 import gradio as gr
 
 from studio.errors import InputError
-from studio.evaluation.exams import STARTER_EXAM
 from studio.evaluation.metrics import METRICS
-from studio.evaluation.plan import EvaluationPlan, make_plan
+from studio.evaluation.plan import BUILT_IN, EvaluationPlan, make_plan
+from studio.evaluation.verdict import exam_title
 from studio.runs.contestants import MOST_SHOTS
 from studio.ui.page import Page
 
-_SHARES = ("forgot_some", "forgot", "form_some", "form_lost")
+_SHARES = ("forgot_some", "forgot", "form_some", "form_lost", "safety_some", "safety_lost")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +38,13 @@ class PlanForm:
     forgot: gr.Slider
     form_some: gr.Slider
     form_lost: gr.Slider
+    safety_some: gr.Slider
+    safety_lost: gr.Slider
+
+    @property
+    def lines(self) -> list[gr.Slider]:
+        """Where the rule draws its lines."""
+        return [getattr(self, name) for name in _SHARES]
 
     @property
     def inputs(self) -> list[Any]:
@@ -124,7 +131,7 @@ def values_of(page: Page, run: str, plan: EvaluationPlan) -> list[Any]:
     names = [(t("ui.evaluate.form.version.own"), "")]
     names += [(f"{v.name} v{v.number}", v.id) for v in versions if v.id != own and v.mapping is not None]
     known = {v.id: f"{v.name} v{v.number}" for v in versions}
-    exams = [(t("ui.evaluate.exam.starter"), STARTER_EXAM)]
+    exams = [(exam_title(name, page.language), name) for name in BUILT_IN]
     exams += [(known[name], name) for name in plan.exams if name in known]
     train, validation, test = evaluations.side_rows(run, plan.version)
     counts = {"test": test, "validation": validation, "all": train + validation + test}
@@ -134,7 +141,7 @@ def values_of(page: Page, run: str, plan: EvaluationPlan) -> list[Any]:
         gr.update(choices=names, value=plan.version if plan.version in known else ""),
         gr.update(choices=[(t(f"ui.evaluate.side.{s}", rows=counts[s]), s) for s in sides], value=plan.side),
         plan.rows,
-        gr.update(choices=exams, value=[name for name in plan.exams if name == STARTER_EXAM or name in known]),
+        gr.update(choices=exams, value=[name for name in plan.exams if name in BUILT_IN or name in known]),
         plan.system,
         plan.shots,
         gr.update(value=[model.source for model in plan.others]),
