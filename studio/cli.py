@@ -35,6 +35,7 @@ from studio.data.recipe import CleanSpec
 from studio.data.scan_workers import BOTH_CORES
 from studio.data.splits import SplitSpec
 from studio.errors import DataError, FaultError, InputError, SpecError, Stopped, StudioError
+from studio.evaluation.exams import LM_EVAL
 from studio.evaluation.plan import BUILT_IN, EvaluationPlan, make_plan
 from studio.messages import translate
 from studio.report_text import report_text, report_values
@@ -445,14 +446,16 @@ def _evaluation_plan(options: argparse.Namespace, studio: Studio) -> EvaluationP
         return name if name in known else open_file(str(_existing_file(name)))
 
     values = studio.evaluations.plan(options.run).model_dump()
-    given = {name: getattr(options, name) for name in ("side", "rows", "system", "shots")}
+    given = {name: getattr(options, name) for name in ("side", "rows", "exam_rows", "system", "shots")}
     values |= {name: value for name, value in given.items() if value is not None}
     if options.data is not None:
         values["version"] = version(options.data, lambda file: studio.datasets.import_file(Path(file)).id)
         values["side"] = options.side or "all"
     if options.exam or options.no_exam:
         bring = studio.evaluations.import_exam
-        values["exams"] = [name if name in BUILT_IN else version(name, bring) for name in options.exam]
+        values["exams"] = [
+            name if name in BUILT_IN or name.startswith(LM_EVAL) else version(name, bring) for name in options.exam
+        ]
     if options.other:
         values["others"] = [{"source": _source(name)} for name in options.other]
     if options.adapter:

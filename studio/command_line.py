@@ -172,6 +172,7 @@ def _evaluate_options(parser: CommandParser, say: Say) -> None:
     exams = options.add_mutually_exclusive_group()
     _several(exams, "--exam", "EXAM", say("cli.evaluate.exam"))
     exams.add_argument("--no-exam", action="store_true", help=say("cli.evaluate.no_exam"))
+    options.add_argument("--exam-rows", type=_whole(1), metavar="N", help=say("ui.evaluate.form.exam_rows.help"))
     options.add_argument("--system", metavar="TEXT", help=say("cli.evaluate.system"))
     options.add_argument("--shots", type=_whole(0), metavar="K", help=say("cli.evaluate.shots"))
     _several(options, "--other", "MODEL", say("cli.evaluate.other"))

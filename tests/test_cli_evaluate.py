@@ -141,6 +141,14 @@ def test_what_cannot_be_is_told(shell: Shell, words: list[str], key: str) -> Non
     assert (code, found["key"]) == (2, key)
 
 
+def test_a_task_of_lm_eval(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its name; what it gives is tested with the backend, where lm-eval is installed."""
+    monkeypatch.setattr("studio.evaluation.lm_eval_tasks.find_spec", lambda name: None)
+    code, found, _ = shell("--exam", "starter", "lm-eval:arc_easy", "--exam-rows", 50)
+    assert (code, found["key"]) == (2, "error.lm_eval.missing")
+    assert "arc_easy" in found["error"]
+
+
 def test_ctrl_c_keeps_what_was_answered(shell: Shell, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     evaluate = Evaluations.evaluate
 

@@ -26,8 +26,9 @@ from studio.data.splits import SplitSpec, scores
 from studio.data.tables import Table
 from studio.errors import InputError, WorkspaceError
 from studio.evaluation.choice import check_metrics, suited
-from studio.evaluation.exams import STARTER_EXAM, Exam, read_exam
+from studio.evaluation.exams import LM_EVAL, STARTER_EXAM, Exam, read_exam
 from studio.evaluation.kept import AnswerFile, Whose, read_answers
+from studio.evaluation.lm_eval_tasks import LmTask, load_task
 from studio.evaluation.plan import BUILT_IN, EvaluationPlan, Side
 from studio.evaluation.questions import Answer, Asked, Question
 from studio.evaluation.safety import SAFETY, safety_requests, safety_version
@@ -58,13 +59,15 @@ Role = Literal["base", "tuned", "base_prompt", "tuned_prompt", "other", "adapter
 @dataclass(frozen=True, slots=True)
 class QuestionSet:
     """What is asked. `id` is a hash of it. `exam`: the general questions; None: rows of a data set, or requests that
-    are to be refused or not. Of rows `skipped` hold nothing to be asked."""
+    are to be refused or not. Of rows `skipped` hold nothing to be asked. `lm_task`: lm-eval asks them, each with what
+    the task itself puts before it."""
 
     id: str
     title: str
     questions: tuple[Question, ...]
     exam: Exam | None = None
     skipped: int = 0
+    lm_task: LmTask | None = field(default=None, repr=False)
 
     @property
     def choices(self) -> dict[int, tuple[str, ...]]:
@@ -105,6 +108,7 @@ class Evaluations:
         self._mixtures = mixtures
         self._compare = compare
         self._asking = threading.Lock()
+        self._lm_tasks: dict[tuple[object, ...], LmTask] = {}
         self._work = Work()
 
     # What is asked, and of whom
@@ -184,7 +188,10 @@ class Evaluations:
 
     def sets(self, run: str, plan: EvaluationPlan) -> tuple[QuestionSet, ...]:
         """The rows of the task first, then the exams. Raises InputError, DataError: what of it cannot be asked."""
-        return (self.task(run, plan), *(self.exam(name) for name in plan.exams))
+        return (self.task(run, plan), *self.exams(plan))
+
+    def exams(self, plan: EvaluationPlan) -> tuple[QuestionSet, ...]:
+        return tuple(self.exam(name, plan.exam_rows) for name in plan.exams)
 
     def import_exam(self, file: str) -> str:
         """A file with questions becomes a data set, whose version is returned. Raises DataError: it holds no exam, and
@@ -196,16 +203,34 @@ class Evaluations:
 
         return self._datasets.import_file(path, check=check).id
 
-    def exam(self, name: str) -> QuestionSet:
-        """The starter's own exam, the requests that are to be refused or not, or an exam that a data set holds. Raises
-        DataError."""
+    @property
+    def lm_eval_folder(self) -> Path:
+        """Where the user's own tasks of lm-eval lie: YAML files, as lm-eval reads them with `--include_path`."""
+        return self._store.folder / "exams"
+
+    def exam(self, name: str, lm_eval_rows: int = 400) -> QuestionSet:
+        """The starter's own exam, the requests that are to be refused or not, a task of lm-eval (of its questions at
+        most so many), or what a data set holds. Raises DataError, InputError."""
         if name == SAFETY:
             return QuestionSet(f"{SAFETY}-{safety_version()}-{_WAY}", SAFETY, safety_requests())
+        if name.startswith(LM_EVAL):
+            task = self._lm_task(name.removeprefix(LM_EVAL).strip(), lm_eval_rows)
+            questions = tuple(q.question for q in task.exam.questions)
+            return QuestionSet(f"lm-eval-{task.version}-{_WAY}", task.exam.name, questions, task.exam, lm_task=task)
         if name == STARTER_EXAM:
             exam = starter_exam()
         else:
             exam = _read_exam(self._datasets.version(name).name, self._datasets.table(name))
         return QuestionSet(f"exam-{exam.version}-{_WAY}", exam.name, tuple(q.question for q in exam.questions), exam)
+
+    def _lm_task(self, name: str, most_rows: int) -> LmTask:
+        """Read once, unless the user's own files have changed since."""
+        files = sorted(path for path in self.lm_eval_folder.rglob("*") if path.is_file())
+        key = (name, most_rows, *((str(path), path.stat().st_mtime_ns) for path in files))
+        if key not in self._lm_tasks:
+            load_engine()
+            self._lm_tasks[key] = load_task(name, self.lm_eval_folder, most_rows)
+        return self._lm_tasks[key]
 
     def task(self, run: str, plan: EvaluationPlan) -> QuestionSet:
         """The rows that the task is measured on.
@@ -300,7 +325,8 @@ class Evaluations:
         """Every contestant answers every set of questions, those again that were not answered before; then the judge
         is asked, where there is one. `judge_key`: for its server; kept nowhere.
 
-        Stopped or killed, it goes on from there when asked again. Raises StudioError: before anybody is asked, where a
+        Stopped or killed, it goes on from there when asked again. Tasks of lm-eval are not asked of
+        contestants with a prompt, for they bring their own. Raises StudioError: before anybody is asked, where a
         metric or a judge does not fit the rows.
         """
         if self._store.read_only:
@@ -311,7 +337,7 @@ class Evaluations:
             check_metrics(plan.metrics, sets[0].questions, plan.json_schema)
         if plan.judge and not any(question.prompt for question in sets[0].questions):
             raise InputError("error.judge.nothing", data=sets[0].title)
-        work = [(entrant, asked) for entrant in entrants for asked in sets]
+        work = [(who, asked) for who in entrants for asked in sets if not (asked.lm_task and who.contestant.prompted)]
         all_questions, before = sum(len(asked.questions) for _, asked in work), 0
         all_questions += len(sets[0].questions) if plan.judge else 0
         with turn(self._asking, stopping):
@@ -354,28 +380,33 @@ class Evaluations:
         way = self._way(run, contestant)
         name = _name(contestant, asked, way)
         partial, final = (self._store.evaluations_folder / f"{name}{end}" for end in (".partial.jsonl", ".jsonl"))
+        said = partial.with_suffix("").with_suffix(".lm-eval.jsonl")  # to the requests of lm-eval
         with self._compare.lease_contestant(contestant) as lease, told_disk(self._store.folder):
             speaker = Speaker(lease.model, lease.tokenizer, lease.adapter_name, lease.vocabulary, lease.lock)
-            file = AnswerFile(
-                partial, Whose(base_fingerprint=lease.identity.fingerprint, adapter_sha256=lease.adapter_sha256)
-            )
+            whose = Whose(base_fingerprint=lease.identity.fingerprint, adapter_sha256=lease.adapter_sha256)
+            file = AnswerFile(partial, whose)
             try:
                 done = {reply.row for batch in file.batches for reply in batch.replies}
                 began = time.perf_counter()
-                for replies in interview(
-                    speaker, asked.questions, way, choices=asked.choices, done=done, stop=stopping
-                ):
+                if asked.lm_task:
+                    from studio.evaluation.lm_eval_model import ask_task
+
+                    batches = ask_task(speaker, asked.lm_task, said, whose, done=done, told=told, stop=stopping)
+                else:
+                    batches = interview(speaker, asked.questions, way, choices=asked.choices, done=done, stop=stopping)
+                for replies in batches:
                     file.add(time.perf_counter() - began, replies)
                     done |= {reply.row for reply in replies}
                     told(len(done))
                     began = time.perf_counter()
             finally:
                 file.close()
-            free = [q for q in asked.questions if q.prompt and q.row not in asked.choices]
+            free = [q for q in asked.questions if q.prompt and q.row not in asked.choices and not asked.lm_task]
             prompts = [render_prompt(way.prompt(q), lease.tokenizer, q.tools) for q in free[:3]]
             quick = pace(speaker, prompts)
             size = lease.identity.parameters * lease.model.dtype.itemsize
         os.replace(partial, final)
+        said.unlink(missing_ok=True)
         replies = [reply for batch in file.batches for reply in batch.replies]
         answers = [reply.answer for reply in replies if reply.answer]
         self._store.add_evaluation(

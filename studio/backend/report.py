@@ -116,13 +116,14 @@ class Reports:
         cannot be, such as a metric that does not fit the data."""
         evaluations = self._evaluations
         plan = plan or evaluations.plan(run)
-        task, *exams = evaluations.sets(run, plan)
+        task = evaluations.task(run, plan)
         wanted = evaluations.entrants(run, step, plan)
         found = [(entrant, evaluations.taken(run, entrant.contestant, task)) for entrant in wanted]
         entrants = tuple(entrant for entrant, taken in found if taken is not None)
         taken = tuple(taken for _, taken in found if taken is not None)
         if {"base", "tuned"} - {entrant.role for entrant in entrants}:
             return None
+        exams = evaluations.exams(plan)
         tests = tuple(
             Examined(one, tuple(evaluations.taken(run, e.contestant, one) for e in entrants)) for one in exams
         )

@@ -57,12 +57,16 @@ class Speaker:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """An answer. `place`: of which prompt; `tokens` without the end token; `stopped` by itself."""
+    """An answer. `place`: of which prompt; `ids`: its tokens without the end token; `stopped` by itself."""
 
     place: int
     text: str
-    tokens: int
+    ids: tuple[int, ...]
     stopped: bool
+
+    @property
+    def tokens(self) -> int:
+        return len(self.ids)
 
 
 def speak(
@@ -72,8 +76,10 @@ def speak(
     *,
     rows: int = ROWS,
     stop: Callable[[], bool] | None = None,
+    ended: Callable[[Sequence[int]], bool] | None = None,
 ) -> Iterator[list[Spoken]]:
-    """The likeliest answer to each prompt (token ids), batch by batch, longest prompts first.
+    """The likeliest answer to each prompt (token ids), batch by batch, longest prompts first. An answer ends early
+    where `ended` says so of its tokens.
 
     Raises ModelError where a prompt leaves no room for an answer or the scores are no numbers, Stopped soon after
     `stop` says so.
@@ -88,7 +94,7 @@ def speak(
         held = (len(prompts[order[0]]) + room) * _cache_bytes(speaker.model)
         count = max(1, min(rows, _CACHE_BYTES // held))
         places, order = order[:count], order[count:]
-        yield _batch(speaker, places, [prompts[place] for place in places], room, stop)
+        yield _batch(speaker, places, [prompts[place] for place in places], room, stop, ended)
 
 
 def _cache_bytes(model: Any) -> int:
@@ -103,6 +109,7 @@ def _batch(
     prompts: Sequence[Sequence[int]],
     room: int,
     stop: Callable[[], bool] | None,
+    ended: Callable[[Sequence[int]], bool] | None,
 ) -> list[Spoken]:
     ends = stop_ids(speaker.tokenizer, speaker.model)
     ids, mask = _left_padded(prompts, speaker)
@@ -130,7 +137,7 @@ def _batch(
                 going.discard(row)
                 continue
             answers[row].append(token)
-            if len(answers[row]) >= room:
+            if len(answers[row]) >= room or (ended and ended(answers[row])):
                 going.discard(row)
         ids = torch.tensor(chosen, device=ids.device)[:, None]
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
@@ -140,7 +147,7 @@ def _batch(
             cache.batch_select_indices(where)
             rows, ids, mask = [rows[i] for i in kept], ids[where], mask[where]
     return [
-        Spoken(place, _text(speaker, answer, by_itself), len(answer), by_itself)
+        Spoken(place, _text(speaker, answer, by_itself), tuple(answer), by_itself)
         for place, answer, by_itself in zip(places, answers, stopped, strict=True)
     ]
 
@@ -162,11 +169,12 @@ def _left_padded(rows: Sequence[Sequence[int]], speaker: Speaker) -> tuple[torch
 @dataclass(frozen=True, slots=True)
 class Likelihood:
     """How likely the model finds an expected answer: `loss`, the negative log-likelihood in nats, summed over its
-    `tokens`."""
+    `tokens`; `greedy`: whether the model would have said just that."""
 
     place: int
     loss: float
     tokens: int
+    greedy: bool
 
 
 def judge_likelihood(
@@ -204,5 +212,6 @@ def _likelihoods(speaker: Speaker, places: Sequence[int], examples: Sequence[Exa
         learned = wanted != UNTRAINED
         logs = torch.log_softmax(row[learned].float(), dim=-1)
         own = logs.gather(1, wanted[learned][:, None])
-        found.append(Likelihood(place, -float(own.sum()), int(learned.sum())))
+        greedy = bool((logs.argmax(dim=-1) == wanted[learned]).all())
+        found.append(Likelihood(place, -float(own.sum()), int(learned.sum()), greedy))
     return found

@@ -15,10 +15,12 @@ from typing import Any
 
 from studio.data.records import Message
 from studio.errors import DataError
-from studio.evaluation.questions import Question
+from studio.evaluation.questions import Answer, Question
 
 STARTER_EXAM = "starter"
 """The name of the starter's own."""
+LM_EVAL = "lm-eval:"
+"""Before the name of a task of lm-eval."""
 _MOST_CHOICES = 26
 
 
@@ -35,6 +37,10 @@ class ExamQuestion:
         """Letter case, width and spaces aside."""
         key, given = _plain(self.key), _plain(answer)
         return key == given if self.choices else key in given
+
+    def passed(self, answer: Answer) -> bool:
+        """As whoever asked has found; else by the key."""
+        return self.right(answer.text) if answer.right is None else answer.right
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,8 +43,8 @@ class JudgeSpec(BaseModel, frozen=True, extra="forbid"):
 
 class EvaluationPlan(BaseModel, frozen=True, extra="forbid"):
     """`version`: the data set with the test rows; empty: the run's own. `side`: which of its rows. `rows`: at most so
-    many, chosen by their content. `exams`: those that come with the studio, or data sets that
-    hold one, by their versions.
+    many, chosen by their content. `exams`: those that come with the studio, data sets that hold one, by their
+    versions, or tasks of lm-eval (`lm-eval:TASK`), which are asked at most `exam_rows` questions each.
 
     `system` and `shots` make the contestants "base with a prompt" and "tuned with the prompt"; `others` are more base
     models, `adapters` folders of adapters that were made elsewhere for the run's own base. `metrics`: none for those
@@ -56,6 +56,7 @@ class EvaluationPlan(BaseModel, frozen=True, extra="forbid"):
     side: Side = "test"
     rows: Annotated[int, Field(ge=1, le=100_000)] = 1000
     exams: tuple[str, ...] = (STARTER_EXAM,)
+    exam_rows: Annotated[int, Field(ge=1, le=100_000)] = 400
     system: Annotated[str, Field(max_length=20_000)] = ""
     shots: Annotated[int, Field(ge=0, le=MOST_SHOTS)] = 0
     others: Annotated[tuple[ModelSpec, ...], Field(max_length=4)] = ()

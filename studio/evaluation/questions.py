@@ -26,7 +26,8 @@ class Answer:
     """What a model said. `tokens`: how many it wrote; `stopped`: whether it ended by itself, not at the limit.
 
     `loss`: the mean negative log-likelihood of the expected answer, in nats per token, over its `loss_tokens` tokens
-    (the end token included); None where it was not measured.
+    (the end token included); None where it was not measured. `right`: what whoever asked found of it,
+    where the key does not tell.
     """
 
     text: str
@@ -34,6 +35,7 @@ class Answer:
     stopped: bool
     loss: float | None = None
     loss_tokens: int = 0
+    right: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,8 +92,8 @@ def exam_results(exam: Exam, before: Answers, after: Answers) -> tuple[ExamResul
     found = []
     for group, rows in exam.groups.items():
         both = [row for row in rows if row in before and row in after]
-        first = [float(asked[row].right(before[row].text)) for row in both]
-        second = [float(asked[row].right(after[row].text)) for row in both]
+        first = [float(asked[row].passed(before[row])) for row in both]
+        second = [float(asked[row].passed(after[row])) for row in both]
         change = paired(first, second, True)
         if change is not None:
             found.append(ExamResult(exam.name, group, sum(first) / len(both), sum(second) / len(both), change))

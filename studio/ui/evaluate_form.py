@@ -1,5 +1,6 @@
 """How a run is evaluated, as widgets."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -7,12 +8,19 @@ from typing import Any
 import gradio as gr
 
 from studio.errors import InputError
+from studio.evaluation.exams import LM_EVAL
 from studio.evaluation.metrics import METRICS
 from studio.evaluation.plan import BUILT_IN, EvaluationPlan, make_plan
 from studio.evaluation.verdict import exam_title
 from studio.runs.contestants import MOST_SHOTS
 from studio.ui.page import Page
 
+_TASKS = (
+    "arc_easy", "arc_challenge", "hellaswag", "winogrande", "piqa", "openbookqa", "boolq", "sciq", "commonsense_qa",
+    "truthfulqa_mc1", "lambada_openai", "gsm8k", "ja_leaderboard_jcommonsenseqa", "ja_leaderboard_marc_ja",
+    "belebele_jpn_Jpan", "xwinograd_jp",
+)  # fmt: skip
+"""Tasks of lm-eval that are offered; others are known by their names."""
 _SHARES = ("forgot_some", "forgot", "form_some", "form_lost", "safety_some", "safety_lost")
 
 
@@ -24,6 +32,8 @@ class PlanForm:
     side: gr.Radio
     rows: gr.Number
     exams: gr.CheckboxGroup
+    tasks: gr.Dropdown
+    exam_rows: gr.Number
     system: gr.Textbox
     shots: gr.Slider
     others: gr.Dropdown
@@ -70,6 +80,11 @@ def build_form(page: Page) -> tuple[PlanForm, gr.UploadButton, gr.Textbox]:
             t("ui.evaluate.form.bring"), size="sm", min_width=160, scale=0, elem_id="evaluate-bring",
             file_types=[".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx"],
         )  # fmt: skip
+    with gr.Row():
+        tasks = gr.Dropdown(
+            list(_TASKS), value=[], multiselect=True, allow_custom_value=True, min_width=240, **told("tasks")
+        )
+        exam_rows = gr.Number(400, precision=0, minimum=1, maximum=100_000, min_width=140, **told("exam_rows"))
     with gr.Accordion(t("ui.evaluate.form.prompt"), open=False, elem_id="evaluate-prompt"):
         system = gr.Textbox(lines=2, max_lines=8, max_length=20_000, **told("system"))
         shots = gr.Slider(0, MOST_SHOTS, 0, step=1, **told("shots"))
@@ -89,7 +104,7 @@ def build_form(page: Page) -> tuple[PlanForm, gr.UploadButton, gr.Textbox]:
         with gr.Row():
             key = gr.Textbox(type="password", max_length=2_000, min_width=240, **told("judge_key"))
             seconds = gr.Number(60, minimum=1, maximum=3600, min_width=240, **told("judge_seconds"))
-    asked = (version, side, rows, exams, system, shots, others, adapters, metrics, json_schema)
+    asked = (version, side, rows, exams, tasks, exam_rows, system, shots, others, adapters, metrics, json_schema)
     asked += (judge, address, seconds)
     return PlanForm(*asked, least, *shares), bring, key
 
@@ -103,7 +118,8 @@ def plan_of(values: Sequence[Any]) -> EvaluationPlan:
             "version": given["version"] or "",
             "side": given["side"] or "test",
             "rows": int(given["rows"] or 1),
-            "exams": given["exams"],
+            "exams": [*given["exams"], *(LM_EVAL + name for name in _names(given["tasks"]))],
+            "exam_rows": int(given["exam_rows"] or 1),
             "system": given["system"].strip(),
             "shots": int(given["shots"]),
             "others": [{"source": name.strip()} for name in given["others"] if name.strip()],
@@ -114,6 +130,11 @@ def plan_of(values: Sequence[Any]) -> EvaluationPlan:
             "judge": _judge(given),
         }
     )
+
+
+def _names(typed: Sequence[str]) -> list[str]:
+    """Several may be typed at once; each is asked once."""
+    return list(dict.fromkeys(name for text in typed for name in re.split(r"[\s,、，]+", text) if name))
 
 
 def _judge(given: dict[str, Any]) -> dict[str, Any] | None:
@@ -142,6 +163,8 @@ def values_of(page: Page, run: str, plan: EvaluationPlan) -> list[Any]:
         gr.update(choices=[(t(f"ui.evaluate.side.{s}", rows=counts[s]), s) for s in sides], value=plan.side),
         plan.rows,
         gr.update(choices=exams, value=[name for name in plan.exams if name in BUILT_IN or name in known]),
+        gr.update(value=[name.removeprefix(LM_EVAL) for name in plan.exams if name.startswith(LM_EVAL)]),
+        plan.exam_rows,
         plan.system,
         plan.shots,
         gr.update(value=[model.source for model in plan.others]),

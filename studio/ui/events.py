@@ -1,9 +1,19 @@
 """What Gradio's page makes of the handlers of events: one event for one handler where it must be, progress nowhere else
-than where it is shown."""
+than where it is shown, and a start that waits for what fills its form."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import gradio as gr
+
+
+def when_settled(button: gr.Button, handler: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+    """Call the handler at a press, with what the form holds once all that fills it has answered: a press that follows a
+    change at once must not begin with what the form held before. Only handlers with `queue=False` are waited for."""
+    quiet: dict[str, Any] = {"show_progress": "hidden"}
+    settled = button.click(None, None, None, js="() => window.studio.settled()", queue=False, **quiet)
+    settled.then(handler, list(inputs), list(outputs), **quiet)
 
 
 def untangle(blocks: gr.Blocks) -> None:

@@ -9,11 +9,17 @@ from studio.ui.markup import act_button, shown
 
 T = Callable[..., str]
 CHOOSE = """
+const cards = () => [...element.querySelectorAll('input[name=method]')];
 element.addEventListener('change', event => {
-  if (event.target.name === 'method') trigger('choose', {method: event.target.value});
+  if (event.target.name !== 'method') return;
+  cards().forEach(card => { card.defaultChecked = card === event.target; });
+  trigger('choose', {method: event.target.value});
 });
+new MutationObserver(() => cards().forEach(card => { card.checked = card.defaultChecked; }))
+  .observe(element, {subtree: true, childList: true, attributeFilter: ['checked', 'value']});
 """
-"""Has the cards tell which was chosen."""
+"""Has the cards tell which was chosen. Gradio changes the cards that are there rather than replacing them, and one that
+was ticked by hand does not follow its attribute any more, unless it is made to."""
 
 
 def method_name(kind: str, t: T) -> str:

@@ -23,6 +23,7 @@ from studio.ui.checkpoint_view import checkpoint_choices
 from studio.ui.choice_view import data_summary, model_summary, open_models
 from studio.ui.cluster_form import HERE, build_cluster, cluster_of, cluster_values
 from studio.ui.cost_view import cost_panel
+from studio.ui.events import when_settled
 from studio.ui.forms import (
     REWARDS,
     Level,
@@ -56,7 +57,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     presets = studio.presets()
     firsts = {name: presets[0].apply(with_changes(RunSpec(), {"method.kind": name})) for name in METHODS}
     token, wrong, taken, kept = gr.State(""), gr.State({}), gr.State({}), gr.State("")
-    offered, sized = gr.State(("", [])), gr.State("")
+    offered, sized, warning = gr.State(("", [])), gr.State(""), gr.Textbox("", visible=False)
 
     with gr.Column(visible=False, elem_classes="train-empty") as empty:
         gr.HTML(
@@ -183,6 +184,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     by_path = {widget.field.path: widget.component for widget in widgets}
     settings: list[Any] = [page.version, method, kind, source, preset, *fields]
     quiet: dict[str, Any] = {"show_progress": "hidden"}
+    # What fills the form does not queue: Start waits for it.
+    filling: dict[str, Any] = {"queue": False, **quiet}
 
     def spec_of(version: str | None, method: str, kind: str, source: str, preset: str, *values: Any) -> RunSpec:
         model = STARTER if kind == "starter" else source.strip()
@@ -210,13 +213,13 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         scores = [(run.record.name, run.record.id) for run in studio.runner.reward_models(model)]
         told = t("spec.reward.model.run.help" if scores else "ui.reward.model.none")
         runs, steps = parents(model, adapter, checkpoint)
-        if adapter and not runs["value"] and _gone(page, adapter):
-            gr.Warning(shown(t("ui.train.adapter.deleted")))
+        gone = adapter and not runs["value"] and _gone(page, adapter)
         if runs["value"] == adapter:  # another may have been chosen by the time that this arrives
             del runs["value"]
             if steps["value"] == checkpoint:
                 del steps["value"]
-        return runs, steps, *[gr.update(choices=scores, info=told)] * len(rewards)
+        warned = t("ui.train.adapter.deleted") if gone else gr.skip()
+        return runs, steps, *[gr.update(choices=scores, info=told)] * len(rewards), warned
 
     @page.guard
     def enter(version: str | None) -> Any:
@@ -265,21 +268,22 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         preset: str,
         source: str = "",
         parent: str = "",
-        template: str = "own",
-    ) -> Any:
+    ) -> list[Any]:
         """The settings of the other methods too, which are not seen: they wait there until they are. A run that is gone
-        on from stays chosen, with what is its own; the chat template goes with the model."""
+        on from stays chosen, with what is its own."""
         model = model_of(kind, source)
         values = {name: preset_values(version, name, model, preset) for name in METHODS}
         held = (*chosen_above, *PARENTS_OWN) if parent else ()
         return [
-            gr.skip()
-            if field.path in held
-            else template
-            if field.path == TEMPLATE
-            else values[field.method or method][place]
+            gr.skip() if field.path in held else values[field.method or method][place]
             for place, field in enumerate(asked)
         ]
+
+    @page.guard
+    def press_preset(version: str | None, method: str, kind: str, preset: str, source: str, parent: str) -> Any:
+        """The chat template stays: it goes with the model."""
+        told = use_preset(version, method, kind, preset, source, parent)
+        return [gr.skip() if field.path == TEMPLATE else value for field, value in zip(asked, told, strict=True)]
 
     def differing(chosen: list[Any], others: Iterable[list[Any]]) -> list[Any]:
         """The values chosen where a preset sets them otherwise for others; what was typed elsewhere stays."""
@@ -328,8 +332,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         kind = STARTER if named == STARTER else "folder" if Path(named).expanduser().is_dir() else "hub"
         able = studio.datasets.methods(version)
         before = parents(named, spec.model.parent, spec.model.adapter_step)
-        if (before[0]["value"], before[1]["value"]) != (spec.model.parent, spec.model.adapter_step):
-            gr.Warning(shown(t("ui.train.adapter.gone", run=spec.model.adapter)))
+        gone = (before[0]["value"], before[1]["value"]) != (spec.model.parent, spec.model.adapter_step)
         known = spec.preset if spec.preset in {one.name for one in presets} else gr.skip()
         return [
             version,
@@ -343,6 +346,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             known,
             name,
             *where,
+            t("ui.train.adapter.gone", run=spec.model.adapter) if gone else gr.skip(),
             *values_of(spec, asked)[:-3],
             gr.update(value=spec.model.adapter_folder, visible=bool(spec.model.adapter_folder)),
             *before,
@@ -353,7 +357,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         """The data, the method, the model and all settings of a run, changed as is asked; with a step, to go on from
         that checkpoint."""
         if not again:
-            return [gr.skip()] * (13 + len(asked))
+            return [gr.skip()] * (14 + len(asked))
         told = use_again.read(again)
         record = studio.runner.record(told.run)
         changes, name = dict(told.settings), record.name
@@ -526,18 +530,24 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         runs = studio.sweep(make, field.path, sweep_values(tried), name, token, cluster)
         return runs[0].id, goto("runs"), "", ""
 
+    def warn(text: str) -> str:
+        if text:
+            gr.Warning(shown(text))
+        return ""
+
     opened = [blocks.load, tab.select, page.version.change]
     last: dict[str, Any] = {"trigger_mode": "always_last", **quiet}
+    last_filling: dict[str, Any] = {"trigger_mode": "always_last", **filling}
     gr.on(opened, enter, page.version, [empty, layout, data, token], **last)
-    gr.on(opened, offer_methods, [page.version, method, offered], [methods, method, offered], queue=False, **last)
-    methods.choose(choose_method, None, method, trigger_mode="multiple", queue=False, **quiet)  # type: ignore[attr-defined]
+    gr.on(opened, offer_methods, [page.version, method, offered], [methods, method, offered], **last_filling)
+    methods.choose(choose_method, None, method, trigger_mode="multiple", **filling)  # type: ignore[attr-defined]
     following = [*(rows.row for rows in own), *fields]
-    method.change(use_method, [page.version, method, kind, source, preset, kept], following, queue=False, **quiet).then(
-        lambda: "", None, kept, queue=False, **quiet
+    method.change(use_method, [page.version, method, kind, source, preset, kept], following, **filling).then(
+        lambda: "", None, kept, **filling
     )
-    used = [page.version, offered, methods, method, kept, kind, source, preset, name, *cluster.inputs, *fields]
-    page.again.change(use_run, [page.again, method], used, **quiet)
-    page.follow.change(use_next, [page.follow, method], [*(form.runs for form in rewards), *used], **quiet)
+    used = [page.version, offered, methods, method, kept, kind, source, preset, name, *cluster.inputs, warning, *fields]
+    page.again.change(use_run, [page.again, method], used, **filling)
+    page.follow.change(use_next, [page.follow, method], [*(form.runs for form in rewards), *used], **filling)
     gr.on(
         [*opened, kind.change, source.change, page.news.change],
         show_chain,
@@ -545,29 +555,29 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         path,
         **last,
     )
-    path.click(follow, page.version, page.follow, queue=False, **quiet)
+    path.click(follow, page.version, page.follow, **filling)
     gr.on(
         [method.change, *(field.change for field in fields)], mark_problems, [wrong, *settings], [wrong, *fields],
         **last,
     )  # fmt: skip
     split_fields = [widget.component for widget in widgets if widget.field.path in _split_of(page, None)]
-    gr.on(opened, use_split, [page.version, taken], [taken, *split_fields], **last)
-    preset.input(use_preset, [page.version, method, kind, preset, source, adapter, by_path[TEMPLATE]], fields, **last)
-    adapter.input(use_parent, [adapter, folder, by_path["tuner.targets"]], fields, **last)
-    folder.change(use_folder, folder, fields, **last)
+    gr.on(opened, use_split, [page.version, taken], [taken, *split_fields], **last_filling)
+    preset.input(
+        use_preset, [page.version, method, kind, preset, source, adapter, by_path[TEMPLATE]], fields, **last_filling
+    )
+    adapter.input(use_parent, [adapter, folder, by_path["tuner.targets"]], fields, **last_filling)
+    folder.change(use_folder, folder, fields, **last_filling)
     tuner, rate = (by_path[path] for path in ("tuner.kind", "training.learning_rate"))
-    tuner.input(use_tuner, [page.version, method, kind, source, preset, tuner], rate, **last)
-    kind.input(use_kind, [page.version, method, kind, preset], fields, **last)
-    kind.input(pick_kind, kind, [source, offered_models, sized], **last)
-    picked = offered_models.input(lambda name: name or "", offered_models, source, queue=False, **last)
-    for named in (source.input(lambda: None, None, None, queue=False, **last), picked):
-        named.then(use_size, [page.version, method, kind, source, preset, tuner, rate, sized], [rate, sized], **quiet)
+    tuner.input(use_tuner, [page.version, method, kind, source, preset, tuner], rate, **last_filling)
+    kind.input(use_kind, [page.version, method, kind, preset], fields, **last_filling)
+    kind.input(pick_kind, kind, [source, offered_models, sized], **last_filling)
+    picked = offered_models.input(lambda name: name or "", offered_models, source, **last_filling)
+    for named in (source.input(lambda: None, None, None, **last_filling), picked):
+        named.then(use_size, [page.version, method, kind, source, preset, tuner, rate, sized], [rate, sized], **filling)
     gr.on([blocks.load, kind.change, source.change], describe, [kind, source], model, **last)
     template = by_path[TEMPLATE]
-    gr.on([kind.input, source.input, offered_models.input], lambda: "own", None, template, queue=False, **last)
-    templates.choice.input(
-        lambda name: "own" if name == DEFAULT else name, templates.choice, template, queue=False, **last
-    )
+    gr.on([kind.input, source.input, offered_models.input], lambda: "own", None, template, **last_filling)
+    templates.choice.input(lambda name: "own" if name == DEFAULT else name, templates.choice, template, **last_filling)
     gr.on(
         [*opened, method.change, kind.change, source.change, template.change],
         show_template,
@@ -579,9 +589,10 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         [*opened, kind.change, source.change, page.news.change],
         offer_runs,
         [kind, source, adapter, checkpoint],
-        [adapter, checkpoint, *(form.runs for form in rewards)],
-        **last,
+        [adapter, checkpoint, *(form.runs for form in rewards), warning],
+        **last_filling,
     )
+    warning.change(warn, warning, warning, **quiet)  # through the queue: Gradio drops the warnings of other handlers
     # Entering the tab and every change of a setting ask for the cost; while one is measured only the last waits.
     # It comes last: the handlers of one event run one after the other, and the settings must not wait for it.
     gr.on(
@@ -596,16 +607,16 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         draw, settings, picture, **last,
     )  # fmt: skip
     for told in (cost, methods):
-        told.click(take_way, page.version, [page.pairs, page.tabs, methods, method, *fields], queue=False, **quiet)  # type: ignore[attr-defined]
-    refused.click(use_nearest, None, fields, queue=False, **last)  # type: ignore[attr-defined]
+        told.click(take_way, page.version, [page.pairs, page.tabs, methods, method, *fields], **filling)  # type: ignore[attr-defined]
+    refused.click(use_nearest, None, fields, **last_filling)  # type: ignore[attr-defined]
     cluster.where.change(lambda where: gr.update(visible=where == HERE), cluster.where, refused, queue=False, **last)
     # What is refused is told in a corner and in the list: no badge of an error on the fields that a start empties.
-    start.click(begin, [token, name, *cluster.inputs, *settings], [page.run, page.tabs, name], **quiet)
-    several.click(
+    when_settled(start, begin, [token, name, *cluster.inputs, *settings], [page.run, page.tabs, name])
+    when_settled(
+        several,
         begin_several,
         [token, name, setting, tried, *cluster.inputs, *settings],
         [page.run, page.tabs, name, tried],
-        **quiet,
     )
     for button in (to_data, change_data):
         button.click(lambda: goto("data"), None, page.tabs, **quiet)

@@ -10,8 +10,9 @@ from studio.evaluation.plan import EvaluationPlan, JudgeSpec
 from studio.ui.evaluate_form import PlanForm, plan_of
 
 USUAL = {
-    "version": "", "side": "test", "rows": 1000, "exams": [STARTER_EXAM], "system": "", "shots": 0, "others": [],
-    "adapters": [], "metrics": [], "json_schema": "", "judge_model": "", "judge_address": "", "judge_seconds": 60,
+    "version": "", "side": "test", "rows": 1000, "exams": [STARTER_EXAM], "tasks": [], "exam_rows": 400,
+    "system": "", "shots": 0, "others": [], "adapters": [], "metrics": [], "json_schema": "",
+    "judge_model": "", "judge_address": "", "judge_seconds": 60,
     "least_rows": 30, "forgot_some": 5, "forgot": 10, "form_some": 5, "form_lost": 20, "safety_some": 5,
     "safety_lost": 20,
 }  # fmt: skip
@@ -34,6 +35,13 @@ def test_a_judge() -> None:
     with pytest.raises(InputError) as told:
         plan(judge_model="big", judge_address="http://host/?key=secret")
     assert "secret" not in told.value.message()
+
+
+def test_tasks_of_lm_eval() -> None:
+    """Chosen, or typed, several at once; beside the other exams."""
+    found = plan(tasks=["arc_easy", " hellaswag, my_own、arc_easy "], exam_rows=50)
+    assert found.exams == (STARTER_EXAM, "lm-eval:arc_easy", "lm-eval:hellaswag", "lm-eval:my_own")
+    assert found.exam_rows == 50
 
 
 def test_what_cannot_be_is_told() -> None:

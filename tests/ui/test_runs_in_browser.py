@@ -43,6 +43,7 @@ def test_tags_are_found_again_and_a_deleted_run_is_gone(page: Page, history: str
     cards = page.locator(".run-card")
     expect(cards).to_have_count(2)
     page.click(".run-card:has-text('Lantern') .run-pick")
+    expect(page.locator("#runs-progress")).to_contain_text("Lantern")
     page.click("#runs-about button")
     page.fill("#runs-tags input", "shop, 本番")
     page.click("#runs-save")
