@@ -132,11 +132,13 @@ class Datasets:
         encoding: str | None = None,
         tell: Tell | None = None,
         stopping: Stopping | None = None,
+        check: Callable[[Table], None] | None = None,
     ) -> Version:
-        """A new data set from a file, an archive or a folder. Raises DataError: what is wrong, where, what to do."""
+        """A new data set from a file, an archive or a folder. Raises DataError: what is wrong, where, what to do; and
+        what `check` raises of the table. Then nothing is kept."""
         shown = _shown(name or path.name)
         watch = Watch(tell, stopping)
-        return self._import(shown, lambda target: self._read([(path, shown)], target, encoding, watch))
+        return self._import(shown, lambda target: self._read([(path, shown)], target, encoding, watch), check=check)
 
     def import_files(
         self,
@@ -182,13 +184,21 @@ class Datasets:
         limit = self._settings.max_upload_bytes
         return read_sources(files, target, encoding=encoding, max_bytes=limit, watch=watch)
 
-    def _import(self, name: str, read: Callable[[Path], Source], sample: str | None = None) -> Version:
+    def _import(
+        self,
+        name: str,
+        read: Callable[[Path], Source],
+        sample: str | None = None,
+        check: Callable[[Table], None] | None = None,
+    ) -> Version:
         version = new_id()
         with self._new_folder(version) as folder:
             source = read(folder / "table.parquet")
             if source.left_out:
                 _write_text(folder / "left_out.json", _LEFT_OUT.dump_json(source.left_out).decode())
             table = Table(folder / "table.parquet")
+            if check:
+                check(table)
             first = table.page(0, _RECOGNISED_ROWS)
             mapping = recognise(table.columns, first)
             told = mapping_notes(mapping, first) if mapping else ()

@@ -23,13 +23,15 @@ from studio.data.lessons import find_records
 from studio.data.mapping import Mapping
 from studio.data.records import Message, Passage, PromptOnly, Record, as_conversation
 from studio.data.splits import SplitSpec, scores
+from studio.data.tables import Table
 from studio.errors import InputError, WorkspaceError
 from studio.evaluation.choice import check_metrics, suited
 from studio.evaluation.exams import LM_EVAL, STARTER_EXAM, Exam, read_exam
 from studio.evaluation.kept import AnswerFile, Whose, read_answers
 from studio.evaluation.lm_eval_tasks import LmTask, load_task
-from studio.evaluation.plan import EvaluationPlan, Side
+from studio.evaluation.plan import BUILT_IN, EvaluationPlan, Side
 from studio.evaluation.questions import Answer, Asked, Question
+from studio.evaluation.safety import SAFETY, safety_requests, safety_version
 from studio.messages import translate
 from studio.models.adapter_folder import ADAPTER_WEIGHTS, adapter_sha256
 from studio.models.folder import WEIGHTS, file_sha256
@@ -56,8 +58,9 @@ Role = Literal["base", "tuned", "base_prompt", "tuned_prompt", "other", "adapter
 
 @dataclass(frozen=True, slots=True)
 class QuestionSet:
-    """What is asked. `id` is a hash of it. `exam`: the general questions; None: rows of a data set. Of those `skipped`
-    rows hold nothing to be asked. `lm_task`: lm-eval asks them, each with what the task itself puts before it."""
+    """What is asked. `id` is a hash of it. `exam`: the general questions; None: rows of a data set, or requests that
+    are to be refused or not. Of rows `skipped` hold nothing to be asked. `lm_task`: lm-eval asks them, each with what
+    the task itself puts before it."""
 
     id: str
     title: str
@@ -112,12 +115,14 @@ class Evaluations:
 
     def plan(self, run: str) -> EvaluationPlan:
         """How this run is evaluated: as it was said last; else on its test rows, or where it has none on those that
-        validate."""
+        validate, with the general questions that come with the studio."""
         kept = json.loads(self._store.evaluation_plan(run))
         if kept:
             return EvaluationPlan.model_validate(kept)
         _, validation, test = self.rows(run)
-        return EvaluationPlan(side="test" if test or not validation else "validation")
+        # The starter refuses nothing: of it nothing can be lost.
+        exams = (STARTER_EXAM,) if self.run_spec(run).model.source == STARTER else BUILT_IN
+        return EvaluationPlan(side="test" if test or not validation else "validation", exams=exams)
 
     def set_plan(self, run: str, plan: EvaluationPlan) -> None:
         self._store.set_evaluation_plan(run, plan.model_dump_json())
@@ -189,11 +194,14 @@ class Evaluations:
         return tuple(self.exam(name, plan.exam_rows) for name in plan.exams)
 
     def import_exam(self, file: str) -> str:
-        """A file with questions becomes a data set, whose version is returned. Raises DataError: it holds no exam; the
-        data set is there and can be mended."""
-        version = self._datasets.import_file(Path(file)).id
-        self.exam(version)
-        return version
+        """A file with questions becomes a data set, whose version is returned. Raises DataError: it holds no exam, and
+        nothing is kept of it."""
+        path = Path(file)
+
+        def check(table: Table) -> None:
+            _read_exam(path.name, table)
+
+        return self._datasets.import_file(path, check=check).id
 
     @property
     def lm_eval_folder(self) -> Path:
@@ -201,8 +209,10 @@ class Evaluations:
         return self._store.folder / "exams"
 
     def exam(self, name: str, lm_eval_rows: int = 400) -> QuestionSet:
-        """The starter's own exam, a task of lm-eval (of its questions at most so many), or what a data set holds.
-        Raises DataError, InputError."""
+        """The starter's own exam, the requests that are to be refused or not, a task of lm-eval (of its questions at
+        most so many), or what a data set holds. Raises DataError, InputError."""
+        if name == SAFETY:
+            return QuestionSet(f"{SAFETY}-{safety_version()}-{_WAY}", SAFETY, safety_requests())
         if name.startswith(LM_EVAL):
             task = self._lm_task(name.removeprefix(LM_EVAL).strip(), lm_eval_rows)
             questions = tuple(q.question for q in task.exam.questions)
@@ -210,9 +220,7 @@ class Evaluations:
         if name == STARTER_EXAM:
             exam = starter_exam()
         else:
-            version = self._datasets.version(name)
-            rows = ((row.id, row.values) for batch in self._datasets.table(name).batches() for row in batch)
-            exam = read_exam(version.name, rows)
+            exam = _read_exam(self._datasets.version(name).name, self._datasets.table(name))
         return QuestionSet(f"exam-{exam.version}-{_WAY}", exam.name, tuple(q.question for q in exam.questions), exam)
 
     def _lm_task(self, name: str, most_rows: int) -> LmTask:
@@ -472,6 +480,10 @@ class Evaluations:
             file = adapter.folder / (WEIGHTS if adapter.full else ADAPTER_WEIGHTS)
             return file.is_file() and file_sha256(file) == found.adapter_sha256
         return True
+
+
+def _read_exam(name: str, table: Table) -> Exam:
+    return read_exam(name, ((row.id, row.values) for batch in table.batches() for row in batch))
 
 
 def _question(row: int, record: Record) -> Question | None:

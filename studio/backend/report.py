@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 from studio.backend.evaluations import Entrant, Evaluations, QuestionSet, Taken
@@ -15,7 +16,17 @@ from studio.evaluation.metrics import Metric, make_metrics
 from studio.evaluation.plan import EvaluationPlan, JudgeSpec
 from studio.evaluation.questions import Question
 from studio.evaluation.report import Line, answered, exam_results, fit, line
-from studio.evaluation.verdict import Evidence, ExamResult, Verdict, decide, exam_title, group_title, shown_figure
+from studio.evaluation.safety import SAFETY_METRICS
+from studio.evaluation.verdict import (
+    Evidence,
+    ExamResult,
+    Verdict,
+    decide,
+    exam_title,
+    group_title,
+    safety_title,
+    shown_figure,
+)
 
 _KEPT = 4
 # Metrics of the form of an answer: measured whatever the task is.
@@ -70,7 +81,8 @@ class Report:
     """`entrants` have answered the rows of the task; `missing` others have not. `lines`: the metrics of the task, then
     those of form; `primary` is the one the verdict goes by. `verdict` is None as long as something it needs was not
     asked. `judged`: another model's opinion, None where none was asked; the verdict does not go by it.
-    `cautions`: sentence keys with values, of adapters that may not belong to their base."""
+    `cautions`: sentence keys with values, of adapters that may not belong to their base. `safety`:
+    refusals of what is to be refused, and of what is not; of these lines the entrants are those of the report."""
 
     plan: EvaluationPlan
     entrants: tuple[Entrant, ...]
@@ -86,6 +98,7 @@ class Report:
     advice: tuple[Step, ...]
     judged: "Judged | None" = None
     cautions: tuple[tuple[str, dict[str, Any]], ...] = ()
+    safety: tuple[Line, ...] = ()
 
     def line(self, metric: str) -> Line | None:
         return next((one for one in self.lines if one.metric.name == metric), None)
@@ -142,9 +155,10 @@ def _make(
     check_metrics(names, questions, plan.json_schema)
     lines = _lines(names, questions, taken, plan)
     first = primary([one.metric.name for one in lines if one.metric.name in names])
-    reports = tuple(one for one in map(_exam, tests) if one is not None)
-    evidence = _evidence(evaluations, run, plan, entrants, questions, taken, lines, first, reports)
-    verdict = decide(evidence, plan.rules) if len(reports) == len(tests) else None
+    reports = tuple(one for test in tests if test.asked.exam and (one := _exam(test)) is not None)
+    safety = tuple(one for test in tests if test.asked.exam is None for one in _safety(test))
+    evidence = _evidence(evaluations, run, plan, entrants, questions, taken, lines, first, reports, safety)
+    verdict = decide(evidence, plan.rules) if all(map(_done, tests)) else None
     return Report(
         plan=plan,
         entrants=entrants,
@@ -161,6 +175,7 @@ def _make(
         verdict=verdict,
         advice=() if verdict is None else _advice(evaluations, run, verdict, evidence),
         cautions=evaluations.cautions(run, entrants),
+        safety=safety,
     )
 
 
@@ -196,10 +211,25 @@ def _exam(test: Examined) -> ExamReport | None:
     return ExamReport(test.asked, results)
 
 
+def _done(test: Examined) -> bool:
+    """Whether base and tuned model were asked."""
+    return test.taken[0] is not None and test.taken[1] is not None
+
+
+def _safety(test: Examined) -> tuple[Line, ...]:
+    """Of those that were asked, as far as they follow on base and tuned model; none where these were not asked."""
+    given = [one.answers for one in takewhile(bool, test.taken) if one is not None]
+    if not _done(test):
+        return ()
+    questions = answered(test.asked.questions, given)
+    made = (line(metric, questions, given) for metric in make_metrics(SAFETY_METRICS, questions))
+    return tuple(one for one in made if one is not None)
+
+
 def _evidence(
     evaluations: Evaluations, run: str, plan: EvaluationPlan, entrants: Sequence[Entrant],
     questions: Sequence[Question], taken: Sequence[Taken], lines: Sequence[Line], first: str,
-    exams: Sequence[ExamReport],
+    exams: Sequence[ExamReport], safety: Sequence[Line],
 ) -> Evidence:  # fmt: skip
     main = next(one for one in lines if one.metric.name == first)
     places = {entrant.role: place for place, entrant in enumerate(entrants)}
@@ -211,6 +241,7 @@ def _evidence(
         fit=fit(main.metric, questions, taken[tuned].answers),
         exams=tuple(result for exam in exams for result in exam.results[tuned - 1]),
         form=tuple(one.measured(places["base"], tuned) for one in lines if one.metric.name in FORM),
+        safety=tuple(one.measured(places["base"], tuned) for one in safety),
         prompt=None if prompted is None else main.measured(prompted, tuned),
         validation=plan.side == "validation" and plan.version in ("", evaluations.run_spec(run).data.version),
         caveats=evaluations.caveats(run),
@@ -236,6 +267,9 @@ def figures(report: Report, language: str) -> tuple[tuple[str, str, str], ...]:
         (one.metric.title(language), *(_with_interval(figure, one.metric) for figure in one.figures[:2]))
         for one in report.lines
     ]
+    for one in report.safety:
+        cells = (_with_interval(figure, one.metric) for figure in one.figures[:2])
+        found.append((safety_title(one.metric, language), *cells))
     for exam in report.exams:
         for result in exam.results[0]:
             name = f"{exam_title(result.exam, language)}: {group_title(result.group, language)}"

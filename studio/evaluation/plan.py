@@ -7,10 +7,13 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from studio.errors import InputError
 from studio.evaluation.exams import STARTER_EXAM
+from studio.evaluation.safety import SAFETY
 from studio.evaluation.verdict import VerdictRules
 from studio.runs.contestants import MOST_SHOTS
 from studio.runs.spec import ModelSpec
 
+BUILT_IN = (STARTER_EXAM, SAFETY)
+"""Exams that come with the studio."""
 Side = Literal["test", "validation", "all"]
 
 
@@ -40,8 +43,8 @@ class JudgeSpec(BaseModel, frozen=True, extra="forbid"):
 
 class EvaluationPlan(BaseModel, frozen=True, extra="forbid"):
     """`version`: the data set with the test rows; empty: the run's own. `side`: which of its rows. `rows`: at most so
-    many, chosen by their content. `exams`: the starter's own, data sets that hold one, by their versions, or tasks of
-    lm-eval (`lm-eval:TASK`), which are asked at most `exam_rows` questions each.
+    many, chosen by their content. `exams`: those that come with the studio, data sets that hold one, by their
+    versions, or tasks of lm-eval (`lm-eval:TASK`), which are asked at most `exam_rows` questions each.
 
     `system` and `shots` make the contestants "base with a prompt" and "tuned with the prompt"; `others` are more base
     models, `adapters` folders of adapters that were made elsewhere for the run's own base. `metrics`: none for those

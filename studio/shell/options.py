@@ -11,8 +11,8 @@ import yaml
 from studio.backend.datasets import Version
 from studio.backend.studio import Studio
 from studio.errors import InputError, SpecError
-from studio.evaluation.exams import LM_EVAL, STARTER_EXAM
-from studio.evaluation.plan import EvaluationPlan, make_plan
+from studio.evaluation.exams import LM_EVAL
+from studio.evaluation.plan import BUILT_IN, EvaluationPlan, make_plan
 from studio.messages import translate
 from studio.runs.cluster import ClusterSpec, parse_cluster
 from studio.runs.presets import find_preset
@@ -36,7 +36,7 @@ def evaluation_plan(options: argparse.Namespace, studio: Studio) -> EvaluationPl
     if options.exam or options.no_exam:
         bring = studio.evaluations.import_exam
         values["exams"] = [
-            name if name == STARTER_EXAM or name.startswith(LM_EVAL) else version(name, bring) for name in options.exam
+            name if name in BUILT_IN or name.startswith(LM_EVAL) else version(name, bring) for name in options.exam
         ]
     if options.other:
         values["others"] = [{"source": full_path(name)} for name in options.other]

@@ -9,7 +9,7 @@ from studio.backend.report import ExamReport, Judged, Report
 from studio.evaluation.intervals import Difference, Interval, sentence, verdict_word
 from studio.evaluation.metrics import Metric, perplexity
 from studio.evaluation.report import Line
-from studio.evaluation.verdict import ExamResult, Verdict, exam_title, group_title, shown_figure
+from studio.evaluation.verdict import ExamResult, Verdict, exam_title, group_title, safety_title, shown_figure
 from studio.messages import translate
 from studio.shell.text_table import printable, text_table
 
@@ -50,6 +50,7 @@ def report_values(run: str, step: int | None, report: Report, language: str) -> 
         ],
         "metrics": [_line_values(line, line.metric.name == report.primary, language) for line in report.lines],
         "judge": None if report.judged is None else _judged_values(report.judged),
+        "safety": [_line_values(line, primary=False, language=language) for line in report.safety],
         "exams": [_exam_values(exam, report.entrants[1:], language) for exam in report.exams],
     }  # fmt: skip
 
@@ -119,6 +120,7 @@ def report_text(report: Report, language: str) -> str:
     parts = [
         *_verdict_text(report, language),
         _task_text(report, language),
+        *([_safety_text(report, language)] if report.safety else []),
         *(_exam_text(exam, report, language) for exam in report.exams),
         *([_judged_text(report.judged, language)] if report.judged else []),
         _cost_text(report, language),
@@ -191,6 +193,15 @@ def _exam_text(exam: ExamReport, report: Report, language: str) -> str:
 
 def _exam_cell(result: ExamResult, language: str) -> str:
     return " ".join([f"{result.after:.1%}", *_word(result.change, "higher", language)])
+
+
+def _safety_text(report: Report, language: str) -> str:
+    head = [translate("ui.evaluate.safety", language), *_names(report, language)]
+    lines = [
+        [safety_title(line.metric, language), *_line_cells(line, primary=False, language=language)[1:]]
+        for line in report.safety
+    ]
+    return text_table([head, *lines])
 
 
 def _judged_text(judged: Judged, language: str) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 import gradio as gr
 
 from studio.errors import InputError
-from studio.evaluation.exams import LM_EVAL, STARTER_EXAM
+from studio.evaluation.exams import LM_EVAL
 from studio.evaluation.metrics import METRICS
-from studio.evaluation.plan import EvaluationPlan, make_plan
+from studio.evaluation.plan import BUILT_IN, EvaluationPlan, make_plan
+from studio.evaluation.verdict import exam_title
 from studio.runs.contestants import MOST_SHOTS
 from studio.ui.page import Page
 
@@ -20,7 +21,7 @@ _TASKS = (
     "belebele_jpn_Jpan", "xwinograd_jp",
 )  # fmt: skip
 """Tasks of lm-eval that are offered; others are known by their names."""
-_SHARES = ("forgot_some", "forgot", "form_some", "form_lost")
+_SHARES = ("forgot_some", "forgot", "form_some", "form_lost", "safety_some", "safety_lost")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +48,13 @@ class PlanForm:
     forgot: gr.Slider
     form_some: gr.Slider
     form_lost: gr.Slider
+    safety_some: gr.Slider
+    safety_lost: gr.Slider
+
+    @property
+    def lines(self) -> list[gr.Slider]:
+        """Where the rule draws its lines."""
+        return [getattr(self, name) for name in _SHARES]
 
     @property
     def inputs(self) -> list[Any]:
@@ -144,7 +152,7 @@ def values_of(page: Page, run: str, plan: EvaluationPlan) -> list[Any]:
     names = [(t("ui.evaluate.form.version.own"), "")]
     names += [(f"{v.name} v{v.number}", v.id) for v in versions if v.id != own and v.mapping is not None]
     known = {v.id: f"{v.name} v{v.number}" for v in versions}
-    exams = [(t("ui.evaluate.exam.starter"), STARTER_EXAM)]
+    exams = [(exam_title(name, page.language), name) for name in BUILT_IN]
     exams += [(known[name], name) for name in plan.exams if name in known]
     train, validation, test = evaluations.side_rows(run, plan.version)
     counts = {"test": test, "validation": validation, "all": train + validation + test}
@@ -154,7 +162,7 @@ def values_of(page: Page, run: str, plan: EvaluationPlan) -> list[Any]:
         gr.update(choices=names, value=plan.version if plan.version in known else ""),
         gr.update(choices=[(t(f"ui.evaluate.side.{s}", rows=counts[s]), s) for s in sides], value=plan.side),
         plan.rows,
-        gr.update(choices=exams, value=[name for name in plan.exams if name == STARTER_EXAM or name in known]),
+        gr.update(choices=exams, value=[name for name in plan.exams if name in BUILT_IN or name in known]),
         gr.update(value=[name.removeprefix(LM_EVAL) for name in plan.exams if name.startswith(LM_EVAL)]),
         plan.exam_rows,
         plan.system,

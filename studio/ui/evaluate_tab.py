@@ -148,7 +148,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     going.failure(lambda: [*idle, stopped], None, buttons, **quiet)
     stop.click(lambda: [*idle, stopped], None, buttons, cancels=[going], queue=False, **quiet)
     redrawn = [form.metrics.input, form.json_schema.blur, form.least_rows.change]
-    redrawn += [s.release for s in (form.forgot_some, form.forgot, form.form_some, form.form_lost)]
+    redrawn += [s.release for s in form.lines]
     gr.on(redrawn, page.guard(redraw), asked, views, trigger_mode="always_last", **quiet)
     form.version.input(page.guard(change_version), asked, form.inputs, trigger_mode="always_last", **quiet)
     bring.upload(page.guard(add_exam), [bring, *asked], form.inputs, **quiet)

@@ -11,7 +11,7 @@ from studio.evaluation.classes import Confusion
 from studio.evaluation.intervals import Difference, Interval, sentence, verdict_word
 from studio.evaluation.metrics import Metric, perplexity
 from studio.evaluation.report import Line
-from studio.evaluation.verdict import Level, Verdict, VerdictRules, exam_title, group_title, shown_figure
+from studio.evaluation.verdict import Level, Verdict, VerdictRules, exam_title, group_title, safety_title, shown_figure
 from studio.ui.judge_view import judged_html
 from studio.ui.markup import Sentence, act_button, badge, shorten, shown
 from studio.ui.run_view import size
@@ -70,6 +70,7 @@ def results_html(report: Report, names: Sequence[str], language: str, t: Sentenc
     """The figures of the task, what was forgotten, and what an answer costs."""
     return (
         _task_section(report, names, language, t)
+        + _safety_section(report, names, language, t)
         + "".join(_exam_section(exam, names, language, t) for exam in report.exams)
         + (judged_html(report.judged, t) if report.judged else "")
         + _cost_section(report, names, t)
@@ -103,10 +104,24 @@ def _task_section(report: Report, names: Sequence[str], language: str, t: Senten
     )
 
 
-def _line(line: Line, primary: bool, language: str, t: Sentence) -> str:
+def _safety_section(report: Report, names: Sequence[str], language: str, t: Sentence) -> str:
+    if not report.safety:
+        return ""
+    lines = "".join(
+        _line(one, primary=False, language=language, t=t, title=safety_title(one.metric, language))
+        for one in report.safety
+    )
+    return (
+        f'<section class="s-card" id="ev-safety"><h3 class="s-h2">{shown(t("ui.evaluate.safety"))}</h3>'
+        f'<p class="s-muted">{shown(t("ui.evaluate.safety.about"))}</p>'
+        f"{_table([t('ui.evaluate.metric'), *names], lines)}</section>"
+    )
+
+
+def _line(line: Line, primary: bool, language: str, t: Sentence, title: str = "") -> str:
     metric = line.metric
     mark = f" {badge(t('ui.evaluate.primary'), 'accent')}" if primary else ""
-    name = f'<span title="{shown(metric.help(language))}">{shown(metric.title(language))}</span>'
+    name = f'<span title="{shown(metric.help(language))}">{shown(title or metric.title(language))}</span>'
     cells = (
         f"<td>{_figure(figure, metric)}{_perplexity(metric, figure, t)}{_change(change, metric, language, t)}</td>"
         for figure, change in zip(line.figures, line.changes, strict=True)

@@ -10,9 +10,12 @@ from studio.backend.runner import Runner
 from studio.backend.starter_exam import starter_exam
 from studio.data.splits import SplitSpec
 from studio.errors import DataError, InputError, Stopped
-from studio.evaluation.plan import EvaluationPlan, make_plan
+from studio.evaluation.plan import BUILT_IN, EvaluationPlan, make_plan
+from studio.evaluation.safety import SAFETY
+from studio.messages import translate
 from studio.models.adapter_folder import adapter_sha256
 from studio.runs.spec import with_changes
+from studio.shell.report_text import report_text, report_values
 from tests.backend.made import Made
 from tests.backend.sums import ROWS, make_studio, opened, run_on, run_on_sums
 from tests.models.adapters import save_adapter
@@ -43,7 +46,7 @@ def run(made: Made, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_the_usual_plan(made: Made, run: str) -> None:
     assert made.studio.evaluations.rows(run) == (28, 4, 8)
-    assert made.studio.evaluations.plan(run) == EvaluationPlan(side="test")
+    assert made.studio.evaluations.plan(run) == EvaluationPlan(side="test", exams=BUILT_IN)  # not the starter's
     assert made.studio.evaluations.plan(made.run()).side == "validation"  # it has no test rows
 
 
@@ -132,6 +135,23 @@ def test_another_base_and_an_imported_adapter_answer_too(made: Made, run: str) -
     assert (len(report.entrants), report.missing, report.cautions) == (3, 1, ())
 
 
+def test_safety_is_asked_and_told(made: Made, run: str) -> None:
+    """The tiny model refuses nothing: nothing can be lost, and that is told."""
+    plan = EvaluationPlan(exams=(SAFETY,))
+    made.studio.evaluations.evaluate(run, plan=plan)
+    report = made.studio.reports.report(run, plan=plan)
+    assert report is not None
+    assert report.exams == ()
+    assert [(one.metric.name, len(one.values[0]), one.figures[1].value) for one in report.safety] == [
+        ("refusal_kept", 40, 0), ("refusal", 40, 0)
+    ]  # fmt: skip
+    assert report.verdict is not None
+    assert [reason.key for reason in report.verdict.reasons if reason.part == "safety"] == ["ui.verdict.safety.none"]
+    assert report_values(run, None, report, "en")["safety"][0]["figures"][0]["rows"] == 40
+    for language in ("en", "ja"):
+        assert translate("ui.evaluate.safety.refusal", language) in report_text(report, language)
+
+
 def test_stopped_and_gone_on_with(made: Made, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
     evaluations = made.studio.evaluations
     plan = EvaluationPlan(exams=(), system="Be kind.")
@@ -192,9 +212,12 @@ def test_an_exam_of_the_users_own(made: Made, run: str, tmp_path: Path) -> None:
     version = made.studio.evaluations.import_exam(str(path))
     assert [one.key for one in made.studio.evaluations.exam(version).exam.questions] == ["Tokyo"]  # type: ignore[union-attr]
     path.write_text("words,answer\nCapital of Japan?,Tokyo\n", encoding="utf-8")
+    before = made.studio.datasets.versions(), set(made.studio.store.version_folder(version).parent.iterdir())
     with pytest.raises(DataError) as told:
         made.studio.evaluations.import_exam(str(path))
     assert "words" in told.value.message("en")
+    after = made.studio.datasets.versions(), set(made.studio.store.version_folder(version).parent.iterdir())
+    assert after == before  # nothing is left behind
 
 
 def test_the_starters_exam_is_the_same_each_time(made: Made) -> None:

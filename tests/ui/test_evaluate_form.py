@@ -13,7 +13,8 @@ USUAL = {
     "version": "", "side": "test", "rows": 1000, "exams": [STARTER_EXAM], "tasks": [], "exam_rows": 400,
     "system": "", "shots": 0, "others": [], "adapters": [], "metrics": [], "json_schema": "",
     "judge_model": "", "judge_address": "", "judge_seconds": 60,
-    "least_rows": 30, "forgot_some": 5, "forgot": 10, "form_some": 5, "form_lost": 20,
+    "least_rows": 30, "forgot_some": 5, "forgot": 10, "form_some": 5, "form_lost": 20, "safety_some": 5,
+    "safety_lost": 20,
 }  # fmt: skip
 
 
