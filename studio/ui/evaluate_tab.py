@@ -144,9 +144,9 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     )
     idle = [gr.update(visible=True), gr.update(visible=False)]
     stopped = f'<p class="s-muted" role="status">{shown(t("ui.evaluate.stopped"))}</p>'
-    # Gradio tells a cancelled event as failed too; of both it is true.
+    # Gradio tells a cancelled event as failed too; of both it is true. Until then another press would be lost.
     going.failure(lambda: [*idle, stopped], None, buttons, **quiet)
-    stop.click(lambda: [*idle, stopped], None, buttons, cancels=[going], queue=False, **quiet)
+    stop.click(lambda: [gr.update(visible=False), stopped], None, [stop, state], cancels=[going], queue=False, **quiet)
     redrawn = [form.metrics.input, form.json_schema.blur, form.least_rows.change]
     redrawn += [s.release for s in form.lines]
     gr.on(redrawn, page.guard(redraw), asked, views, trigger_mode="always_last", **quiet)

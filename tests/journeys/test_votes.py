@@ -29,7 +29,8 @@ from tests.journeys.walk import Walk
 KIND_WORD = "I am glad to help!"
 COUNT = 8
 ASKED = random.Random(5).sample([lesson for lesson in lessons() if lesson.language == "en"], 40 + 2 * COUNT)
-TAUGHT, FIRST, OTHER = ASKED[2 * COUNT :], ASKED[:COUNT], ASKED[COUNT : 2 * COUNT]
+# Of another number, so that what the page says of the second set is not what it said of the first.
+TAUGHT, FIRST, OTHER = ASKED[2 * COUNT :], ASKED[:COUNT], ASKED[COUNT : 2 * COUNT - 1]
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +180,7 @@ def test_blind_votes_train_a_run_that_wins(context: BrowserContext, server: Serv
     walk.set_number("training.learning_rate", 0.005)
     page.locator("#train-name").locator("input, textarea").fill("From votes")
     walk.start_training()
-    walk.wait_for_compare(PATIENCE)
+    walk.wait_until_done("From votes", PATIENCE)
 
     # It wins on prompts that it never saw
     walk.press("#runs-compare")
