@@ -154,15 +154,18 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     def choose_who(number: int) -> Callable[..., list[Any]]:
         def choose(request: gr.Request, now: Talk, chosen: Candidate, *values: Any) -> list[Any]:
-            """Another run begins at its result."""
+            """Another run begins at its result. What is being typed meanwhile is left alone."""
             if request.session_hash in stops:
                 return [gr.skip()] * len(replaced)
             found = page.studio.compare.candidates()
             told = [list(panel) for panel in _by_panel(values)]
             told[number][1] = last_place(found, told[number][0])
             fresh = Talk(seats_of(found, chosen, told))
-            shown = [talk_html(fresh, t), _asked_last(now), *_fields(page, found, told)]
-            return [fresh, *shown, *controls_of(fresh, busy=False)]
+            updates = _fields(page, found, told)
+            for update, value in zip(updates, values, strict=True):
+                if update["value"] == value:
+                    del update["value"]
+            return [fresh, talk_html(fresh, t), _asked_last(now), *updates, *controls_of(fresh, busy=False)]
 
         return choose
 

@@ -562,9 +562,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     )  # fmt: skip
     split_fields = [widget.component for widget in widgets if widget.field.path in _split_of(page, None)]
     gr.on(opened, use_split, [page.version, taken], [taken, *split_fields], **last_filling)
-    preset.input(
-        use_preset, [page.version, method, kind, preset, source, adapter, by_path[TEMPLATE]], fields, **last_filling
-    )
+    preset.input(press_preset, [page.version, method, kind, preset, source, adapter], fields, **last_filling)
     adapter.input(use_parent, [adapter, folder, by_path["tuner.targets"]], fields, **last_filling)
     folder.change(use_folder, folder, fields, **last_filling)
     tuner, rate = (by_path[path] for path in ("tuner.kind", "training.learning_rate"))
