@@ -21,7 +21,7 @@ EMPTY = (NOBODY, 0, "", "", 0)
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """The widgets of one column: who (`base:` or `run:` and a run's id, FOLDER or NOBODY), which of the run's
+    """The widgets of one column: who (`base:` and a model, `run:` and a run's id, FOLDER or NOBODY), which of the run's
     checkpoints, by its place from the first to the result, the folder of an adapter, and a prompt of its own."""
 
     who: gr.Dropdown
@@ -60,9 +60,9 @@ def panels(page: Page) -> list[Panel]:
     return found
 
 
-def base_key(found: Sequence[Candidate], chosen: Candidate) -> str:
-    """The base of a candidate, by the newest run that has it."""
-    return f"base:{next(c.run for c in found if c.model == chosen.model)}"
+def base_key(chosen: Candidate) -> str:
+    """The base of a candidate: the same whatever runs come and go."""
+    return f"base:{chosen.model.model_dump_json()}"
 
 
 def checkpoints(found: Sequence[Candidate], run: str) -> list[Candidate]:
@@ -81,7 +81,7 @@ def _seat(
     found: Sequence[Candidate], chosen: Candidate, who: str, place: int, folder: str, system: str, shots: int
 ) -> Seat | None:
     kind, _, run = who.partition(":")
-    own = checkpoints(found, run)
+    own = [c for c in found if base_key(c) == who] if kind == "base" else checkpoints(found, run)
     if kind == FOLDER:
         seat = folder_seat(chosen, folder) if folder.strip() else None
     elif not own:
@@ -121,7 +121,7 @@ def place_label(page: Page, found: Sequence[Candidate], values: Sequence[Any]) -
 
 def _choices(page: Page, found: Sequence[Candidate], *, needed: bool) -> list[tuple[str, str]]:
     t = page.t
-    bases = {c.model: (t("ui.compare.column.base", name=c.base), f"base:{c.run}") for c in reversed(found)}
+    bases = {c.model: (t("ui.compare.column.base", name=c.base), base_key(c)) for c in reversed(found)}
     runs = [
         (f"{record.name} · {moment(record.created)}", f"run:{run}")
         for run in dict.fromkeys(c.run for c in found)

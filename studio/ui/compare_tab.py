@@ -319,7 +319,7 @@ def _opened(
     """A new conversation with `chosen`, beside its base or (`values`) what the panels say; the prompt box holds the
     first example, or `prompt` if it is given."""
     known: Examples = tuple(page.studio.compare.examples(chosen.run, limit=_EXAMPLES))
-    values = values or ((base_key(found, chosen), *EMPTY[1:]), EMPTY, EMPTY)
+    values = values or ((base_key(chosen), *EMPTY[1:]), EMPTY, EMPTY)
     talk = Talk(seats_of(found, chosen, values))
     messages = known[0][0] if known else ()
     return [

@@ -95,6 +95,14 @@ def test_a_system_message_or_earlier_turns_make_the_prompt_a_conversation(studio
     assert next(studio.datasets.table(made.version.id).read()).values["chosen_by"] == "name 1 (+ prompt)"
 
 
+@pytest.mark.parametrize(("method", "kind"), [("dpo", "pairs"), ("reward", "pairs"), ("kto", "thumbs")])
+def test_what_votes_made_stands_in_no_way_of_a_run(studio: Studio, method: str, kind: Any) -> None:
+    for number in range(10):
+        studio.votes.cast(asked(f"Question {number}?"), answers("Yes.", "No, I am sorry."), "best", number % 2)
+    made = studio.votes.make_set("My votes", kind)
+    assert studio.problems(studio.default_spec(made.version.id, method=method)) == []
+
+
 def test_thumbs_hold_what_pairs_cannot(studio: Studio) -> None:
     studio.votes.cast(asked(), answers("a", "b"), "bad")
     studio.votes.cast(asked(), answers("c", "d"), "best", 1)

@@ -37,6 +37,7 @@ LATE = Candidate("run-1", "Friendly support", 40, None, "starter", 0.5)
 EARLY = Candidate("run-1", "Friendly support", 20, None, "starter", 0.75)
 OTHER = Candidate("run-2", "Other", 5, None, "starter")
 FOUND = (OTHER, KEPT, LATE, EARLY)
+BASE = base_key(KEPT)
 OPTIONS = ("Be kind.", 0.7, 0.9, 64.0, 3)
 
 
@@ -223,8 +224,10 @@ def panel(who: str = "", place: int = 0, folder: str = "", system: str = "", sho
 
 def test_panels_say_who_stands_in_the_columns() -> None:
     base = base_seat(KEPT)
-    assert seats_of(FOUND, KEPT, [panel(base_key(FOUND, KEPT)), panel(), panel()]) == (base, run_seat(KEPT))
-    third, fourth = panel("base:run-2", system="Be kind.", shots=3), panel("folder", folder="/some/ad/")
+    assert seats_of(FOUND, KEPT, [panel(BASE), panel(), panel()]) == (base, run_seat(KEPT))
+    # The run that is newest on this base comes and goes; the base stays in its column.
+    assert seats_of(FOUND[1:], KEPT, [panel(BASE), panel(), panel()]) == (base, run_seat(KEPT))
+    third, fourth = panel(BASE, system="Be kind.", shots=3), panel("folder", folder="/some/ad/")
     four = seats_of(FOUND, EARLY, [panel("run:run-1", 2), third, fourth])
     assert four == (run_seat(KEPT), run_seat(EARLY), base.prompted("Be kind.", 3), folder_seat(EARLY, "/some/ad/"))
     assert (four[3].label, four[3].contestant.folder) == ("ad", "/some/ad/")
@@ -240,17 +243,17 @@ def test_panels_say_who_stands_in_the_columns() -> None:
 def test_a_panel_shows_what_its_column_needs(language: str) -> None:
     page = make_page(FakeComparison(), language)
     who, place, folder, system, _ = shown_panel(page, FOUND, panel("run:run-1", 0), needed=False)
-    assert [value for _, value in who["choices"]] == ["", "base:run-2", "run:run-2", "run:run-1", "folder"]
+    assert [value for _, value in who["choices"]] == ["", BASE, "run:run-2", "run:run-1", "folder"]
     assert (place["visible"], place["maximum"], folder["visible"], system["visible"]) == (True, 2, False, True)
     assert "0.7500" in place["label"]
     empty = shown_panel(page, FOUND, panel(), needed=False)
     assert not any(widget["visible"] for widget in empty[1:])
-    assert shown_panel(page, FOUND, panel(), needed=True)[0]["value"] == "base:run-2"
+    assert shown_panel(page, FOUND, panel(), needed=True)[0]["value"] == BASE
     assert shown_panel(page, FOUND, panel("folder"), needed=True)[2]["visible"]
 
 
 def test_another_checkpoint_keeps_what_the_panels_say() -> None:
-    values = [panel("base:run-2", system="Be kind."), panel("run:run-2"), panel()]
+    values = [panel(BASE, system="Be kind."), panel("run:run-2"), panel()]
     talk = compare_tab._opened(make_page(FakeComparison()), FOUND, EARLY, "", values)[0]
     assert talk.seats == (base_seat(KEPT).prompted("Be kind.", 0), run_seat(EARLY), run_seat(OTHER))
     flat = [value for one in values for value in one]
