@@ -52,10 +52,12 @@ def test_the_starter_is_tuned_on_a_mixture_with_replay(studio: Studio, sample: s
     spec = with_changes(studio.default_spec(version.id), {"training.epochs": 0.1, "training.evaluations": 1})
     run = studio.runner.submit(spec).id
     ended = studio.runner.run_now(run)
-    assert (ended.status, ended.step) == ("done", spec.total_steps(round(version.rows * 0.9)))
+    trained, validated, tested = studio.datasets.split_counts(version.id, spec.data.split)
+    assert trained + validated + tested == version.rows > narrow.rows
+    assert (ended.status, ended.step) == ("done", spec.total_steps(trained))
     state = studio.runner.state(run)
     assert state.started is not None
-    assert state.started.train_rows + state.started.validation_rows == version.rows > narrow.rows
+    assert (state.started.train_rows, state.started.validation_rows) == (trained, validated)
     before, after = (loss for _, loss in state.curves["validation_loss"])
     assert after < before * 0.9
     assert ended.adapter
