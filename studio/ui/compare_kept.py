@@ -19,8 +19,8 @@ def build(page: Page, stage: Stage, tab: gr.Tab) -> None:
         with gr.Row(elem_classes="cmp-making"):
             name = gr.Textbox("", label=t("ui.kept.name"), max_length=200, min_width=220, elem_id="compare-name")
             save = gr.Button(t("ui.kept.save"), size="md", scale=0, min_width=120, elem_id="compare-save")
-            csv = gr.Button(t("ui.kept.csv"), size="md", scale=0, min_width=120, elem_id="compare-csv")
-            json = gr.Button(t("ui.kept.json"), size="md", scale=0, min_width=120, elem_id="compare-json")
+            csv = gr.Button(t("ui.kept.csv"), size="md", scale=0, min_width=180, elem_id="compare-csv")
+            json = gr.Button(t("ui.kept.json"), size="md", scale=0, min_width=180, elem_id="compare-json")
         with gr.Row(elem_classes="cmp-making"):
             saved = gr.Dropdown([], label=t("ui.kept.saved"), min_width=220, elem_id="compare-saved")
             reopen = gr.Button(t("ui.kept.open"), size="md", scale=0, min_width=120, elem_id="compare-open")

@@ -74,7 +74,7 @@ def build_form(page: Page) -> tuple[PlanForm, gr.UploadButton, gr.Textbox]:
         version = gr.Dropdown([("", "")], value="", min_width=240, **told("version"))
         side = gr.Radio([], min_width=240, **told("side"))
         rows = gr.Number(1000, precision=0, minimum=1, maximum=100_000, min_width=140, **told("rows"))
-    with gr.Row(equal_height=True):
+    with gr.Row(elem_classes="cmp-making"):
         exams = gr.CheckboxGroup([], min_width=240, **told("exams"))
         bring = gr.UploadButton(
             t("ui.evaluate.form.bring"), size="sm", min_width=160, scale=0, elem_id="evaluate-bring",
