@@ -279,12 +279,6 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             for place, field in enumerate(asked)
         ]
 
-    @page.guard
-    def press_preset(version: str | None, method: str, kind: str, preset: str, source: str, parent: str) -> Any:
-        """The chat template stays: it goes with the model."""
-        told = use_preset(version, method, kind, preset, source, parent)
-        return [gr.skip() if field.path == TEMPLATE else value for field, value in zip(asked, told, strict=True)]
-
     def differing(chosen: list[Any], others: Iterable[list[Any]]) -> list[Any]:
         """The values chosen where a preset sets them otherwise for others; what was typed elsewhere stays."""
         return [
@@ -562,7 +556,9 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     )  # fmt: skip
     split_fields = [widget.component for widget in widgets if widget.field.path in _split_of(page, None)]
     gr.on(opened, use_split, [page.version, taken], [taken, *split_fields], **last_filling)
-    preset.input(press_preset, [page.version, method, kind, preset, source, adapter], fields, **last_filling)
+    # The chat template stays: it goes with the model.
+    presets_own = [gr.State() if field is by_path[TEMPLATE] else field for field in fields]
+    preset.input(use_preset, [page.version, method, kind, preset, source, adapter], presets_own, **last_filling)
     adapter.input(use_parent, [adapter, folder, by_path["tuner.targets"]], fields, **last_filling)
     folder.change(use_folder, folder, fields, **last_filling)
     tuner, rate = (by_path[path] for path in ("tuner.kind", "training.learning_rate"))
