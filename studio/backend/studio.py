@@ -134,7 +134,7 @@ class Studio:
         tuner and a method; without one, the natural method of the data. The learning rate goes by the size of the
         model, as far as that is known (`Models.width`). Raises InputError."""
         kind = method or self.datasets.natural_method(version)
-        split = next((known.split for known in self.datasets.versions() if known.id == version), SplitSpec())
+        split = self.datasets.version(version).split if version else SplitSpec()
         chosen = {
             "method.kind": kind,
             "data.version": version,

@@ -187,9 +187,12 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     # What fills the form does not queue: Start waits for it.
     filling: dict[str, Any] = {"queue": False, **quiet}
 
+    def first_spec(version: str | None, preset: str, model: str, method: str, tuner: str = "lora") -> RunSpec:
+        return studio.default_spec(_known(page, version) or "", preset, model, method, tuner)
+
     def spec_of(version: str | None, method: str, kind: str, source: str, preset: str, *values: Any) -> RunSpec:
         model = STARTER if kind == "starter" else source.strip()
-        return to_spec(studio.default_spec(version or "", preset, model, method), asked, with_parent(asked, values))
+        return to_spec(first_spec(version, preset, model, method), asked, with_parent(asked, values))
 
     def parents(model: str, chosen: str | None, step: int | None) -> tuple[Any, Any]:
         """The choice of the runs of this model to go on from, or of a folder, and of a checkpoint; what is chosen is
@@ -257,8 +260,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return STARTER if kind == "starter" else source.strip() or kind
 
     def preset_values(version: str | None, method: str, model: str, preset: str) -> list[Any]:
-        spec = studio.default_spec(version or "", preset, model, method)
-        return values_of(with_changes(spec, _split_of(page, version)), asked)
+        return values_of(first_spec(version, preset, model, method), asked)
 
     @page.guard
     def use_preset(
@@ -297,7 +299,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return rate_for(version, method, model_of(kind, source), preset, tuner)
 
     def rate_for(version: str | None, method: str, model: str, preset: str, tuner: str) -> float:
-        return studio.default_spec(version or "", preset, model, method, tuner).training.learning_rate
+        return first_spec(version, preset, model, method, tuner).training.learning_rate
 
     @page.guard
     def use_size(
@@ -365,7 +367,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     def use_next(follow: str, method: str) -> Any:
         """The settings of the next run of a chain, and the reward models to choose from."""
         following, version = chain_view.read(follow)
-        spec = with_changes(studio.next_run(following, version), _split_of(page, version))
+        spec = studio.next_run(following, version)
         scores = [(run.record.name, run.record.id) for run in studio.runner.reward_models(spec.model.source)]
         name = studio.datasets.version(version).name
         title = t("ui.chain.name", name=name, term=t(f"ui.method.{following.method}.term"))

@@ -7,7 +7,7 @@ import pytest
 
 from studio.backend.studio import Studio
 from studio.data.splits import SplitSpec
-from studio.errors import SpecError, WorkspaceError
+from studio.errors import InputError, SpecError, WorkspaceError
 from studio.runs.presets import list_presets
 from studio.settings import Settings
 from tests.tiny import save_tiny
@@ -54,11 +54,14 @@ def test_a_spec_to_begin_with(settings: Settings) -> None:
     with Studio(settings, worker=False) as studio:
         names = [preset.name for preset in studio.presets()]
         assert names == [preset.name for preset in list_presets(settings.presets)]
+        version = studio.datasets.open_sample("support-en").id
         for name in names:
-            spec = studio.default_spec("v1", name, "owner/name", "sft")
-            assert (spec.data.version, spec.preset, spec.model.source) == ("v1", name, "owner/name")
+            spec = studio.default_spec(version, name, "owner/name", "sft")
+            assert (spec.data.version, spec.preset, spec.model.source) == (version, name, "owner/name")
         with pytest.raises(SpecError):
-            studio.default_spec("v1", "no-such-preset", method="sft")
+            studio.default_spec(version, "no-such-preset", method="sft")
+        with pytest.raises(InputError, match="v1"):
+            studio.default_spec("v1", names[0], method="sft")
 
 
 def test_a_run_begins_with_the_split_of_its_data(settings: Settings) -> None:
