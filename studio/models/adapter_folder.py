@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from studio.errors import ModelError, StudioError
 from studio.models.folder import CONFIG, PICKLES, file_sha256, fingerprint, read_header, read_json
@@ -91,6 +91,13 @@ def peft_config(shape: AdapterShape, **options: Any) -> "LoraConfig":
     )
 
 
+class _Base(BaseModel):
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+_File = TypeVar("_File", _Config, _Base)
+
+
 @dataclass(frozen=True, slots=True)
 class AdaptedLayer:
     """The sizes that the adapter's weights have at a layer."""
@@ -141,9 +148,9 @@ def _look(folder: Path) -> AdapterFacts:
     base, base_sha256 = (config.base_model_name_or_path or "") if config else "", ""
     if (folder / BASE_MODEL).is_file():
         try:
-            base_sha256 = str(read_json(folder, BASE_MODEL)["sha256"])
-        except (ModelError, KeyError) as error:
-            problems.append(_unreadable(folder, BASE_MODEL, str(error)))
+            base_sha256 = _read_as(_Base, folder, BASE_MODEL).sha256
+        except ModelError as error:
+            problems.append(error)
     shape = _shape(config) if config and not problems else None
     return AdapterFacts(folder, tuple(problems), base, shape, layers, base_sha256)
 
@@ -168,16 +175,18 @@ def _read_config(folder: Path) -> _Config:
     if not (folder / ADAPTER_CONFIG).is_file():
         key = "is_model" if (folder / CONFIG).is_file() else "no_config"
         raise ModelError(f"error.adapter_folder.{key}", folder=str(folder), file=ADAPTER_CONFIG)
+    return _read_as(_Config, folder, ADAPTER_CONFIG)
+
+
+def _read_as(kind: type[_File], folder: Path, file: str) -> _File:
     try:
-        values = read_json(folder, ADAPTER_CONFIG)
+        return kind.model_validate(read_json(folder, file))
     except ModelError as error:
-        raise _unreadable(folder, ADAPTER_CONFIG, str(error.values["reason"])) from None
-    try:
-        return _Config.model_validate(values)
+        raise _unreadable(folder, file, str(error.values["reason"])) from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise _unreadable(folder, ADAPTER_CONFIG, f"{where}: {first['msg']}") from None
+        raise _unreadable(folder, file, f"{where}: {first['msg']}") from None
 
 
 def _unreadable(folder: Path, file: str, reason: str) -> ModelError:

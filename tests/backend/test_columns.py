@@ -154,10 +154,11 @@ def test_the_fingerprint_of_the_base_decides(made: Made, run: str) -> None:
         with pytest.raises(ModelError) as caught:
             asked()
         assert caught.value.key == "error.adapter_folder.other_weights"
-    (made.models.parent / "alien" / "base_model.json").write_text("{}")
-    with pytest.raises(ModelError) as caught:
-        last(made, alien)
-    assert caught.value.key == "error.adapter_folder.unreadable"
+    for wrong in ("{}", "[]", "{", '{"sha256": null}', '{"sha256": "abc"}'):
+        (made.models.parent / "alien" / "base_model.json").write_text(wrong)
+        with pytest.raises(ModelError) as caught:
+            last(made, alien)
+        assert caught.value.key == "error.adapter_folder.unreadable", wrong
 
 
 def test_what_cannot_stand_in_a_column_is_told(made: Made, run: str) -> None:
