@@ -5,6 +5,7 @@ win for each of every two, as in Chatbot Arena (Chiang et al. 2024, arXiv:2403.0
 about who is better.
 """
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -18,6 +19,8 @@ from studio.runs.contestants import Contestant
 from studio.runs.votes import Vote
 
 _RESAMPLES = 200
+_SCALE = 400 / math.log(10)  # points for odds of e to 1
+_Z = 1.959964
 _MOST_STEPS = 500
 _CLOSE = 1e-7
 
@@ -102,7 +105,9 @@ class Rating:
 
 
 def bradley_terry(games: "Sequence[Game[Who]]", seed: int = 0) -> dict[Who, Rating]:
-    """Strengths by the model of Bradley and Terry (1952), intervals from votes drawn again (percentile bootstrap).
+    """Strengths by the model of Bradley and Terry (1952). Their intervals are the wider of two: from votes drawn again
+    (percentile bootstrap), since the comparisons of one vote go together, and from the curvature of the likelihood,
+    since votes that all agree are equal however they are drawn.
 
     Each contestant is taken to have tied once with one of mean strength, which makes strengths finite where somebody
     won always, and comparable where some never met (a prior, as in Caron and Doucet 2012, arXiv:1011.1761).
@@ -117,11 +122,14 @@ def bradley_terry(games: "Sequence[Game[Who]]", seed: int = 0) -> dict[Who, Rati
         first, second, vote = places[game.first], places[game.second], number[game.vote]
         won[vote, first, second] += game.score
         won[vote, second, first] += 1 - game.score
-    points = _points(won.sum(axis=0))
+    whole = won.sum(axis=0)
+    points = _points(whole)
+    margin = _Z * _deviations(whole, points)
     rng = np.random.default_rng(seed)
     drawn = [rng.multinomial(len(number), np.full(len(number), 1 / len(number))) for _ in range(_RESAMPLES)]
     spread = np.array([_points(np.tensordot(times, won, axes=1)) for times in drawn])
-    low, high = np.percentile(spread, [2.5, 97.5], axis=0)
+    drawn_low, drawn_high = np.percentile(spread, [2.5, 97.5], axis=0)
+    low, high = np.minimum(drawn_low, points - margin), np.maximum(drawn_high, points + margin)
     return {
         one: Rating(float(points[i]), Interval(float(low[i]), float(high[i])))
         for i, one in enumerate(who)
@@ -139,5 +147,16 @@ def _points(won: NDArray[np.float64]) -> NDArray[np.float64]:
         strength = wins / ((met / (strength[:, None] + strength)).sum(axis=1) + 1 / (strength + 1))
         if np.abs(np.log(strength / before)).max() < _CLOSE:
             break
-    elo = 400 * np.log10(strength)
+    elo = _SCALE * np.log(strength)
     return 1000 + elo - elo.mean()
+
+
+def _deviations(won: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard deviations of the points, by the observed information of what `_points` makes likeliest."""
+    strength = np.exp((points - 1000) / _SCALE)
+    share = strength[:, None] / (strength[:, None] + strength)
+    information = -(won + won.T) * share * (1 - share)
+    np.fill_diagonal(information, 0)
+    np.fill_diagonal(information, strength / (strength + 1) ** 2 - information.sum(axis=1))
+    centred = np.eye(len(won)) - 1 / len(won)
+    return _SCALE * np.sqrt(np.diag(centred @ np.linalg.inv(information) @ centred))

@@ -54,6 +54,29 @@ def test_who_always_won_has_a_strength() -> None:
     assert bradley_terry([]) == {}
 
 
+@pytest.mark.parametrize("votes", [1, 10])
+def test_votes_that_all_agree_claim_no_certainty(votes: int) -> None:
+    games = [Game("a", other, 1.0, number) for number in range(votes) for other in "bc"]
+    for rating in bradley_terry(games).values():
+        assert rating.interval.low < rating.points - 100
+        assert rating.interval.high > rating.points + 100
+
+
+def test_intervals_of_strengths_hold_them() -> None:
+    """The best of three of planted strengths is voted for."""
+    planted = {"a": 1060.0, "b": 1000.0, "c": 940.0}
+    weights = [10 ** (points / 400) for points in planted.values()]
+    numbers, held, times = random.Random(2), 0, 20
+    for _ in range(times):
+        games = []
+        for number in range(15):
+            (best,) = numbers.choices(list(planted), weights)
+            games += [Game(best, other, 1.0, number) for other in planted if other != best]
+        found = bradley_terry(games)
+        held += sum(found[who].interval.low <= points <= found[who].interval.high for who, points in planted.items())
+    assert 0.9 < held / (3 * times) < 1
+
+
 def vote(verdict: str, column: int | None, runs: str) -> Vote:
     answers = tuple(
         Answered(contestant=Contestant(base=ModelSpec(), run=run.strip("-")), name=run, text=f"{run} {place}")
