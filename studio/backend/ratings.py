@@ -126,8 +126,8 @@ def bradley_terry(games: "Sequence[Game[Who]]", seed: int = 0) -> dict[Who, Rati
     points = _points(whole)
     margin = _Z * _deviations(whole, points)
     rng = np.random.default_rng(seed)
-    drawn = [rng.multinomial(len(number), np.full(len(number), 1 / len(number))) for _ in range(_RESAMPLES)]
-    spread = np.array([_points(np.tensordot(times, won, axes=1)) for times in drawn])
+    times = rng.multinomial(len(number), np.full(len(number), 1 / len(number)), _RESAMPLES)
+    spread = _points(np.tensordot(times, won, axes=1))
     drawn_low, drawn_high = np.percentile(spread, [2.5, 97.5], axis=0)
     low, high = np.minimum(drawn_low, points - margin), np.maximum(drawn_high, points + margin)
     return {
@@ -137,18 +137,19 @@ def bradley_terry(games: "Sequence[Game[Who]]", seed: int = 0) -> dict[Who, Rati
 
 
 def _points(won: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`won[i, j]`: how often i won against j. By minorisation and maximisation (Hunter 2004, "MM algorithms for
+    """`won[..., i, j]`: how often i won against j. By minorisation and maximisation (Hunter 2004, "MM algorithms for
     generalized Bradley-Terry models", Annals of Statistics 32:384)."""
-    met = won + won.T
-    wins = won.sum(axis=1) + 0.5
-    strength = np.ones(len(won))
+    met = won + won.swapaxes(-1, -2)
+    wins = won.sum(axis=-1) + 0.5
+    strength = np.ones(wins.shape)
     for _ in range(_MOST_STEPS):
         before = strength
-        strength = wins / ((met / (strength[:, None] + strength)).sum(axis=1) + 1 / (strength + 1))
+        both = strength[..., :, None] + strength[..., None, :]
+        strength = wins / ((met / both).sum(axis=-1) + 1 / (strength + 1))
         if np.abs(np.log(strength / before)).max() < _CLOSE:
             break
     elo = _SCALE * np.log(strength)
-    return 1000 + elo - elo.mean()
+    return 1000 + elo - elo.mean(axis=-1, keepdims=True)
 
 
 def _deviations(won: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
