@@ -12,14 +12,10 @@ import pytest
 
 from studio.__main__ import main
 from studio.backend.evaluations import Evaluations
-from studio.data.splits import SplitSpec
-from studio.runs.spec import with_changes
-from studio.runs.store import Store, new_id
-from tests.backend.made import make
+from studio.runs.store import Store
+from tests.backend.sums import make_studio, run_on_sums
 from tests.evaluation.test_judge import KEY, Server
-from tests.tiny import save_tiny
 
-ROWS = [{"question": f"What is {n} plus {n}?", "answer": f"It is {2 * n}, dear friend."} for n in range(40)]
 EXAM = "question,A,B,answer,category\nIs it day?,yes,no,B,time\nIs it hot?,yes,no,A,weather\n"
 Shell = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -32,18 +28,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(workspace: Path) -> str:
     """Of a run with 8 test rows."""
-    save_tiny(workspace / "models" / "llama", "llama", tied=False)
-    (workspace / "sums.json").write_text(json.dumps(ROWS), encoding="utf-8")
-    made = make(workspace, workspace / "models")
-    store, datasets = made.studio.store, made.studio.datasets
-    found = datasets.import_file(workspace / "sums.json")
-    split = SplitSpec(validation_share=0.1, test_share=0.2)
-    like, run = made.run(), new_id()
-    changes = {"data.version": found.id, "data.split": split.model_dump(), "data.mapping": found.mapping}
-    first, *others = (stamped.event for stamped in store.events(like))
-    store.add_run(run, "Sums", with_changes(store.run(like).spec, changes), first)
-    store.append(run, *others)
-    store.run_folder(like).rename(store.run_folder(run))
+    made = make_studio(workspace)
+    run = run_on_sums(made, workspace)
     made.studio.close()
     return run
 

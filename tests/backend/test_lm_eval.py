@@ -10,37 +10,38 @@ import pytest
 
 from studio.errors import InputError, ModelError, Stopped
 from studio.evaluation.plan import EvaluationPlan
-from tests.backend.made import Made, make
-from tests.backend.test_evaluations import ROWS, opened, run_on
-from tests.tiny import save_tiny
+from tests.backend.made import Made
+from tests.backend.sums import make_studio, run_on_sums
 
 pytest.importorskip("lm_eval", reason="lm-eval is not installed (extra `lm-eval`)")
 
-CHOICE = """
-task: own_choice
+ABOUT = """
 dataset_path: json
 dataset_kwargs: {{data_files: {{test: {data}}}}}
-output_type: multiple_choice
 test_split: test
+doc_to_text: "Q: {{{{question}}}}\\nA:"
+"""
+CHOICE = (
+    ABOUT
+    + """task: own_choice
+output_type: multiple_choice
 num_fewshot: 2
 fewshot_split: test
-doc_to_text: "Q: {{{{question}}}}\\nA:"
 doc_to_target: "{{{{label}}}}"
 doc_to_choice: ["yes", "certainly not", "maybe so"]
 metric_list: [{{metric: acc}}, {{metric: acc_norm}}]
 metadata: {{version: 3}}
 """
-WRITTEN = """
-task: own_written
-dataset_path: json
-dataset_kwargs: {{data_files: {{test: {data}}}}}
+)
+WRITTEN = (
+    ABOUT
+    + """task: own_written
 output_type: generate_until
-test_split: test
-doc_to_text: "Q: {{{{question}}}}\\nA:"
 doc_to_target: "{{{{said}}}}"
 generation_kwargs: {{until: {until}, max_gen_toks: {room}}}
 metric_list: [{{metric: {metric}}}]
 """
+)
 QUESTIONS = [{"question": f"Is {n} odd?", "label": n % 3, "said": "?"} for n in range(24)]
 RANDOM = WRITTEN.replace("max_gen_toks", "do_sample: true, temperature: 0.7, max_gen_toks")
 GROUP = "group: own_group\ntask: [own_choice, own_written]\n"
@@ -68,8 +69,7 @@ def write_tasks(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     folder = tmp_path_factory.mktemp("lm-eval")
-    save_tiny(folder / "models" / "llama", "llama", tied=False)
-    made = make(folder, folder / "models")
+    made = make_studio(folder)
     write_tasks(made.studio.evaluations.lm_eval_folder)
     yield made
     made.studio.close()
@@ -77,7 +77,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
 
 @pytest.fixture(scope="module")
 def run(made: Made, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return run_on(made, opened(made, ROWS, tmp_path_factory.mktemp("rows") / "sums.json"))
+    return run_on_sums(made, tmp_path_factory.mktemp("rows"))
 
 
 def plan_for(*tasks: str, **values: Any) -> EvaluationPlan:
