@@ -23,7 +23,8 @@ from studio.runs.contestants import Contestant
 from studio.runs.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from studio.backend.evaluations import QuestionSet, Taken
+    from studio.backend.evaluations import Taken
+    from studio.backend.question_sets import QuestionSet
     from studio.backend.residence import Lease
 
 # What is kept of earlier opinions is true as long as judges are asked in the same way.

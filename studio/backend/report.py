@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any
 
-from studio.backend.evaluations import Entrant, Evaluations, QuestionSet, Taken
+from studio.backend.evaluations import Entrant, Evaluations, Taken
+from studio.backend.question_sets import QuestionSet
 from studio.evaluation.advice import Step, advise
 from studio.evaluation.choice import check_metrics, primary, suited
 from studio.evaluation.classes import Confusion, confusion
@@ -116,14 +117,14 @@ class Reports:
         cannot be, such as a metric that does not fit the data."""
         evaluations = self._evaluations
         plan = plan or evaluations.plan(run)
-        task = evaluations.task(run, plan)
+        task = evaluations.questions.task(run, plan)
         wanted = evaluations.entrants(run, step, plan)
         found = [(entrant, evaluations.taken(run, entrant.contestant, task)) for entrant in wanted]
         entrants = tuple(entrant for entrant, taken in found if taken is not None)
         taken = tuple(taken for _, taken in found if taken is not None)
         if {"base", "tuned"} - {entrant.role for entrant in entrants}:
             return None
-        exams = evaluations.exams(plan)
+        exams = evaluations.questions.exams(plan)
         tests = tuple(
             Examined(one, tuple(evaluations.taken(run, e.contestant, one) for e in entrants)) for one in exams
         )

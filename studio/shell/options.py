@@ -34,7 +34,7 @@ def evaluation_plan(options: argparse.Namespace, studio: Studio) -> EvaluationPl
         values["version"] = version(options.data, lambda file: studio.datasets.import_file(Path(file)).id)
         values["side"] = options.side or "all"
     if options.exam or options.no_exam:
-        bring = studio.evaluations.import_exam
+        bring = studio.evaluations.questions.import_exam
         values["exams"] = [
             name if name in BUILT_IN or name.startswith(LM_EVAL) else version(name, bring) for name in options.exam
         ]

@@ -108,7 +108,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     def add_exam(file: str, now: Candidate, *values: Any) -> list[Any]:
         plan = plan_of(values)
-        exam = evaluations.import_exam(file)
+        exam = evaluations.questions.import_exam(file)
         return values_of(page, now.run, plan.model_copy(update={"exams": (*plan.exams, exam)}))
 
     def turn(now: Candidate, before: tuple[str, int], event: gr.EventData) -> list[Any]:
@@ -162,7 +162,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 def _asked(page: Page, now: Candidate, plan: EvaluationPlan) -> str:
     """What is asked, in a line; the form below is closed at first. Why nothing can be is told with the results."""
     try:
-        rows = len(page.studio.evaluations.task(now.run, plan).questions)
+        rows = len(page.studio.evaluations.questions.task(now.run, plan).questions)
     except StudioError:
         return ""
     _, _, test = page.studio.evaluations.side_rows(now.run, plan.version)

@@ -51,12 +51,12 @@ def test_the_usual_plan(made: Made, run: str) -> None:
 
 
 def test_what_is_asked_was_never_trained_on(made: Made, run: str) -> None:
-    task = made.studio.evaluations.task(run, EvaluationPlan())
+    task = made.studio.evaluations.questions.task(run, EvaluationPlan())
     parts = made.studio.datasets.split(made.studio.store.run(run).version, made.studio.store.run(run).spec.data.split)
     assert [q.row for q in task.questions] == parts.test.tolist()
-    assert len(made.studio.evaluations.task(run, EvaluationPlan(rows=3)).questions) == 3
+    assert len(made.studio.evaluations.questions.task(run, EvaluationPlan(rows=3)).questions) == 3
     with pytest.raises(InputError) as told:
-        made.studio.evaluations.task(run, EvaluationPlan(side="all"))
+        made.studio.evaluations.questions.task(run, EvaluationPlan(side="all"))
     assert told.value.key == "error.evaluate.trained"
     assert told.value.values["count"] == 28
     assert str(parts.train[0]) in told.value.message("en")
@@ -68,14 +68,14 @@ def test_other_data_is_looked_through(made: Made, run: str, tmp_path: Path) -> N
     trained = set(made.studio.datasets.split(made.studio.store.run(run).version,
                                              made.studio.store.run(run).spec.data.split).train.tolist())  # fmt: skip
     with pytest.raises(InputError) as told:
-        made.studio.evaluations.task(run, EvaluationPlan(version=mixed, side="all"))
+        made.studio.evaluations.questions.task(run, EvaluationPlan(version=mixed, side="all"))
     assert told.value.values["count"] == len(trained & {1, 2, 3}) > 0
-    assert len(made.studio.evaluations.task(run, EvaluationPlan(version=fresh, side="all")).questions) == 6
+    assert len(made.studio.evaluations.questions.task(run, EvaluationPlan(version=fresh, side="all")).questions) == 6
 
 
 def test_no_test_rows(made: Made) -> None:
     with pytest.raises(InputError) as told:
-        made.studio.evaluations.task(made.run(), EvaluationPlan())
+        made.studio.evaluations.questions.task(made.run(), EvaluationPlan())
     assert told.value.key == "error.evaluate.no_test"
     for language in ("en", "ja"):
         assert "2" in told.value.message(language)  # rows that validate
@@ -209,12 +209,12 @@ def test_a_metric_that_does_not_fit(made: Made, run: str) -> None:
 def test_an_exam_of_the_users_own(made: Made, run: str, tmp_path: Path) -> None:
     path = tmp_path / "exam.csv"
     path.write_text("question,answer\nCapital of Japan?,Tokyo\n", encoding="utf-8")
-    version = made.studio.evaluations.import_exam(str(path))
-    assert [one.key for one in made.studio.evaluations.exam(version).exam.questions] == ["Tokyo"]  # type: ignore[union-attr]
+    version = made.studio.evaluations.questions.import_exam(str(path))
+    assert [one.key for one in made.studio.evaluations.questions.exam(version).exam.questions] == ["Tokyo"]  # type: ignore[union-attr]
     path.write_text("words,answer\nCapital of Japan?,Tokyo\n", encoding="utf-8")
     before = made.studio.datasets.versions(), set(made.studio.store.version_folder(version).parent.iterdir())
     with pytest.raises(DataError) as told:
-        made.studio.evaluations.import_exam(str(path))
+        made.studio.evaluations.questions.import_exam(str(path))
     assert "words" in told.value.message("en")
     after = made.studio.datasets.versions(), set(made.studio.store.version_folder(version).parent.iterdir())
     assert after == before  # nothing is left behind
@@ -235,7 +235,7 @@ def test_general_data_that_was_mixed_in_is_no_part_of_the_task(made: Made, run: 
     made.studio.datasets.set_split(mixed, split)
     every = len(made.studio.datasets.split(mixed, split).test)
     own = run_on(made, mixed)
-    questions = made.studio.evaluations.task(own, EvaluationPlan()).questions
+    questions = made.studio.evaluations.questions.task(own, EvaluationPlan()).questions
     assert 0 < len(questions) < every
     assert all(question.prompt[-1].content.startswith("What is") for question in questions)
 

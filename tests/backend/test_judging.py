@@ -121,7 +121,7 @@ def test_nonsense_is_no_answer(made: Made, run: str, server: Server) -> None:
 
 def test_silence_is_asked_again(made: Made, run: str, server: Server, tmp_path: Path) -> None:
     evaluations = made.studio.evaluations
-    task = evaluations.task(run, EvaluationPlan())
+    task = evaluations.questions.task(run, EvaluationPlan())
     base, tuned = (
         evaluations.taken(run, e.contestant, task) for e in evaluations.entrants(run, None, EvaluationPlan())
     )

@@ -70,7 +70,7 @@ def write_tasks(folder: Path) -> None:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     folder = tmp_path_factory.mktemp("lm-eval")
     made = make_studio(folder)
-    write_tasks(made.studio.evaluations.lm_eval_folder)
+    write_tasks(made.studio.evaluations.questions.lm_eval_folder)
     yield made
     made.studio.close()
 
@@ -98,7 +98,7 @@ def alone(made: Made, run: str, task: str, tuned: bool) -> list[dict[str, Any]]:
         model = PeftModel.from_pretrained(model, made.studio.store.run_folder(run) / "adapter")
     hflm: Any = huggingface.HFLM  # decorators of lm-eval hide its arguments
     theirs = hflm(pretrained=model.eval(), tokenizer=AutoTokenizer.from_pretrained(folder), batch_size=8)
-    own = TaskManager(include_path=str(made.studio.evaluations.lm_eval_folder), include_defaults=False)
+    own = TaskManager(include_path=str(made.studio.evaluations.questions.lm_eval_folder), include_defaults=False)
     simple_evaluate: Any = evaluator.simple_evaluate
     found = simple_evaluate(theirs, tasks=[task], task_manager=own, bootstrap_iters=0)
     return found["samples"][task]
@@ -110,12 +110,12 @@ def test_as_lm_eval_says_alone(made: Made, run: str, task: str, metric: str) -> 
     if metric == "exact_match":  # of random letters, what the base says to some questions is what is expected
         said = [one["filtered_resps"][0] for one in alone(made, run, task, False)]
         rows = [{**row, "said": said[n] if n % 3 else "?"} for n, row in enumerate(QUESTIONS)]
-        data = evaluations.lm_eval_folder / "questions.jsonl"
+        data = evaluations.questions.lm_eval_folder / "questions.jsonl"
         data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     shares: list[float] = []
     evaluations.evaluate(run, plan=plan, tell=shares.append)
     assert shares == sorted(shares)
-    (exam,) = evaluations.exams(plan)
+    (exam,) = evaluations.questions.exams(plan)
     rights, texts = [], []
     for entrant in evaluations.entrants(run, None, plan):
         taken = evaluations.taken(run, entrant.contestant, exam)
@@ -176,16 +176,16 @@ def test_asked_once_and_gone_on_with(made: Made, run: str, monkeypatch: pytest.M
 
 
 def test_other_data_is_another_version(made: Made, run: str) -> None:
-    (before,) = made.studio.evaluations.exams(plan_for("own_written"))
-    assert len(made.studio.evaluations.exams(plan_for("own_written", exam_rows=5))[0].questions) == 5
-    data = made.studio.evaluations.lm_eval_folder / "questions.jsonl"
+    (before,) = made.studio.evaluations.questions.exams(plan_for("own_written"))
+    assert len(made.studio.evaluations.questions.exams(plan_for("own_written", exam_rows=5))[0].questions) == 5
+    data = made.studio.evaluations.questions.lm_eval_folder / "questions.jsonl"
     text = data.read_text(encoding="utf-8")
     for old, new in (("odd", "even"), ('"said": "?"', '"said": "!"')):  # what is asked, and what is expected
         data.write_text(text.replace(old, new), encoding="utf-8")
-        (after,) = made.studio.evaluations.exams(plan_for("own_written"))
+        (after,) = made.studio.evaluations.questions.exams(plan_for("own_written"))
         assert after.id != before.id
     data.write_text(text, encoding="utf-8")
-    assert made.studio.evaluations.exams(plan_for("own_written"))[0].id == before.id
+    assert made.studio.evaluations.questions.exams(plan_for("own_written"))[0].id == before.id
 
 
 @pytest.mark.parametrize(

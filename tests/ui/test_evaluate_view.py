@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from studio.backend.evaluations import Entrant, QuestionSet, Taken
+from studio.backend.evaluations import Entrant, Taken
+from studio.backend.question_sets import QuestionSet
 from studio.backend.report import ExamReport, Judged, Report, RowResult
 from studio.data.records import Message
 from studio.evaluation.advice import advise
