@@ -20,7 +20,8 @@ from studio.data.records import Message
 from studio.errors import InputError, WorkspaceError
 from studio.evaluation.choice import check_metrics, suited
 from studio.evaluation.exams import STARTER_EXAM
-from studio.evaluation.kept import AnswerFile, Whose, read_answers
+from studio.evaluation.kept import BATCHES, Batch, KeptReply, Whose
+from studio.evaluation.line_file import LineFile, read_lines
 from studio.evaluation.plan import BUILT_IN, EvaluationPlan
 from studio.evaluation.questions import Answer, Asked
 from studio.messages import translate
@@ -230,9 +231,8 @@ class Evaluations:
         with self._compare.lease_contestant(contestant) as lease, told_disk(self._store.folder):
             speaker = Speaker(lease.model, lease.tokenizer, lease.adapter_name, lease.vocabulary, lease.lock)
             whose = Whose(base_fingerprint=lease.identity.fingerprint, adapter_sha256=lease.adapter_sha256)
-            file = AnswerFile(partial, whose)
-            try:
-                done = {reply.row for batch in file.batches for reply in batch.replies}
+            with LineFile(partial, BATCHES, whose) as file:
+                done = {reply.row for batch in file.lines for reply in batch.replies}
                 began = time.perf_counter()
                 if asked.lm_task:
                     from studio.evaluation.lm_eval_model import ask_task
@@ -241,19 +241,18 @@ class Evaluations:
                 else:
                     batches = interview(speaker, asked.questions, way, choices=asked.choices, done=done, stop=stopping)
                 for replies in batches:
-                    file.add(time.perf_counter() - began, replies)
+                    kept = tuple(KeptReply(r.row, r.answer, r.prompt_tokens, r.refused) for r in replies)
+                    file.add(Batch(time.perf_counter() - began, kept))
                     done |= {reply.row for reply in replies}
                     told(len(done))
                     began = time.perf_counter()
-            finally:
-                file.close()
             free = [q for q in asked.questions if q.prompt and q.row not in asked.choices and not asked.lm_task]
             prompts = [render_prompt(way.prompt(q), lease.tokenizer, q.tools) for q in free[:3]]
             quick = pace(speaker, prompts)
             size = lease.identity.parameters * lease.model.dtype.itemsize
         os.replace(partial, final)
         said.unlink(missing_ok=True)
-        replies = [reply for batch in file.batches for reply in batch.replies]
+        replies = [reply for batch in file.lines for reply in batch.replies]
         answers = [reply.answer for reply in replies if reply.answer]
         self._store.add_evaluation(
             Evaluation(
@@ -265,7 +264,7 @@ class Evaluations:
                 adapter_sha256=lease.adapter_sha256,
                 rows=len(answers),
                 refused=len(replies) - len(answers),
-                seconds=sum(batch.seconds for batch in file.batches),
+                seconds=sum(batch.seconds for batch in file.lines),
                 tokens=sum(answer.tokens for answer in answers),
                 prompt_tokens=sum(reply.prompt_tokens for reply in replies),
                 first_token_seconds=quick.first_token_seconds if quick else None,
@@ -304,7 +303,7 @@ class Evaluations:
         whose = Whose(base_fingerprint=found.base_fingerprint, adapter_sha256=found.adapter_sha256)
         replies = [
             reply
-            for batch in read_answers(self._store.evaluations_folder / f"{name}.jsonl", whose)
+            for batch in read_lines(self._store.evaluations_folder / f"{name}.jsonl", BATCHES, whose)
             for reply in batch.replies
         ]
         if not replies:

@@ -16,7 +16,8 @@ from studio.data.records import Messages
 from studio.errors import Stopped
 from studio.evaluation.judge import Ask, JudgeSilent, Opinion, judge_rows
 from studio.evaluation.judge_address import JudgeAddress, judge_at
-from studio.evaluation.kept_opinions import OpinionFile, read_opinions
+from studio.evaluation.kept import OPINIONS, JudgeWeights
+from studio.evaluation.line_file import LineFile, read_lines
 from studio.evaluation.plan import JudgeSpec
 from studio.evaluation.questions import Question
 from studio.runs.contestants import Contestant
@@ -62,7 +63,7 @@ class Case:
 
 def kept_opinions(case: Case, folder: Path) -> tuple[Opinion, ...]:
     """What the judge said so far."""
-    return tuple(read_opinions(_file(case, folder)))
+    return tuple(read_lines(_file(case, folder), OPINIONS, JudgeWeights))
 
 
 def ask_judge(
@@ -86,20 +87,19 @@ def ask_judge(
         asking = _at_address(case.judge, key, stopping, wait)
     else:
         asking = _local(case.judge, compare, stopping)
-    with asking as (ask, fingerprint):
-        file = OpinionFile(_file(case, folder), fingerprint)
-        try:
-            done = {opinion.row for opinion in file.opinions}
-            left = [question for question in case.questions if question.row not in done]
-            answers = ([one.answers[question.row] for question in left] for one in (case.left, case.right))
-            for count, opinion in enumerate(judge_rows(ask, left, *answers), len(done) + 1):
-                if not opinion.silent:
-                    file.add(opinion)
-                told(count)
-                if stopping and stopping():
-                    raise Stopped("error.stopped")
-        finally:
-            file.close()
+    with (
+        asking as (ask, fingerprint),
+        LineFile(_file(case, folder), OPINIONS, JudgeWeights(fingerprint=fingerprint)) as file,
+    ):
+        done = {opinion.row for opinion in file.lines}
+        left = [question for question in case.questions if question.row not in done]
+        answers = ([one.answers[question.row] for question in left] for one in (case.left, case.right))
+        for count, opinion in enumerate(judge_rows(ask, left, *answers), len(done) + 1):
+            if not opinion.silent:
+                file.add(opinion)
+            told(count)
+            if stopping and stopping():
+                raise Stopped("error.stopped")
 
 
 def _file(case: Case, folder: Path) -> Path:

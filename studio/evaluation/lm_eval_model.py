@@ -13,13 +13,14 @@ from typing import Any
 from lm_eval.api.model import TemplateLM
 from lm_eval.evaluator import evaluate
 from lm_eval.models.utils import has_bos_prefix, normalize_gen_kwargs, postprocess_generated_text
-from pydantic import ValidationError
+from pydantic import ConfigDict, TypeAdapter
 
 from studio.data.tokens import UNTRAINED, Example
 from studio.errors import InputError, ModelError
 from studio.evaluation.answering import Speaker, judge_likelihood, speak
 from studio.evaluation.interview import Reply
 from studio.evaluation.kept import Whose
+from studio.evaluation.line_file import LineFile
 from studio.evaluation.lm_eval_tasks import LmTask, seed
 from studio.evaluation.questions import Answer
 from studio.models.generation import decode, model_context
@@ -27,6 +28,8 @@ from studio.models.generation import decode, model_context
 # Requests whose replies are written together, and tokens in which a text that ends an answer is looked for.
 _TOGETHER = 128
 _LOOK_BACK = 24
+# A request and its reply; likelihoods may be infinite.
+_SAID = TypeAdapter(tuple[str, Any], config=ConfigDict(ser_json_inf_nan="constants"))
 
 
 def ask_task(
@@ -48,8 +51,8 @@ def ask_task(
     """
     if set(asked.rows) <= set(done):
         return
-    with Said(kept, whose) as said:
-        model = SpeakerLM(speaker, asked.name, said, stop)
+    with LineFile(kept, _SAID, whose) as file:
+        model = SpeakerLM(speaker, asked.name, Said(file), stop)
         model.told = (lambda share: told(int(share * len(asked.rows)))) if told else None
         seed(asked.task)
         found = evaluate(
@@ -78,16 +81,11 @@ def _reply(speaker: Speaker, asked: LmTask, sample: dict[str, Any]) -> Reply:
 
 
 class Said:
-    """What was said to each request, a line of JSON each, after one that says whose it is."""
+    """What was said to each request, kept at once."""
 
-    def __init__(self, path: Path, whose: Whose) -> None:
-        lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []  # the last one may be cut off
-        self._known: dict[str, Any] = {}
-        if lines and _is(lines[0], whose):
-            self._known = dict(json.loads(line) for line in lines[1:])
-        self._file = path.open("wb")
-        self._file.write(whose.model_dump_json().encode() + b"\n")
-        self._write(self._known.items())
+    def __init__(self, file: LineFile[tuple[str, Any]]) -> None:
+        self._file = file
+        self._known = dict(file.lines)
 
     def get(self, request: Any) -> Any:
         return self._known.get(_key(request))
@@ -95,24 +93,7 @@ class Said:
     def add(self, some: Sequence[tuple[Any, Any]]) -> None:
         new = {_key(request): value for request, value in some}
         self._known |= new
-        self._write(new.items())
-
-    def _write(self, some: Any) -> None:
-        self._file.write(b"".join(json.dumps(pair).encode() + b"\n" for pair in some))
-        self._file.flush()
-
-    def __enter__(self) -> "Said":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-
-def _is(line: bytes, whose: Whose) -> bool:
-    try:
-        return Whose.model_validate_json(line) == whose
-    except ValidationError:
-        return False
+        self._file.add(*new.items())
 
 
 def _key(request: Any) -> str:
