@@ -62,7 +62,8 @@ def test_a_template_is_written_with_buttons_and_seen_as_it_is_typed(page: Page, 
     expect(look).to_contain_text("Still to be chosen: Answer template")
     answer.fill("{erledigd}")
     expect(look.locator(".d-error code")).to_have_text("erledigd")
-    page.click("#data-mapping-apply")
+    with page.expect_response(lambda found: "/run/" in found.url and "erledigd" in (found.request.post_data or "")):
+        page.click("#data-mapping-apply")
     expect(look.locator(".d-error code")).to_have_text("erledigd")
     answer.fill("{erledigt")
     expect(look).to_contain_text("has no partner")
