@@ -50,7 +50,6 @@ _ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="10" fill="#5b63e6"/>'
     '<path d="M8 21c4 0 4-10 8-10s4 10 8 10" fill="none" stroke="#fff" stroke-width="3" stroke-linecap="round"/></svg>'
 )
-_SCRIPTS = ("errors.js", "settled.js")
 _YEAR_SECONDS = 365 * 24 * 3600
 # Gradio copies what is uploaded and downloaded. Every hour those older than a day are deleted; at the end, all.
 _COPIES_SECONDS = (3600, 24 * 3600)
@@ -110,7 +109,7 @@ def _header(language: str) -> str:
 
 
 def _head(language: str, assets: Path) -> str:
-    """The page's language, its icon, its scripts, and our words for two places where Gradio has words of its own.
+    """The page's language, its icon, its script, and our words for two places where Gradio has words of its own.
 
     Gradio tells its own in the browser's language, and an error's title always in English.
     """
@@ -118,11 +117,10 @@ def _head(language: str, assets: Path) -> str:
     style = "".join(
         f"--studio-{name}: {json.dumps(translate(key, language), ensure_ascii=False)};" for name, key in words.items()
     )
-    scripts = "".join(f"<script>{(assets / 'js' / name).read_text(encoding='utf-8')}</script>" for name in _SCRIPTS)
     return (
         f'<link rel="icon" href="/favicon.ico"><style>:root {{ {style} }}</style>'
         f'<script>document.documentElement.lang = "{language}"</script>'
-        f"{scripts}"
+        f"<script>{(assets / 'js' / 'requests.js').read_text(encoding='utf-8')}</script>"
     )
 
 

@@ -1,12 +1,15 @@
 """The page in a real browser: texts of the data never run, nothing is fetched elsewhere, a refresh loses nothing."""
 
+import asyncio
 import csv
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
+from studio.ui import app
 from tests.tiny import save_tiny
 from tests.ui.conftest import PATIENCE_MS
 
@@ -93,6 +96,24 @@ def test_a_refresh_and_the_other_language_show_the_same_data(page: Page, address
     expect(page.locator("#data-heading")).to_contain_text("support-en.jsonl")
     expect(page.locator("#data-next")).to_have_text("学習へ進む")
     assert page.evaluate("document.documentElement.lang") == "ja"
+
+
+def test_a_language_that_is_slow_to_come_comes(page: Page, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradio reloads a page that it takes for cut off, which broke off the way to the next one."""
+    build, slow = app._LanguagePages._page, [6.0]  # Gradio looks every 2 s
+
+    async def later(pages: Any, language: str) -> Any:
+        if language == "ja" and slow:
+            await asyncio.sleep(slow.pop())
+        return await build(pages, language)
+
+    monkeypatch.setattr(app._LanguagePages, "_page", later)
+    _open(page, f"{address}/en/")
+    page.click('[data-name="support-en"]')
+    expect(page.locator("#data-view .d-text")).to_be_visible()
+    page.click(".studio-languages a[lang=ja]")
+    page.wait_for_url("**/ja/#data")
+    assert slow == []
 
 
 def test_rows_can_be_reached_and_opened_by_keyboard_and_searched(page: Page, address: str) -> None:
