@@ -16,9 +16,9 @@ from studio.backend.engine import load_engine
 from studio.backend.report import Reports, figures
 from studio.backend.residence import Adapter
 from studio.errors import ExportError, InputError, WorkspaceError
-from studio.export.proof import Proof
 from studio.messages import LANGUAGES, translate
 from studio.runs.events import RunState
+from studio.runs.exports import Proof
 from studio.runs.spec import RunSpec, with_changes
 from studio.runs.store import Store, disk_full, file_words, is_disk_full, sync_folder, told_disk
 from studio.settings import Settings

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from studio.data.records import Message
 from studio.errors import ExportError
 from studio.export import plain
+from studio.runs.exports import Proof
 
 if TYPE_CHECKING:
     import torch
@@ -25,17 +26,6 @@ _SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
-    """`equal` of `prompts` greedy answers were the same, to the letter. `max_score_difference` is over the scores of
-    the first answer token, all prompts and the whole vocabulary."""
-
-    prompts: int
-    equal: int
-    max_score_difference: float
-    passed: bool
-
-
-@dataclass(frozen=True, slots=True)
 class ProofAnswer:
     """A greedy answer: its tokens without the end token, and their text."""
 
@@ -44,8 +34,30 @@ class ProofAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Lesson:
+    """Tokens of a prompt and the answer that is expected to it, which begins at `start` and ends with the end token."""
+
+    ids: tuple[int, ...]
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A conversation as JSON messages (with a system turn, tools, their calls and results, or Japanese), and the tokens
+    that the run's tokenizer writes it in."""
+
+    messages: tuple[dict[str, Any], ...]
+    tools: tuple[dict[str, Any], ...]
+    ids: tuple[int, ...]
+    opened: bool
+    """Whether it ends with what asks for an answer (`add_generation_prompt`)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Expected:
-    """What the run's adapter answers: greedy answers and first-token scores, with the settings they were made by."""
+    """What the run's adapter answers: greedy answers and first-token scores, with the settings they were made by.
+    `perplexity`: over all answer tokens of the `lessons` (natural exponential of their mean negative log-likelihood);
+    None where there are none."""
 
     prompts: tuple[tuple[Message, ...], ...]
     answers: tuple[ProofAnswer, ...]
@@ -53,6 +65,9 @@ class Expected:
     stops: tuple[int, ...]
     device: str
     dtype: "torch.dtype"
+    lessons: tuple[Lesson, ...] = ()
+    perplexity: float | None = None
+    conversations: tuple[Conversation, ...] = ()
 
 
 def expect(
@@ -138,4 +153,4 @@ def compare_outputs(expected: Expected, answers: Sequence[ProofAnswer], scores: 
     passed = equal == len(expected.answers) and largest <= 64 * torch.finfo(expected.dtype).eps * float(
         wanted.abs().max()
     )
-    return Proof(len(expected.answers), equal, largest, passed)
+    return Proof(prompts=len(expected.answers), equal=equal, max_score_difference=largest, passed=passed)

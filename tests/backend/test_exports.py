@@ -20,14 +20,14 @@ from studio.data.records import Message
 from studio.errors import ExportError, InputError, ResourceError
 from studio.export import adapter as files
 from studio.export import proof as proofs
-from studio.export.proof import Proof
+from studio.runs.exports import Proof
 from studio.runs.spec import load_spec
 from tests.backend.asked import beside_base, last
 from tests.backend.made import Made, make, save_models
 from tests.models.adapters import save_adapter
 from tests.tiny import save_tiny
 
-PASSED = Proof(1, 1, 0.0, True)
+PASSED = Proof(prompts=1, equal=1, max_score_difference=0.0, passed=True)
 NAMES = {
     "README.md", "adapter_config.json", "adapter_model.safetensors", "base_model.json", "chat_template.jinja",
     "run-spec.yaml", "tokenizer.json", "tokenizer_config.json",

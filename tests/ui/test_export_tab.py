@@ -15,8 +15,8 @@ from studio.backend.candidates import Candidate
 from studio.backend.exports import Export
 from studio.backend.studio import Studio
 from studio.errors import ExportError
-from studio.export.proof import Proof
 from studio.messages import LANGUAGES, translate
+from studio.runs.exports import Proof
 from studio.ui import export_tab
 from studio.ui.export_view import card_html, code_html, files_html, progress_html, read_package, result_html
 from studio.ui.page import Page, chosen
@@ -38,7 +38,9 @@ def made(tmp_path: Path) -> Export:
         archive.writestr("adapter_model.safetensors", b"0" * 2_500_000)
         archive.writestr("vocab<b>.json", "{}")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Export(path, path.stat().st_size, digest, Proof(4, 4, 0.00012, True))
+    return Export(
+        path, path.stat().st_size, digest, Proof(prompts=4, equal=4, max_score_difference=0.00012, passed=True)
+    )
 
 
 class FakeExports:
