@@ -10,16 +10,17 @@ import hashlib
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_tensors
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -33,7 +34,7 @@ from studio.data.chat_templates import DEFAULT, TEMPLATES, ChatTemplate, cut_mar
 from studio.errors import ModelError, ResourceError, StudioError
 from studio.models import folder as folders
 from studio.models.adapter_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from studio.models.catalog import ModelIdentity, find_files, find_tokenizer
+from studio.models.catalog import ModelFiles, ModelIdentity, find_files, find_tokenizer
 from studio.models.device import Device
 from studio.runs.events import Notice
 from studio.settings import Settings
@@ -135,17 +136,23 @@ def _read_model(
     *,
     scores: bool,
     shards: int = 1,
+    state: dict[str, Any] | None = None,
 ) -> PreTrainedModel:
     kind: Any = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
-    divided: dict[str, Any] = {}
+    more: dict[str, Any] = {}
     try:
         with quiet_transformers():
             if shards > 1:
                 from studio.models.sharding import division  # torch's part takes a second to import
 
-                kind, divided["distributed_config"] = division(kind, folder, shards)
+                kind, more["distributed_config"] = division(kind, folder, shards)
+            if state is not None:
+                config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+                more |= {"config": config, "state_dict": state}
+                with torch.device("meta"):  # the class itself: what chooses it takes no weights
+                    kind = type(kind.from_config(config, trust_remote_code=False))
             loaded: Any = kind.from_pretrained(
-                folder,
+                folder if state is None else None,
                 dtype=dtype,
                 trust_remote_code=False,
                 use_safetensors=True,
@@ -154,7 +161,7 @@ def _read_model(
                 ignore_mismatched_sizes=True,
                 **({"num_labels": 1} if scores else {}),
                 **(_four_bits(dtype, device) if quantisation == "nf4" else {}),
-                **divided,
+                **more,
             )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, SafetensorError) as error:
         # A configuration can hold any value, and transformers checks few of them itself.
@@ -269,6 +276,29 @@ def first_line(error: BaseException) -> str:
     """What a library's error says, in a line."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def load_stored(files: ModelFiles, numbers: torch.dtype) -> PreTrainedModel:
+    """A model in these numbers on the CPU, whatever device it is computed on elsewhere. Its files are read weight by
+    weight: mapped into memory, as transformers has it, they count a second time.
+
+    Raises ModelError when files are missing or damaged, ResourceError when memory is too small.
+    """
+    cpu = Device("cpu", "", 0, "float32")
+    try:
+        with LOADING, ExitStack() as open_files:
+            opened = [safe_open(files.folder / name, "pt", backend="pread") for name in files.weights]
+            read = [open_files.enter_context(one) for one in opened]
+            state = {name: one.get_slice(name) for one in read for name in one.keys()}  # noqa: SIM118
+            model = _read_model(files.folder, numbers, "none", cpu, scores=False, state=state)
+    except SafetensorError as error:
+        raise ModelError("error.model.unreadable", folder=str(files.folder), reason=first_line(error)) from error
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        parameters = folders.count_parameters(files.folder, files.weights)
+        raise ResourceError("error.model.memory", model=files.name, parameters=parameters) from error
+    return model.eval()
 
 
 def load_tuned(folder: Path, base: LoadedModel, device: Device) -> PreTrainedModel:
