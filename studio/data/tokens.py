@@ -221,7 +221,7 @@ def refusal(record: Record, tokenizer: "PreTrainedTokenizerBase") -> TemplateRef
 
 
 def _apply(messages: Sequence[Message], tokenizer: Any, tools: Sequence[Tool], *, generation: bool) -> str:
-    turns = [_turn(message) for message in messages]
+    turns = turns_of(messages)
     given = {"tools": [dict(tool) for tool in tools]} if tools else {}
     try:
         return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=generation, **given)
@@ -229,8 +229,12 @@ def _apply(messages: Sequence[Message], tokenizer: Any, tools: Sequence[Tool], *
         raise TemplateRefusal("error.data.template", reason=error.message or type(error).__name__) from None
 
 
+def turns_of(messages: Iterable[Message]) -> list[dict[str, Any]]:
+    """The turns as chat templates read them (https://huggingface.co/docs/transformers/chat_extras)."""
+    return [_turn(message) for message in messages]
+
+
 def _turn(message: Message) -> dict[str, Any]:
-    """The turn as chat templates read it (https://huggingface.co/docs/transformers/chat_extras)."""
     turn: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.tool_calls:
         calls = [

@@ -5,6 +5,7 @@ folder the request names. It imports nothing of the studio, so that what it show
 """
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from typing import Any
 
 def main() -> None:
     import torch
-    from peft import PeftModel
     from safetensors.torch import save_file
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -23,6 +23,8 @@ def main() -> None:
     model = model.to(request["device"]).eval()
     tokenizer = AutoTokenizer.from_pretrained(request["adapter"])
     if request["base"]:
+        from peft import PeftModel
+
         # Room for tokens that the base does not know; what they mean is in the adapter.
         rows = max(tokenizer.get_vocab().values()) + 1
         if rows > model.get_input_embeddings().weight.shape[0]:
@@ -46,9 +48,44 @@ def main() -> None:
         ids = ids[: next((place for place, token in enumerate(ids) if token in request["stops"]), len(ids))]
         text = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         answers.append({"ids": ids, "text": text})
+    found = {
+        "program": _program(bool(request["base"])),
+        "answers": answers,
+        "perplexity": _perplexity(model, request["lessons"]),
+        "rendered": [_rendered(tokenizer, **conversation) for conversation in request["conversations"]],
+    }
     folder = Path(request["folder"])
     save_file(scores, folder / "scores.safetensors")
-    (folder / "answers.json").write_text(json.dumps(answers), encoding="utf-8")
+    (folder / "answers.json").write_text(json.dumps(found), encoding="utf-8")
+
+
+def _program(adapter: bool) -> str:
+    import peft
+    import transformers
+
+    return f"PEFT {peft.__version__}" if adapter else f"Transformers {transformers.__version__}"
+
+
+def _perplexity(model: Any, lessons: list[dict[str, Any]]) -> float | None:
+    import torch
+
+    total, count = 0.0, 0
+    for lesson in lessons:
+        ids = torch.tensor([lesson["ids"]], device=model.device)
+        with torch.no_grad():
+            scores = model(input_ids=ids).logits[0].float()
+        answer = ids[0, lesson["start"] :]
+        scores = scores[lesson["start"] - 1 : -1]
+        total += float(torch.nn.functional.cross_entropy(scores, answer, reduction="sum"))
+        count += len(answer)
+    return math.exp(total / count) if count else None
+
+
+def _rendered(tokenizer: Any, messages: list[Any], tools: list[Any]) -> list[int]:
+    options = {"tools": tools} if tools else {}
+    return list(
+        tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, **options)["input_ids"]
+    )
 
 
 if __name__ == "__main__":
