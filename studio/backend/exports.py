@@ -9,22 +9,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from studio import __version__
+from studio.backend.card_facts import card_facts, ended_time
 from studio.backend.compare import Comparison
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
-from studio.backend.report import Reports, figures
+from studio.backend.report import Reports
 from studio.backend.residence import Adapter
 from studio.errors import ExportError, InputError, WorkspaceError
-from studio.messages import LANGUAGES, translate
-from studio.runs.events import RunState
 from studio.runs.exports import Proof
 from studio.runs.spec import RunSpec, with_changes
 from studio.runs.store import Store, disk_full, file_words, is_disk_full, sync_folder, told_disk
 from studio.settings import Settings
 
 if TYPE_CHECKING:
-    from studio.export.card import CardEvaluation, CardFacts
     from studio.export.proof import Expected
     from studio.models.catalog import ModelIdentity
 
@@ -105,16 +102,15 @@ class Exports:
         )
         if written != sha256:
             raise ExportError("error.export.changed", run=adapter.name)
-        state = self._state(adapter.run)
         spec = self._store.run(adapter.run).spec
-        facts = self._facts(adapter, spec, state, base, expected, sha256, vocabulary)
+        facts = card_facts(self._store, self._datasets, self._reports, adapter, base, expected, sha256, vocabulary)
         (staged / files.CARD).write_text(model_card(facts), encoding="utf-8")
         (staged / files.SPEC).write_text(_public(spec, base).to_yaml(), encoding="utf-8")
 
         # 3. The zip, and the proof with what is in it
         tell(0.45, "ui.export.progress.pack")
         packed = work / "adapter.zip"
-        files.pack(staged, packed, state.ended_time)
+        files.pack(staged, packed, ended_time(self._store, adapter.run))
         files.unpack(packed, unpacked)
         tell(0.55, "ui.export.progress.proof")
         of = None if adapter.full else find_files(adapter.model.source, self._settings).folder
@@ -188,75 +184,6 @@ class Exports:
             rows = max(lease.tokenizer.get_vocab().values()) + 1
             return lease.identity, expected, lease.adapter_sha256, rows if rows > lease.base_rows else None
 
-    def _state(self, run: str) -> "_Outline":
-        state = self._store.outlines().get(run, RunState())
-        return _Outline(state, state.last_time or self._store.run(run).created)
-
-    def _facts(
-        self,
-        adapter: Adapter,
-        spec: RunSpec,
-        outline: "_Outline",
-        base: "ModelIdentity",
-        expected: "Expected",
-        sha256: str,
-        vocabulary: int | None,
-    ) -> "CardFacts":
-        from studio.export.card import CardFacts
-
-        state, started = outline.state, adapter.started
-        assert started is not None
-        version = self._datasets.version(spec.data.version)
-        ended = state.ended if adapter.step is None else None
-        step = (ended.best_step or ended.step) if ended else adapter.step or 0
-        losses = {c.step: c.validation_loss for c in state.checkpoints}
-        events = [stamped.event for stamped in self._store.events(adapter.run)]
-        notices = [(e.key, e.values) for e in events if e.kind == "notice" and e.key.startswith("notice.model.")]
-        measured = {e.step: e.values for e in events if e.kind == "metrics" and "validation_loss" in e.values}
-        return CardFacts(
-            run=adapter.run,
-            name=adapter.name,
-            spec=spec,
-            step=step,
-            base=base,
-            dtype=str(expected.dtype).removeprefix("torch."),
-            stops=expected.stops,
-            adapter_sha256=sha256,
-            trainable_parameters=started.trainable_parameters,
-            data_name=version.name,
-            data_version=version.number,
-            data_fingerprint=version.fingerprint,
-            data_rows=version.rows,
-            train_rows=started.train_rows,
-            validation_rows=started.validation_rows,
-            loss_before=state.validation_loss_before,
-            loss_after=ended.validation_loss if ended else losses.get(step),
-            accuracy_after=measured.get(step, {}).get("validation_accuracy"),
-            samples=len(expected.prompts),
-            notices=tuple(notices),
-            vocabulary=vocabulary,
-            studio_version=__version__,
-            evaluation=self._evaluated(adapter.run, adapter.step),
-        )
-
-    def _evaluated(self, run: str, step: int | None) -> "CardEvaluation | None":
-        """None where it was not evaluated, or no longer can be: its data may be gone."""
-        from studio.export.card import CardEvaluation
-
-        try:
-            report = self._reports.report(run, step)
-        except InputError:
-            return None
-        if report is None or report.verdict is None:
-            return None
-        verdict = report.verdict
-        return CardEvaluation(
-            rows=verdict.rows,
-            decision={one: translate(f"ui.verdict.{verdict.decision}", one) for one in LANGUAGES},
-            reasons={one: tuple(reason.message(one) for reason in verdict.reasons) for one in LANGUAGES},
-            figures={one: figures(report, one) for one in LANGUAGES},
-        )
-
     # Room
 
     def _check_room(self, adapter: Adapter) -> None:
@@ -269,12 +196,6 @@ class Exports:
         """Remove what a killed export left behind."""
         for path in self.folder.glob("*.partial"):
             shutil.rmtree(path, ignore_errors=True)
-
-
-@dataclass(frozen=True, slots=True)
-class _Outline:
-    state: RunState
-    ended_time: float
 
 
 def file_name(name: str, run: str, step: int | None) -> str:
