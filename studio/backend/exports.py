@@ -1,42 +1,58 @@
-"""Exports: an adapter leaves the studio as a zip, proven to answer outside as it does here."""
+"""Exports: what was tuned leaves the studio, proven by the program that is to use it to answer as it does here."""
 
 import os
 import secrets
 import shutil
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel, ValidationError
+
+from studio.backend.candidates import find_weights
 from studio.backend.card_facts import card_facts, ended_time
 from studio.backend.compare import Comparison
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
+from studio.backend.export_files import Answered, Source, answered, find_source, prove_files, write_files
+from studio.backend.export_plan import Offer, free_bytes, offer, offers, pace_of
 from studio.backend.report import Reports
 from studio.backend.residence import Adapter
-from studio.errors import ExportError, InputError, WorkspaceError
-from studio.runs.exports import Proof
-from studio.runs.spec import RunSpec, with_changes
+from studio.backend.work import turn
+from studio.errors import ExportError, InputError, StudioError, WorkspaceError
+from studio.runs.contestants import Contestant
+from studio.runs.exports import ExportSpec, Proof
+from studio.runs.spec import ModelSpec, RunSpec, with_changes
 from studio.runs.store import Store, disk_full, file_words, is_disk_full, sync_folder, told_disk
 from studio.settings import Settings
 
 if TYPE_CHECKING:
-    from studio.export.proof import Expected
-    from studio.models.catalog import ModelIdentity
+    from studio.models.catalog import ModelFiles, ModelIdentity
 
-_CANDIDATES = 24
 Progress = Callable[[float, str], None]
+_RECORD = ".json"
+_PACED = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Export:
-    """A finished export: the zip, or the folder its files were written to. `sha256` is the zip's."""
+class Export(BaseModel, frozen=True):
+    """A finished export: a zip, or a folder with its files. `sha256` is the zip's, or that of its largest file; `files`
+    are bytes by name. `seconds` it took, of which `told_seconds` were told. `run` is "" for an adapter that was made
+    elsewhere."""
 
     path: Path
     bytes: int
     sha256: str
     proof: Proof
+    spec: ExportSpec = ExportSpec()
+    run: str = ""
+    step: int | None = None
+    created: float = 0.0
+    seconds: float = 0.0
+    told_seconds: float = 0.0
+    files: dict[str, int] = {}
 
 
 class Exports:
@@ -56,162 +72,292 @@ class Exports:
     def folder(self) -> Path:
         return self._store.folder / "exports"
 
-    def make(self, run: str, step: int | None = None, progress: Progress | None = None) -> Export:
-        """The zip of a run's result, or of one of its checkpoints, in the workspace.
+    # What there is
 
-        It appears under its name only after plain PEFT, in another process, gave the same answers with it.
-        `progress` is called with the share done and the key of a sentence. Raises StudioError; nothing is left then.
+    def offers(self, run: str, step: int | None = None) -> tuple[Offer, ...]:
+        """Every way to export a run's result, or one of its checkpoints, with size and time, or why it cannot be.
+        Raises InputError when there is no such thing."""
+        adapter = self._compare.adapter(run, step)
+        return offers(adapter, self._files(adapter), ExportSpec().prompts, self._pace())
+
+    def made(self, run: str | None = None) -> tuple[Export, ...]:
+        """The exports that lie in the workspace, newest first."""
+        found = [export for file in self.folder.glob(f"*{_RECORD}") if (export := _read(file))]
+        there = [export for export in found if export.path.exists() and run in (None, export.run)]
+        return tuple(sorted(there, key=lambda export: -export.created))
+
+    # Making
+
+    def make(
+        self,
+        run: str,
+        step: int | None = None,
+        spec: ExportSpec | None = None,
+        progress: Progress | None = None,
+        stopping: Callable[[], bool] | None = None,
+    ) -> Export:
+        """The export of a run's result, or of one of its checkpoints, in the workspace, in place of an earlier one.
+
+        It appears under its name only after the program that is to use it, in another process, gave the same answers
+        with it. `progress` is called with the share done and the key of a sentence. Raises StudioError, Stopped soon
+        after `stopping` says so; nothing is left then.
         """
+        spec = spec or ExportSpec()
         if self._store.read_only:
             raise WorkspaceError("error.workspace.read_only", folder=str(self._store.folder))
         adapter = self._compare.adapter(run, step)
+        target = self.folder / file_name(adapter.name, run, step, spec)
+        made = self._export(adapter, spec, target, progress, stopping)
+        _keep(made, target.with_name(target.name + _RECORD))
+        return made
+
+    def write(
+        self,
+        run: str,
+        target: Path,
+        step: int | None = None,
+        spec: ExportSpec | None = None,
+        progress: Progress | None = None,
+        stopping: Callable[[], bool] | None = None,
+    ) -> Export:
+        """Make the export at `target`: a zip if its name ends so, else a new folder.
+
+        Raises InputError when something is there already, or nothing can be written there.
+        """
+        if self._store.read_only:
+            raise WorkspaceError("error.workspace.read_only", folder=str(self._store.folder))
+        target = _free_target(target)
+        return self._export(self._compare.adapter(run, step), spec or ExportSpec(), target, progress, stopping)
+
+    def write_outside(
+        self,
+        base: ModelSpec,
+        folder: Path,
+        target: Path,
+        spec: ExportSpec | None = None,
+        progress: Progress | None = None,
+        stopping: Callable[[], bool] | None = None,
+    ) -> Export:
+        """As `write`, of an adapter that was made elsewhere, on a base model. Raises ModelError where the two do not
+        fit, or the adapter says that it was made for other weights."""
+        adapter = find_weights(self._store, Contestant(base=base, folder=str(folder))).adapter
+        assert adapter is not None
+        target = _free_target(target)
+        return self._export(adapter, spec or ExportSpec(), target, progress, stopping)
+
+    def _export(
+        self,
+        adapter: Adapter,
+        spec: ExportSpec,
+        target: Path,
+        progress: Progress | None,
+        stopping: Callable[[], bool] | None,
+    ) -> Export:
+        began, stop = time.monotonic(), stopping or (lambda: False)
         if not adapter.folder.is_dir():
             raise ExportError("error.adapter.missing", folder=str(adapter.folder))
-        tell = progress or (lambda share, key: None)
-        with self._making, told_disk(self.folder):
+        load_engine()
+        source = find_source(adapter, self._store, self._settings)
+        planned = offer(adapter, source.weights, spec)
+        if planned.refusal is not None:
+            raise planned.refusal
+        with turn(self._making, stop), told_disk(target.parent):
             self._sweep()
-            self._check_room(adapter)
-            work = self.folder / f"{secrets.token_hex(6)}.partial"
+            _make_room(target.parent, planned.room_bytes + self._settings.min_free_bytes)
+            work = target.parent / f"{secrets.token_hex(6)}.partial"
+            with _refused(target):
+                work.mkdir()
             try:
-                return self._make(adapter, work, tell)
+                made = self._make(source, spec, work, target, progress or (lambda share, key: None), stop)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
+        took = {"created": time.time(), "seconds": time.monotonic() - began, "told_seconds": planned.seconds}
+        return made.model_copy(update=took)
 
-    def _make(self, adapter: Adapter, work: Path, tell: Progress) -> Export:
-        load_engine()
-        from studio.export import adapter as files
-        from studio.export.card import model_card
-        from studio.export.proof import prove
-        from studio.models.catalog import find_files
+    def _make(
+        self, source: Source, spec: ExportSpec, work: Path, target: Path, tell: Progress, stopping: Callable[[], bool]
+    ) -> Export:
+        from studio.export.adapter import sha256_of
 
-        staged, unpacked, scratch = work / "files", work / "unpacked", work / "scratch"
-        for folder in (staged, unpacked, scratch):
-            folder.mkdir(parents=True)
+        staged, scratch, words = (work / name for name in ("files", "scratch", "tokenizer"))
+        for folder in (staged, scratch, words):
+            folder.mkdir()
+        adapter = source.adapter
 
         # 1. What the run's adapter answers here
-        tell(0.05, "ui.export.progress.answers")
-        base, expected, sha256, vocabulary = self._expect(adapter, staged)
-        self._compare.release()  # one base model in memory is enough, and the proof loads its own
+        answers = _part(tell, 0.05, 0.35, "ui.export.progress.answers")
+        found = answered(source, spec, self._compare, self._settings, words, answers, stopping)
 
         # 2. The files
-        tell(0.35, "ui.export.progress.files")
-        written = (
-            files.write_model(adapter.folder, staged)
-            if adapter.full
-            else files.write_adapter(adapter.folder, staged, base)
-        )
-        if written != sha256:
-            raise ExportError("error.export.changed", run=adapter.name)
-        spec = self._store.run(adapter.run).spec
-        facts = card_facts(self._store, self._datasets, self._reports, adapter, base, expected, sha256, vocabulary)
-        (staged / files.CARD).write_text(model_card(facts), encoding="utf-8")
-        (staged / files.SPEC).write_text(_public(spec, base).to_yaml(), encoding="utf-8")
+        files = _part(tell, 0.35, 0.55, f"ui.export.progress.files.{spec.target}")
+        error = write_files(source, spec, found, words, staged, scratch, files, stopping)
 
-        # 3. The zip, and the proof with what is in it
-        tell(0.45, "ui.export.progress.pack")
-        packed = work / "adapter.zip"
-        files.pack(staged, packed, ended_time(self._store, adapter.run))
-        files.unpack(packed, unpacked)
-        tell(0.55, "ui.export.progress.proof")
-        of = None if adapter.full else find_files(adapter.model.source, self._settings).folder
-        proof = prove(expected, of, unpacked, scratch)
+        # 3. The proof
+        tell(0.55, f"ui.export.progress.proof.{spec.target}")
+        proof = prove_files(source, spec, found, staged, scratch, stopping)
+        proof = proof.model_copy(update={"weight_error": error})
         if not proof.passed:
-            raise ExportError(
-                "error.export.not_equal",
-                prompts=proof.prompts,
-                equal=proof.equal,
-                difference=f"{proof.max_score_difference:.3g}",
-            )
-        target = self.folder / file_name(adapter.name, adapter.run, adapter.step)
-        digest, size = files.sha256_of(packed), packed.stat().st_size
-        os.replace(packed, target)
-        tell(1.0, "ui.export.progress.done")
-        return Export(target, size, digest, proof)
+            raise not_proven(proof)
 
-    def write(self, run: str, target: Path, step: int | None = None, progress: Progress | None = None) -> Export:
-        """Make the export and put it at `target`: a zip if its name ends so, else a new folder.
-
-        Raises InputError when something is there already.
-        """
-        target = target.expanduser().absolute()
+        # 4. What tells of it
+        tell(0.9, "ui.export.progress.pack")
+        hashes = {path.name: sha256_of(path) for path in sorted(staged.iterdir())}
+        self._write_card(source, spec, found, proof, hashes, staged)
+        stamp = ended_time(self._store, adapter.run) if adapter.run else 0.0
+        sizes = {path.name: path.stat().st_size for path in sorted(staged.iterdir())}
         zipped = target.suffix.lower() == ".zip"
-        empty_folder = not zipped and target.is_dir() and not any(target.iterdir())
-        if target.exists() and not empty_folder:
-            raise InputError("error.export.target_exists", target=str(target))
-        made = self.make(run, step, progress)
-        load_engine()
-        from studio.export.adapter import unpack
+        digest = _put_zip(staged, work, target, stamp) if zipped else _put_folder(staged, work, target)
+        tell(1.0, "ui.export.progress.done")
+        return Export(
+            path=target,
+            bytes=target.stat().st_size if zipped else sum(sizes.values()),
+            sha256=digest or hashes[max(hashes, key=lambda name: sizes[name])],
+            proof=proof,
+            spec=spec,
+            run=adapter.run,
+            step=adapter.step,
+            files=sizes,
+        )
 
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError("error.export.target_refused", target=str(target), reason=str(error)) from None
-        partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}.partial")
-        with told_disk(target.parent):
-            try:
-                if zipped:
-                    shutil.copyfile(made.path, partial)
-                    with partial.open("rb") as file:
-                        os.fsync(file.fileno())
-                else:
-                    partial.mkdir()
-                    unpack(made.path, partial)
-                    sync_folder(partial)
-                    if target.is_dir():
-                        target.rmdir()
-                os.replace(partial, target)
-            except OSError as error:
-                if is_disk_full(error):
-                    raise
-                raise InputError("error.export.target_refused", target=str(target), reason=str(error)) from None
-            finally:
-                _remove(partial)
-        return replace(made, path=target)
+    def _write_card(
+        self, source: Source, spec: ExportSpec, found: Answered, proof: Proof, hashes: dict[str, str], staged: Path
+    ) -> None:
+        from studio.export.adapter import CARD, SPEC
+        from studio.export.card import model_card
 
-    # What goes in
-
-    def _expect(self, adapter: Adapter, staged: Path) -> "tuple[ModelIdentity, Expected, str, int | None]":
-        """The base, the answers to compare with, the adapter's hash, and how many rows the embedding needs where there
-        are new ones; the tokenizer is written on the way."""
-        from studio.export.adapter import write_tokenizer
-        from studio.export.proof import expect
-
-        prompts = [messages for messages, _ in self._compare.examples(adapter.run, _CANDIDATES)]
-        with self._compare.lease(adapter) as lease:
-            assert lease.adapter_sha256 is not None
-            expected = expect(lease.model, lease.tokenizer, lease.adapter_name, prompts, lease.lock)
-            write_tokenizer(lease.tokenizer, staged)
-            rows = max(lease.tokenizer.get_vocab().values()) + 1
-            return lease.identity, expected, lease.adapter_sha256, rows if rows > lease.base_rows else None
-
-    # Room
-
-    def _check_room(self, adapter: Adapter) -> None:
-        size = sum(path.stat().st_size for path in adapter.folder.glob("*.safetensors"))
-        needed = 3 * size + 30_000_000 + self._settings.min_free_bytes
-        if shutil.disk_usage(self.folder).free < needed:
-            raise disk_full(self.folder, needed)
+        adapter = source.adapter
+        facts = card_facts(
+            self._store, self._datasets, self._reports, adapter, found.identity, found.expected, found.sha256,
+            found.vocabulary,
+        )  # fmt: skip
+        (staged / CARD).write_text(model_card(facts), encoding="utf-8")
+        recorded = self._store.run(adapter.run).spec
+        (staged / SPEC).write_text(_public(recorded, found.identity).to_yaml(), encoding="utf-8")
 
     def _sweep(self) -> None:
         """Remove what a killed export left behind."""
         for path in self.folder.glob("*.partial"):
             shutil.rmtree(path, ignore_errors=True)
 
+    def _files(self, adapter: Adapter) -> "ModelFiles | StudioError":
+        load_engine()
+        try:
+            return find_source(adapter, self._store, self._settings).weights
+        except StudioError as error:
+            return error
 
-def file_name(name: str, run: str, step: int | None) -> str:
-    """Letters and digits of the run's name, and its id: what users wrote never becomes a path."""
+    def _pace(self) -> float:
+        return pace_of([(one.told_seconds, one.seconds) for one in self.made()[:_PACED]])
+
+
+def not_proven(proof: Proof) -> ExportError:
+    """Why an export is not given: what the other program did otherwise."""
+    if proof.rendered < proof.conversations:
+        return ExportError(
+            "error.export.not_rendered",
+            program=proof.program,
+            conversations=proof.conversations,
+            rendered=proof.rendered,
+        )
+    difference = "?" if proof.max_score_difference is None else f"{proof.max_score_difference:.3g}"
+    before, after = proof.perplexity or (float("nan"), float("nan"))
+    return ExportError(
+        "error.export.not_equal",
+        program=proof.program,
+        prompts=proof.prompts,
+        equal=proof.equal,
+        difference=difference,
+        first=f"{proof.first_tokens:.1%}",
+        before=f"{before:.4g}",
+        after=f"{after:.4g}",
+    )
+
+
+# Where it goes
+
+
+def file_name(name: str, run: str, step: int | None, spec: ExportSpec | None = None) -> str:
+    """Letters and digits of the run's name, and its id: what users wrote never becomes a path. A zip, or a folder where
+    there is a whole model in it."""
+    spec = spec or ExportSpec()
     part = "" if step is None else f"-step{step}"
-    return f"{file_words(name) or 'adapter'}-{run}{part}.zip"
+    stem = f"{file_words(name) or 'adapter'}-{run}{part}"
+    if spec.target == "adapter":
+        return f"{stem}.zip"
+    return f"{stem}-{spec.target}-{spec.kind}"
+
+
+def _free_target(target: Path) -> Path:
+    """Raises InputError when something is there already."""
+    target = target.expanduser().absolute()
+    empty_folder = target.suffix.lower() != ".zip" and target.is_dir() and not any(target.iterdir())
+    if target.exists() and not empty_folder:
+        raise InputError("error.export.target_exists", target=str(target))
+    with _refused(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    return target
+
+
+@contextmanager
+def _refused(target: Path) -> Iterator[None]:
+    """What the system does not allow is told as InputError; a full disk by whoever knows of it."""
+    try:
+        yield
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+        raise InputError("error.export.target_refused", target=str(target), reason=str(error)) from None
+
+
+def _make_room(folder: Path, needed: int) -> None:
+    if free_bytes(folder) < needed:
+        raise disk_full(folder, needed)
+
+
+def _put_zip(staged: Path, work: Path, target: Path, stamp: float) -> str:
+    """The files as one zip, read back whole, under its name at last; returns its hash."""
+    from studio.export.adapter import check_zip, pack, sha256_of
+
+    packed = work / "packed.zip"
+    pack(staged, packed, stamp)
+    check_zip(packed, staged)
+    digest = sha256_of(packed)
+    with _refused(target):
+        os.replace(packed, target)
+    return digest
+
+
+def _put_folder(staged: Path, work: Path, target: Path) -> str:
+    """The folder under its name, in place of an earlier one."""
+    sync_folder(staged)
+    with _refused(target):
+        if target.is_dir():
+            os.replace(target, work / "old")
+        os.replace(staged, target)
+    return ""
+
+
+def _keep(made: Export, file: Path) -> None:
+    partial = file.with_name(file.name + ".partial")
+    partial.write_text(made.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, file)
+
+
+def _read(file: Path) -> Export | None:
+    """None where it is none that can be read: a file of somebody else, or of another release."""
+    try:
+        return Export.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _part(tell: Progress, begin: float, end: float, key: str) -> Callable[[float], None]:
+    """Tells the shares of a part of the work as shares of all of it."""
+    tell(begin, key)
+    return lambda share: tell(begin + (end - begin) * share, key)
 
 
 def _public(spec: RunSpec, base: "ModelIdentity") -> RunSpec:
     """The spec as it may leave: the base by its name, not by where it lay on this machine."""
     source = spec.model.source if base.commit or spec.model.source == "starter" else base.name
     return with_changes(spec, {"model.source": source})
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

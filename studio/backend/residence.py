@@ -208,10 +208,11 @@ class Residence:
         adapter = weights.adapter
         if adapter is None:
             return None
-        started = adapter.started
-        if started is not None and resident.loaded.identity.fingerprint != started.base_fingerprint:
+        try:
+            check_fingerprint(adapter, resident.loaded.identity)
+        except ModelError:
             self._resident = None
-            raise ModelError("error.compare.base_changed", run=adapter.name, base=started.base_name)
+            raise
         if adapter.full:
             return self._load_beside(resident, adapter)
         read = self._read(resident, weights)
@@ -235,8 +236,7 @@ class Residence:
         assert adapter is not None
         if adapter.started is not None:
             read = read_adapter(adapter.folder)
-            if adapter.sha256 is not None and read.sha256 != adapter.sha256:
-                raise ModelError("error.adapter.changed", run=adapter.name, folder=str(adapter.folder))
+            check_weights(adapter, read.sha256)
             return read
         from studio.models.adapter_base import check_base
         from studio.models.adapter_folder import look_at_adapter, misfit
@@ -266,8 +266,7 @@ class Residence:
         if not file.is_file():
             raise ModelError("error.adapter.missing", folder=str(adapter.folder))
         sha256 = file_sha256(file)
-        if adapter.sha256 is not None and sha256 != adapter.sha256:
-            raise ModelError("error.adapter.changed", run=adapter.name, folder=str(adapter.folder))
+        check_weights(adapter, sha256)
         if sha256 not in resident.tuned:
             for idle in [sha for sha in resident.tuned if not resident.adapters[sha]]:
                 del resident.tuned[idle], resident.adapters[idle]
@@ -300,6 +299,19 @@ class Residence:
         """Forget the models, also those in use; whoever uses one still keeps it alive until the end."""
         with self._changing:
             self._resident = None
+
+
+def check_fingerprint(adapter: Adapter, base: "ModelIdentity") -> None:
+    """Raises ModelError when the base is not the one that the run was trained on."""
+    started = adapter.started
+    if started is not None and base.fingerprint != started.base_fingerprint:
+        raise ModelError("error.compare.base_changed", run=adapter.name, base=started.base_name)
+
+
+def check_weights(adapter: Adapter, sha256: str) -> None:
+    """Raises ModelError when the tuned weights are not those that the run recorded."""
+    if adapter.sha256 is not None and sha256 != adapter.sha256:
+        raise ModelError("error.adapter.changed", run=adapter.name, folder=str(adapter.folder))
 
 
 def _tokenizer(resident: _Resident, weights: Weights, new: "NewTokens | None") -> Any:

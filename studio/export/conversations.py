@@ -51,3 +51,18 @@ CONVERSATIONS: tuple[tuple[tuple[Message, ...], tuple[dict[str, Any], ...]], ...
     ),
 )
 """Messages, and the tools that can be called."""
+
+PROMPTS: tuple[tuple[tuple[Message, ...], str], ...] = tuple(
+    ((Message("user", text),), "")
+    for text in (
+        "Hello!",
+        "こんにちは！",
+        "What can you do?",
+        "日本の首都はどこですか？",
+        "Name three colours.",
+        "一週間の曜日を順番に言ってください。",
+        "Once upon a time",
+        "むかしむかし、あるところに",
+    )
+)
+"""Asked where there is no data to take prompts from; nothing is known of what is a good answer."""

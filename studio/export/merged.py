@@ -110,7 +110,7 @@ def _merge_layers(model: Any, kept: torch.dtype, tell: Tell, stopping: Stopping)
         base: Any = layer.get_base_layer()
         own = base.weight.data
         base.weight.data = own.float()
-        layer.merge(adapter_names=[_NAME])  # type: ignore[operator]  # every kind of layer has it
+        layer.merge(adapter_names=[_NAME])  # type: ignore[reportCallIssue]  # every kind of layer has it
         # Into the place where it was, if it is wide enough: pieces of memory that are taken anew, one for each layer,
         # would not all be given back.
         keeps = own.dtype in (kept, torch.float32)
@@ -155,8 +155,8 @@ def _as_held(model: Any, layers: list[str], computed: torch.dtype, stopping: Sto
     return off / size if size else 0.0
 
 
-def _save(model: Any, base: Path, target: Path, stops: tuple[int, ...], pad: int | None) -> None:
-    """The model's files. Its settings for answers are those of the base, but that they end where the run's answers do."""
+def _save(model: Any, base: Path, target: Path, stops: tuple[int, ...], pad: object) -> None:
+    """The model's files. Its settings for answers are those of the base, but for where they end."""
     model.generation_config = GenerationConfig()
     with quiet_transformers():
         model.save_pretrained(target, max_shard_size=SHARD_BYTES)

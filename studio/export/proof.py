@@ -93,8 +93,8 @@ def expect(
     tell: Tell = lambda share: None,
     stopping: Stopping = lambda: False,
 ) -> Expected:
-    """Answers of a run to the first `count` prompts of handy length, given as the Compare tab gives them. `adapter`: its
-    name on the model, where there may be several."""
+    """Answers of a run to the first `count` prompts of handy length, given as the Compare tab gives them. `adapter`:
+    its name on the model, where there may be several."""
     from studio.models.generation import Generation, Sampling, model_context, render_prompt, stop_ids
 
     longest = min(_PROMPT_TOKENS, model_context(model) - ANSWER_TOKENS)

@@ -21,7 +21,7 @@ FEW_BITS = ("Q6_K", "Q5_K_M", "Q4_K_M", "Q5_0", "Q4_0")
 
 
 class ExportSpec(BaseModel, frozen=True, extra="forbid"):
-    """`numbers`: one of `NUMBERS`; "" the usual one. `prompts`: so many are asked for the proof, as far as there are."""
+    """`numbers`: one of `NUMBERS`; "" the usual one. `prompts`: so many are asked for the proof, if there are."""
 
     target: Target = "adapter"
     numbers: str = ""

@@ -1,0 +1,137 @@
+"""What can be exported of a run, told beforehand: each target with its size and time, or why it cannot be.
+
+Nothing is loaded for it.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from studio.backend.engine import load_engine
+from studio.backend.residence import Adapter
+from studio.errors import ExportError, StudioError
+from studio.runs.exports import FEW_BITS, NUMBERS, ExportSpec
+
+if TYPE_CHECKING:
+    from studio.models.catalog import ModelFiles
+
+_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+# Tokenizer, card and settings, and the scores of the proof.
+_SMALL_BYTES = 30_000_000
+# Seconds of this machine: a process that imports PyTorch, a token of a small model, and what a gigabyte takes to be
+# read once, to be multiplied with, and to be written.
+_PROCESS, _TOKEN, _PER_GB_READ, _PER_GB_TOKEN, _PER_GB_WRITTEN = 9.0, 0.012, 1.5, 0.12, 4.0
+_PER_GB_SQUEEZED = 60.0
+_ANSWER_TOKENS = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One way to export. `bytes` it will have, `room_bytes` of disk are needed meanwhile, `seconds` it will take,
+    about. `refusal`: why it cannot be."""
+
+    spec: ExportSpec
+    bytes: int = 0
+    room_bytes: int = 0
+    seconds: float = 0.0
+    refusal: StudioError | None = None
+
+
+def offers(adapter: Adapter, files: "ModelFiles | StudioError", prompts: int, pace: float = 1.0) -> tuple[Offer, ...]:
+    """Every target in every kind of numbers. `files`: the base model's, or what is wrong with them. `pace`: how long
+    exports took here before, as a multiple of what was told."""
+    return tuple(
+        offer(adapter, files, ExportSpec(target=target, numbers=numbers, prompts=prompts), pace)
+        for target, every in NUMBERS.items()
+        for numbers in every
+    )
+
+
+def offer(adapter: Adapter, files: "ModelFiles | StudioError", spec: ExportSpec, pace: float = 1.0) -> Offer:
+    """One of them."""
+    try:
+        if isinstance(files, StudioError):
+            raise files
+        size, scratch = _sizes(adapter, files, spec)
+    except StudioError as error:
+        return Offer(spec, refusal=error)
+    return Offer(spec, size, size + scratch + _SMALL_BYTES, pace * _seconds(files, spec, size, scratch))
+
+
+def _sizes(adapter: Adapter, files: "ModelFiles", spec: ExportSpec) -> tuple[int, int]:
+    """Bytes of what is written, and of what lies beside it meanwhile. Raises StudioError: it cannot be written."""
+    own = sum(path.stat().st_size for path in adapter.folder.glob("*.safetensors"))
+    if not own:
+        raise ExportError("error.adapter.missing", folder=str(adapter.folder))
+    parameters = _parameters(files)
+    match spec.target:
+        case "adapter":
+            return own, own  # the zip beside its files
+        case "merged":
+            return parameters * _BYTES[spec.kind], 0
+        case "gguf":
+            return _gguf_sizes(files, spec.kind, parameters)
+        case "gguf-adapter":
+            check_gguf_adapter(adapter)
+            base, _ = _gguf_sizes(files, "F16", parameters)
+            return own * (2 if spec.kind == "F16" else 4) // 4, base
+
+
+def _parameters(files: "ModelFiles") -> int:
+    from studio.models.folder import count_parameters
+
+    return count_parameters(files.folder, files.weights)
+
+
+def _gguf_sizes(files: "ModelFiles", kind: str, parameters: int) -> tuple[int, int]:
+    load_engine()
+    from studio.export.gguf_look import look_at_gguf
+    from studio.export.llama_cpp_kinds import kinds_here
+
+    plan = look_at_gguf(files.folder)
+    if refused := kinds_here()[kind]:
+        raise refused
+    between = plan.sizes["F32"] if kind in FEW_BITS else 0
+    return plan.sizes[kind], parameters * 4 + between
+
+
+def check_gguf_adapter(adapter: Adapter) -> None:
+    """Raises ExportError where llama.cpp has no such adapter: told with what can be exported in its place."""
+    load_engine()
+    from studio.export.gguf_adapter import check_adapter
+
+    if adapter.full:
+        raise ExportError("error.export.no_adapter", run=adapter.name)
+    check_adapter(adapter.folder)
+
+
+def _seconds(files: "ModelFiles", spec: ExportSpec, size: int, scratch: int) -> float:
+    """The run answers here, the files are written, and another program loads them and answers the same."""
+    held = sum((files.folder / name).stat().st_size for name in files.weights) / 1e9
+    answers = spec.prompts * _ANSWER_TOKENS * (_TOKEN + held * _PER_GB_TOKEN)
+    written = (size + scratch) / 1e9 * (_PER_GB_SQUEEZED if spec.target == "adapter" else _PER_GB_WRITTEN)
+    return _PROCESS + 2 * answers + 3 * held * _PER_GB_READ + written
+
+
+def pace_of(told: Sequence[tuple[float, float]]) -> float:
+    """How long exports took as a multiple of what was told, by the newest few (told, took); 1 where there are none."""
+    ratios = sorted(_ratios(told))
+    return ratios[len(ratios) // 2] if ratios else 1.0
+
+
+def _ratios(told: Sequence[tuple[float, float]]) -> Iterator[float]:
+    for expected, took in told:
+        if expected > 0 and took > 0:
+            yield min(10.0, max(0.1, took / expected))
+
+
+def free_bytes(folder: Path) -> int:
+    """Of the disk that a folder, which need not exist yet, lies on."""
+    import shutil
+
+    place = folder
+    while not os.path.isdir(place) and place != place.parent:
+        place = place.parent
+    return shutil.disk_usage(place).free
