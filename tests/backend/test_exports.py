@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from studio.backend import exports
 from studio.backend.exports import Export, Exports, file_name
 from studio.data.records import Message
 from studio.errors import ExportError, InputError, ResourceError
@@ -145,7 +146,8 @@ def test_equal_runs_give_equal_files(made: Made) -> None:
     run = made.run()
     first = made.studio.exports.make(run)
     second = made.studio.exports.make(run)
-    assert first == second
+    assert first.sha256 == second.sha256
+    assert first.path == second.path
 
 
 @pytest.mark.usefixtures("proven")
@@ -222,7 +224,7 @@ def test_a_disk_that_fills_up_leaves_nothing(made: Made, monkeypatch: pytest.Mon
             made.studio.exports.make(run)
     assert left(made) == before
     with monkeypatch.context() as patched:
-        patched.setattr(files, "unpack", lambda archive, target: full() if target.parent == tmp_path else None)
+        patched.setattr(exports, "sync_folder", full)
         with pytest.raises(ResourceError):
             made.studio.exports.write(run, tmp_path / "out")
     assert not list(tmp_path.iterdir())
@@ -247,10 +249,25 @@ def test_a_run_without_an_adapter(made: Made) -> None:
         made.studio.exports.make(run, 7)
 
 
-def test_a_zip_that_was_tampered_with(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
-        archive.writestr("../escaped.txt", "x")
-    (tmp_path / "out").mkdir()
-    with pytest.raises(ExportError):
-        files.unpack(tmp_path / "bad.zip", tmp_path / "out")
-    assert not (tmp_path / "escaped.txt").exists()
+@pytest.mark.parametrize("harm", ["other", "missing", "more", "cut"])
+def test_a_zip_that_did_not_read_back(harm: str, tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "a.txt").write_text("a" * 1000)
+    (folder / "b.txt").write_text("b")
+    archive = tmp_path / "a.zip"
+    files.pack(folder, archive, 0.0)
+    files.check_zip(archive, folder)
+    match harm:
+        case "other":
+            (folder / "a.txt").write_text("a" * 999 + "b")
+        case "missing":
+            (folder / "c.txt").write_text("c")
+        case "more":
+            (folder / "b.txt").unlink()
+        case "cut":
+            raw = archive.read_bytes()
+            archive.write_bytes(raw[:60] + b"\0" * 4 + raw[64:])
+    with pytest.raises(ExportError) as caught:
+        files.check_zip(archive, folder)
+    assert caught.value.key == "error.export.damaged"
