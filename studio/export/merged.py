@@ -121,18 +121,20 @@ def _merge_layers(model: Any, kept: torch.dtype, tell: Tell, stopping: Stopping)
 
 
 def _untie(model: Any) -> bool:
-    """Gives embedding and output layer weights of their own, where they are one and the adapter is on one of them."""
+    """Gives embedding and output layer weights of their own, where they are one and the adapter is on one of them.
+    Returns whether they are two that were one. (With an adapter on the output PEFT may have saved its weights.)"""
     from peft.tuners.lora import LoraLayer
 
     inner = model.get_base_model()
-    ends = [inner.get_input_embeddings(), inner.get_output_embeddings()]
-    if ends[1] is None:
+    embedding, head = inner.get_input_embeddings(), inner.get_output_embeddings()
+    if head is None or not inner.config.tie_word_embeddings:
         return False
-    bases = [end.get_base_layer() if isinstance(end, LoraLayer) else end for end in ends]
-    if not any(isinstance(end, LoraLayer) for end in ends) or bases[0].weight is not bases[1].weight:
-        return False
-    bases[1].weight = nn.Parameter(bases[1].weight.data.clone(), requires_grad=False)
-    return True
+    weights, tuned = [], [isinstance(layer, LoraLayer) for layer in (embedding, head)]
+    for layer, is_tuned in zip((embedding, head), tuned, strict=True):
+        weights.append(layer.get_base_layer() if is_tuned else layer)
+    if any(tuned) and weights[0].weight is weights[1].weight:
+        weights[1].weight = nn.Parameter(weights[1].weight.data.clone(), requires_grad=False)
+    return any(tuned)
 
 
 def _as_held(model: Any, layers: list[str], computed: torch.dtype, stopping: Stopping) -> float:
