@@ -74,17 +74,37 @@ class Exports:
 
     # What there is
 
-    def offers(self, run: str, step: int | None = None) -> tuple[Offer, ...]:
-        """Every way to export a run's result, or one of its checkpoints, with size and time, or why it cannot be.
-        Raises InputError when there is no such thing."""
+    def offers(self, run: str, step: int | None = None, prompts: int = ExportSpec().prompts) -> tuple[Offer, ...]:
+        """Every way to export a run's result, or one of its checkpoints, with size and time, or why it cannot be;
+        `prompts` are asked for the proof. Raises InputError when there is no such run or checkpoint."""
         adapter = self._compare.adapter(run, step)
-        return offers(adapter, self._files(adapter), ExportSpec().prompts, self._pace())
+        return offers(adapter, self._files(adapter), prompts, self._pace())
 
     def made(self, run: str | None = None) -> tuple[Export, ...]:
         """The exports that lie in the workspace, newest first."""
         found = [export for file in self.folder.glob(f"*{_RECORD}") if (export := _read(file))]
         there = [export for export in found if export.path.exists() and run in (None, export.run)]
         return tuple(sorted(there, key=lambda export: -export.created))
+
+    def zipped(self, run: str, step: int | None, spec: ExportSpec) -> Path:
+        """An export of the workspace, that is a folder, as one zip beside it. Raises InputError when there is none,
+        ResourceError when the disk has no room for it once more."""
+        load_engine()
+        from studio.export.adapter import pack
+
+        made = next((one for one in self.made(run) if one.step == step and _alike(one.spec, spec)), None)
+        if made is None or not made.path.is_dir():
+            raise InputError("error.export.none", run=run)
+        target = made.path.with_name(f"{made.path.name}.zip")
+        partial = target.with_name(f"{target.name}.partial")
+        with told_disk(self.folder):
+            _make_room(self.folder, made.bytes + self._settings.min_free_bytes)
+            try:
+                pack(made.path, partial, made.created)
+                os.replace(partial, target)
+            finally:
+                partial.unlink(missing_ok=True)
+        return target
 
     # Making
 
@@ -335,6 +355,10 @@ def _put_folder(staged: Path, work: Path, target: Path) -> str:
             os.replace(target, work / "old")
         os.replace(staged, target)
     return ""
+
+
+def _alike(one: ExportSpec, other: ExportSpec) -> bool:
+    return (one.target, one.kind) == (other.target, other.kind)
 
 
 def _keep(made: Export, file: Path) -> None:

@@ -23,6 +23,7 @@ CARD = "README.md"
 SPEC = "run-spec.yaml"
 _PRIVATE = ("name_or_path", "is_local", "local_files_only")
 _LEVEL = 6
+_LARGE_BYTES = 50_000_000
 
 
 def write_adapter(source: Path, target: Path, base: ModelIdentity) -> str:
@@ -60,7 +61,8 @@ def pack(folder: Path, target: Path, stamp: float) -> None:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
             for path in sorted(folder.iterdir()):
                 entry = zipfile.ZipInfo(path.name, when)
-                entry.compress_type = zipfile.ZIP_DEFLATED
+                large = path.stat().st_size > _LARGE_BYTES  # weights hardly get smaller, and take minutes for it
+                entry.compress_type = zipfile.ZIP_STORED if large else zipfile.ZIP_DEFLATED
                 entry.external_attr = 0o644 << 16
                 with path.open("rb") as source, archive.open(entry, "w", force_zip64=True) as packed:
                     shutil.copyfileobj(source, packed, 1 << 20)
