@@ -160,9 +160,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
     latest: Any = {**quiet, "trigger_mode": "always_last"}
     form = [chosen, target, numbers, prompts]
-    tab.select(
-        page.guard(refresh), [page.run, chosen, target, numbers], [empty, body, *lists, *ways, *results], **quiet
-    )
+    every = [*lists, *ways, *results]
+    tab.select(page.guard(refresh), [page.run, chosen, target, numbers], [empty, body, *every], **quiet)
     run.input(page.guard(choose_run), [run, target, numbers], [page.run, *every], **latest)
     step.input(page.guard(choose_step), [step, chosen, target, numbers], every, **latest)
     cards.choose(page.guard(choose_target), chosen, [*ways, *results], **latest)
