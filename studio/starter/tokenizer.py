@@ -17,7 +17,9 @@ NARROW_SPLIT = r" ?[A-Za-z]+|[0-9]| ?[\p{Han}々]+| ?[\p{Hiragana}]+| ?[\p{Katak
 # How text is split when it is read: as Qwen2 splits it. The merges that were learned never reach across scripts, so that
 # all sentences of the world come to the same tokens by both (runs of spaces in front of a word may not); but only this one
 # is among the few that llama.cpp knows.
-_KNOWN_SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_KNOWN_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 
 
 def build_tokenizer(seed: int) -> PreTrainedTokenizerFast:
