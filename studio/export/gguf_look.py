@@ -3,7 +3,6 @@
 Reads `config.json`, the tokenizer and the headers of the weights; nothing is loaded.
 """
 
-import importlib.util
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,11 +11,10 @@ from pathlib import Path
 from studio.errors import ExportError
 from studio.export.gguf_shapes import ModelConfig, Shape, shape_of
 from studio.export.gguf_tokenizer import GgufTokenizer, read_gguf_tokenizer
+from studio.export.llama_cpp_kinds import BY_LLAMA_CPP, need_gguf
 from studio.models.folder import read_config, read_header, weight_files
 from studio.runs.exports import NUMBERS
 
-BY_LLAMA_CPP = ("Q6_K", "Q5_K_M", "Q4_K_M")
-"""Kinds of numbers that the gguf library cannot write, but llama.cpp can."""
 _EMBEDDING, _OUTPUT, _POSITIONS = "token_embd.weight", "output.weight", "position_embd.weight"
 # Bytes of a block and numbers in it (`gguf.constants.GGML_QUANT_SIZES`), which needs no library to be told.
 _BLOCKS = {
@@ -53,8 +51,8 @@ class GgufTensor:
 
 @dataclass(frozen=True, slots=True)
 class GgufPlan:
-    """`sizes`: bytes of the file by kind of numbers; nearly, where llama.cpp chooses. `scratch`: bytes of what lies beside
-    it meanwhile. `window`: the model looks back that far, llama.cpp farther; 0 where both are one."""
+    """`sizes`: bytes of the file by kind of numbers; nearly, where llama.cpp chooses. `scratch`: bytes of what lies
+    beside it meanwhile. `window`: the model looks back that far, llama.cpp farther; 0 where both are one."""
 
     folder: Path
     architecture: str
@@ -94,8 +92,8 @@ def look_at_gguf(folder: Path) -> GgufPlan:
 def chosen_kind(tensor: GgufTensor, kind: str, tensors: tuple[GgufTensor, ...]) -> str:
     """The numbers a tensor is written in, in a file of a kind; of kinds that llama.cpp writes, those it usually takes.
 
-    Norms and biases stay whole. What gives the scores of the next token is written in 8 bits where the rest is in fewer,
-    since it costs most there. A row that is no whole number of blocks goes into 16 bits.
+    Norms and biases stay whole. What gives the scores of the next token is written in 8 bits where the rest is in
+    fewer, since it costs most there. A row that is no whole number of blocks goes into 16 bits.
     """
     if len(tensor.shape) < 2 or tensor.name == _POSITIONS:
         return "F32"
@@ -108,12 +106,6 @@ def chosen_kind(tensor: GgufTensor, kind: str, tensors: tuple[GgufTensor, ...]) 
     if kind in ("Q5_0", "Q4_0") and tensor.name == last:
         kind = "Q8_0"
     return "F16" if tensor.shape[-1] % _BLOCKS[kind][1] else kind
-
-
-def need_gguf() -> None:
-    """Raises ExportError unless the gguf library is installed."""
-    if importlib.util.find_spec("gguf") is None:
-        raise ExportError("error.gguf.not_installed")
 
 
 def _bytes(tensor: GgufTensor, kind: str) -> int:
@@ -141,7 +133,7 @@ def _tensors(config: ModelConfig, shape: Shape) -> tuple[GgufTensor, ...]:
                 continue  # the embedding over again
             if name is None or name in found or entry["dtype"] not in ("F32", "F16", "BF16"):
                 raise ExportError("error.gguf.tensor", tensor=source, dtype=entry["dtype"], file=str(path))
-            size = tuple(reversed(entry["shape"])) if source.endswith(shape.turned or ("\n",)) else tuple(entry["shape"])
+            size = tuple(reversed(entry["shape"]) if source.endswith(shape.turned) else entry["shape"])
             found[name] = GgufTensor(name, size, source, file, start + entry["data_offsets"][0], entry["dtype"])
     if _EMBEDDING not in found:
         raise ExportError("error.gguf.no_embedding", folder=str(config.folder))

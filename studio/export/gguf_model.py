@@ -4,26 +4,29 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.errors import ExportError, Stopped
-from studio.export.gguf_look import BY_LLAMA_CPP, GgufPlan, GgufTensor, chosen_kind, look_at_gguf, need_gguf
+from studio.errors import Stopped
+from studio.export.gguf_look import GgufPlan, GgufTensor, chosen_kind, look_at_gguf
 from studio.export.gguf_shapes import Facts
-from studio.export.llama_cpp_kinds import kinds_here, quantize
+from studio.export.llama_cpp_kinds import BY_LLAMA_CPP, kinds_here, need_gguf, quantize
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
 
-_STRIPPING = ("phi-3", "phi3")  # in a model's name, they have llama.cpp's special tokens take the white space behind them
+_STRIPPING = (
+    "phi-3",
+    "phi3",
+)  # in a model's name, they have llama.cpp's special tokens take the white space behind them
 
 
 @dataclass(frozen=True, slots=True)
 class GgufReport:
-    """`kinds`: how many tensors were written in which numbers. `kept`: so many were to be in fewer bits, but their rows are
-    no whole number of blocks. `padded`: rows of the embedding that belong to no token. `window`: see `GgufPlan`.
+    """`kinds`: how many tensors were written in which numbers. `kept`: so many were to be in fewer bits, but their rows
+    are no whole number of blocks. `padded`: rows of the embedding that belong to no token. `window`: see `GgufPlan`.
     `unsaid_stops`: tokens that end an answer, which the file has no place for."""
 
     file: Path
@@ -137,7 +140,7 @@ def read_tensor(plan: GgufPlan, tensor: GgufTensor) -> NDArray[np.float32]:
         values = wide.view(np.float32)
     else:
         values = np.frombuffer(raw, np.float16 if tensor.dtype == "F16" else np.float32).astype(np.float32, copy=False)
-    if tensor.source.endswith(plan.shape.turned or ("\n",)):
+    if tensor.source.endswith(plan.shape.turned):
         values = values.reshape(tensor.shape[::-1]).T
     return arrange(plan, tensor, values.reshape(tensor.shape))
 

@@ -1,6 +1,6 @@
 """How each kind of model is written down in GGUF: its numbers by name, and what is done to its tensors.
 
-What llama.cpp computes is fixed by `general.architecture`; a setting it does not compute is refused here, never left out.
+What llama.cpp computes is fixed by `general.architecture`; a setting it does not compute is refused, never left out.
 Facts: llama.cpp's own converter (`conversion/`) and graphs (`src/models/`), and the keys of `gguf.constants.Keys`.
 """
 
@@ -100,9 +100,9 @@ Extra: TypeAlias = Callable[[ModelConfig], dict[str, NDArray[np.float32]]]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """`name`: the architecture in GGUF. `facts`: its numbers. `only`: settings with the values that it computes; one that
-    is not set is as it should be. `rows`: the order in which a tensor's output rows (its name without the ending) are
-    written; None: as they are. `turned`: endings of tensors stored input by output. `shifted`: whether its norms are
+    """`name`: the architecture in GGUF. `facts`: its numbers. `only`: settings with the values that it computes; one
+    that is not set is as it should be. `rows`: the order in which a tensor's output rows (its name without the ending)
+    are written; None: as they are. `turned`: endings of tensors stored input by output. `shifted`: whether its norms are
     stored less one. `extra`: tensors that no file holds. `skipped`: endings of tensors that are no weights.
     `own_output`: whether the embedding is written again as the output layer where both are one. `window`: whether a
     sliding window is kept to."""
@@ -306,7 +306,11 @@ SHAPES: dict[str, Shape] = {
     "gemma2": Shape(
         "gemma2",
         _gemma2,
-        {"hidden_activation": (*_GEMMA, None), "tie_word_embeddings": (True,), "use_bidirectional_attention": (None, False)},
+        {
+            "hidden_activation": (*_GEMMA, None),
+            "tie_word_embeddings": (True,),
+            "use_bidirectional_attention": (None, False),
+        },
         shifted=True,
         window=True,
     ),

@@ -18,7 +18,6 @@ from studio.models.folder import read_json, written_template
 
 FILE = "tokenizer.json"
 _SPACE = "▁"  # how SentencePiece writes a space
-_PREFIX_NAMES = ("phi-3", "phi3")  # of models whose special tokens take the white space behind them
 
 
 class TokenType(IntEnum):
@@ -34,9 +33,9 @@ class TokenType(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class GgufTokenizer:
-    """`model`: `gpt2` for byte-level BPE, `llama` for SentencePiece's. `pre`: how text is split. One entry of `tokens` and
-    `types` for every row of the embedding, of which the last `padded` belong to no token. `scores`: of `llama`; `merges`:
-    of `gpt2`. `special`: ids by GGUF's name (`bos`, `eos`, `eot`, ...). `space_first`: whether text is begun with a
+    """`model`: `gpt2` for byte-level BPE, `llama` for SentencePiece's. `pre`: how text is split. One entry of `tokens`
+    and `types` for every row of the embedding, of which `padded` belong to no token. `scores`: of `llama`; `merges`: of
+    `gpt2`. `special`: ids by GGUF's name (`bos`, `eos`, `eot`, ...). `space_first`: whether text is begun with a
     space. `unsaid_stops`: tokens that end an answer, for which GGUF has no name left. `strips`: whether special tokens
     take the white space behind them."""
 
@@ -62,8 +61,8 @@ class GgufTokenizer:
         return tuple(dict.fromkeys([*(self.tokens[i] for i in ids), *self.unsaid_stops]))
 
 
-# Expressions of tokenizer.json, by the name under which llama.cpp knows them; True where a word that is a token is never
-# put together from parts (`ignore_merges`).
+# Expressions of tokenizer.json, by the name under which llama.cpp knows them; True where a word that is a token is
+# never put together from parts (`ignore_merges`).
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _QWEN2 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -115,9 +114,9 @@ def read_gguf_tokenizer(folder: Path, rows: int) -> GgufTokenizer:
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     if max(vocabulary.values()) >= rows:
         raise ExportError("error.gguf.vocabulary", tokens=max(vocabulary.values()) + 1, rows=rows, folder=str(folder))
-    template = written_template(folder)
     added = {entry["id"]: entry for entry in saved.get("added_tokens", [])}
     pieces = _Pieces(folder, saved, vocabulary, added, rows)
+    template = _template(folder, settings)
     special, unsaid = _special_ids(folder, settings, vocabulary, model)
     adds_bos, adds_eos = _added_around(folder, tokenizer, special)
     built = pieces.sentencepiece(special, template) if model.get("byte_fallback") else pieces.byte_level()
@@ -163,9 +162,7 @@ class _Pieces:
         pre = self._pre_tokenizer(merges)
         tokens, types = self._tokens()
         # llama.cpp wants merges. Where there are none, one of two signs that byte-level text never holds.
-        return _Built(
-            pre, tokens, types, merges=tuple(f"{a} {b}" for a, b in merges or [(_SPACE, _SPACE)])
-        )
+        return _Built(pre, tokens, types, merges=tuple(f"{a} {b}" for a, b in merges or [(_SPACE, _SPACE)]))
 
     def sentencepiece(self, special: dict[str, int], template: str | None) -> _Built:
         """Tokens with scores in the order of the merges, which is how llama.cpp puts them together."""
@@ -199,9 +196,13 @@ class _Pieces:
                 kind = TokenType.CONTROL
             elif entry and made is not None and _SPACE in token:
                 # Text holds no such sign when tokens are looked for in it: it is merged from spaces, or is a space.
-                token, kind = (token, TokenType.NORMAL) if token in made else (
-                    token.replace(_SPACE, " "),
-                    TokenType.USER_DEFINED,
+                token, kind = (
+                    (token, TokenType.NORMAL)
+                    if token in made
+                    else (
+                        token.replace(_SPACE, " "),
+                        TokenType.USER_DEFINED,
+                    )
                 )
             elif entry:
                 kind = TokenType.USER_DEFINED
@@ -245,7 +246,9 @@ class _Pieces:
             scheme = pre.get("prepend_scheme", "always")
             return scheme == "always" or (scheme == "first" and not self._special_in(template))
         if pre is not None and not (pre.get("type") == "Split" and pre.get("pattern") == {"String": " "}):
-            raise self._unknown_part("pre_tokenizer")  # a split at spaces finds none: they are written otherwise by then
+            raise self._unknown_part(
+                "pre_tokenizer"
+            )  # a split at spaces finds none: they are written otherwise by then
         found = self._check_normalizer([{"type": "Prepend", "prepend": _SPACE}, replaced])
         if replaced not in found:
             raise self._unknown_part("normalizer")
@@ -310,6 +313,15 @@ def _ranks(merges: Sequence[tuple[str, str]], usual: set[str]) -> dict[str, int]
             if (len(a) == 1 or a in ranks) and (len(b) == 1 or b in ranks) and (a, b) not in pairs:
                 return None
     return ranks
+
+
+def _template(folder: Path, settings: dict[str, Any]) -> str | None:
+    """The chat template. Where there is no first token, llama.cpp would write another one in its place."""
+    template = written_template(folder)
+    if template is None or settings.get("bos_token") or "bos_token" not in template:
+        return template
+    # The line break behind a tag of its own is not written.
+    return "{% set bos_token = '' %}" + ("\n" if template.startswith("\n") else "") + template
 
 
 def _unused(row: int, vocabulary: dict[str, int]) -> str:

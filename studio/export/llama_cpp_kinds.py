@@ -1,28 +1,18 @@
 """The kinds of numbers that GGUF can be written in on this machine, and those that llama.cpp itself writes."""
 
-import importlib.metadata
 import importlib.util
-import subprocess
-import sys
-import time
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from studio.errors import ExportError, Stopped
-from studio.export.gguf_look import BY_LLAMA_CPP
+from studio.errors import ExportError
+from studio.export.proof import run_apart
 from studio.runs.exports import NUMBERS
 
-_POLL_SECONDS = 0.1
-# In a process of its own: a fault in llama.cpp ends that one only, and it can be stopped at any time.
-_SCRIPT = """
-import sys
-import llama_cpp
-source, target, kind, threads = sys.argv[1:]
-params = llama_cpp.llama_model_quantize_default_params()
-params.nthread = int(threads)
-params.ftype = getattr(llama_cpp, "LLAMA_FTYPE_MOSTLY_" + kind)
-sys.exit(llama_cpp.llama_model_quantize(source.encode(), target.encode(), params))
-"""
+_QUANTIZE = Path(__file__).with_name("llama_cpp_quantize.py")
+BY_LLAMA_CPP = ("Q6_K", "Q5_K_M", "Q4_K_M")
+"""Kinds of numbers that the gguf library cannot write, but llama.cpp can."""
 
 
 def has_llama_cpp() -> bool:
@@ -30,15 +20,18 @@ def has_llama_cpp() -> bool:
     return importlib.util.find_spec("llama_cpp") is not None
 
 
-def llama_cpp_name() -> str:
-    """The program that reads GGUF here, with its version."""
-    return f"llama-cpp-python {importlib.metadata.version('llama-cpp-python')}"
+def need_gguf() -> None:
+    """Raises ExportError unless the gguf library is installed."""
+    if importlib.util.find_spec("gguf") is None:
+        raise ExportError("error.gguf.not_installed")
 
 
 def kinds_here() -> dict[str, ExportError | None]:
     """Every kind of numbers that GGUF is written in: None, or why it cannot be on this machine."""
-    if importlib.util.find_spec("gguf") is None:
-        return dict.fromkeys(NUMBERS["gguf"], ExportError("error.gguf.not_installed"))
+    try:
+        need_gguf()
+    except ExportError as error:
+        return dict.fromkeys(NUMBERS["gguf"], error)
     missing = None if has_llama_cpp() else ExportError("error.gguf.kind_needs_llama_cpp", kinds=", ".join(BY_LLAMA_CPP))
     return {kind: missing if kind in BY_LLAMA_CPP else None for kind in NUMBERS["gguf"]}
 
@@ -53,28 +46,16 @@ def quantize(
 ) -> None:
     """Have llama.cpp write a GGUF file in fewer bits; it gets about `size` bytes long.
 
-    Raises ExportError with what llama.cpp says when it fails, Stopped.
+    Raises ExportError with llama.cpp's last words when it fails, Stopped.
     """
-    log = target.with_suffix(".log")
-    with log.open("wb") as opened:
-        running = subprocess.Popen(
-            [sys.executable, "-P", "-c", _SCRIPT, str(source), str(target), kind, "0"],
-            stdin=subprocess.DEVNULL,
-            stdout=opened,
-            stderr=subprocess.STDOUT,
-        )
+
+    def look() -> bool:
+        tell(min(1.0, target.stat().st_size / size) if target.exists() else 0.0)
+        return stopping()
+
+    request = {"source": str(source), "target": str(target), "kind": kind, "threads": os.cpu_count() or 1}
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         try:
-            while running.poll() is None:
-                if stopping():
-                    raise Stopped("error.stopped")
-                tell(min(1.0, target.stat().st_size / size) if target.exists() else 0.0)
-                time.sleep(_POLL_SECONDS)
-        finally:
-            if running.poll() is None:
-                running.kill()
-                running.wait()
-    said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    log.unlink()
-    if running.returncode != 0:
-        reason = said[-1] if said else f"exit {running.returncode}"
-        raise ExportError("error.gguf.quantize", kind=kind, reason=reason[:300])
+            run_apart(_QUANTIZE, request, Path(scratch), look)
+        except ExportError as error:
+            raise ExportError("error.gguf.quantize", kind=kind, reason=error.values.get("reason", "")) from error
