@@ -11,7 +11,7 @@ from studio.backend.compare import Comparison
 from studio.backend.residence import Adapter, check_fingerprint, check_weights
 from studio.errors import ExportError
 from studio.export.conversations import PROMPTS
-from studio.runs.exports import FEW_BITS, ExportSpec, Proof
+from studio.runs.exports import ExportSpec, Proof
 from studio.runs.spec import LoraSpec
 from studio.runs.store import Store, file_words
 from studio.settings import Settings
@@ -280,7 +280,7 @@ def prove_files(
                 file if alone else scratch / "base.gguf",
                 room,
                 adapter=None if alone else file,
-                few_bits=spec.kind in FEW_BITS,
+                kind=spec.kind,
                 stopping=stopping,
             )
 

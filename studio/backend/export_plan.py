@@ -4,12 +4,12 @@ Nothing is loaded for it.
 """
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from studio.backend.engine import load_engine
 from studio.backend.residence import Adapter
 from studio.errors import ExportError, StudioError
 from studio.runs.exports import FEW_BITS, NUMBERS, ExportSpec
@@ -86,7 +86,6 @@ def _parameters(files: "ModelFiles") -> int:
 
 
 def _gguf_sizes(files: "ModelFiles", kind: str, parameters: int) -> tuple[int, int]:
-    load_engine()
     from studio.export.gguf_look import look_at_gguf
     from studio.export.llama_cpp_kinds import kinds_here
 
@@ -99,7 +98,6 @@ def _gguf_sizes(files: "ModelFiles", kind: str, parameters: int) -> tuple[int, i
 
 def check_gguf_adapter(adapter: Adapter) -> None:
     """Raises ExportError where llama.cpp has no such adapter: told with what can be exported in its place."""
-    load_engine()
     from studio.export.gguf_adapter import check_adapter
 
     if adapter.full:
@@ -129,8 +127,6 @@ def _ratios(told: Sequence[tuple[float, float]]) -> Iterator[float]:
 
 def free_bytes(folder: Path) -> int:
     """Of the disk that a folder, which need not exist yet, lies on."""
-    import shutil
-
     place = folder
     while not os.path.isdir(place) and place != place.parent:
         place = place.parent

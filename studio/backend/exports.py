@@ -260,9 +260,11 @@ class Exports:
             shutil.rmtree(path, ignore_errors=True)
 
     def _files(self, adapter: Adapter) -> "ModelFiles | StudioError":
-        load_engine()
+        """Whose weights are written, or what is wrong with them; PyTorch is not loaded for it."""
+        from studio.models.catalog import find_files
+
         try:
-            return find_source(adapter, self._store, self._settings).weights
+            return Source(adapter, find_files(adapter.model.source, self._settings)).weights
         except StudioError as error:
             return error
 

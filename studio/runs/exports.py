@@ -20,12 +20,15 @@ FEW_BITS = ("Q6_K", "Q5_K_M", "Q4_K_M", "Q5_0", "Q4_0")
 """Kinds of 4 to 6 bits a weight. What they cost is told; it is for the user to judge."""
 
 
+MOST_PROMPTS = 200
+
+
 class ExportSpec(BaseModel, frozen=True, extra="forbid"):
     """`numbers`: one of `NUMBERS`; "" the usual one. `prompts`: so many are asked for the proof, if there are."""
 
     target: Target = "adapter"
     numbers: str = ""
-    prompts: Annotated[int, Field(ge=1, le=200)] = 16
+    prompts: Annotated[int, Field(ge=1, le=MOST_PROMPTS)] = 8
 
     @model_validator(mode="after")
     def _known(self) -> "ExportSpec":

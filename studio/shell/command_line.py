@@ -90,10 +90,7 @@ def build_parser(language: str) -> CommandParser:
     resume.words.add_argument("run", metavar="RUN", help=say("cli.run_id"))
     command("runs")
     command("settings")
-    export = command("export")
-    export.words.add_argument("run", metavar="RUN", help=say("cli.run_id"))
-    export.group.add_argument("--to", type=Path, required=True, metavar="DIR_OR_ZIP", help=say("cli.export.to"))
-    export.group.add_argument("--step", type=int, metavar="N", help=say("cli.step"))
+    _export_options(command("export"), say)
     _chat_options(command("chat"), say)
     _evaluate_options(command("evaluate"), say)
     data = command("data")
@@ -148,6 +145,21 @@ def _methods(say: Say) -> str:
     return ", ".join(say("ui.method.full", name=kind, term=say(f"ui.method.{kind}.name")) for kind in kinds)
 
 
+def _export_options(parser: CommandParser, say: Say) -> None:
+    parser.words.add_argument("run", nargs="?", metavar="RUN", help=say("cli.run_id"))
+    options = parser.group
+    options.add_argument("--to", type=Path, required=True, metavar="DIR_OR_ZIP", help=say("cli.export.to"))
+    options.add_argument("--step", type=int, metavar="N", help=say("cli.step"))
+    targets, numbers = (
+        _told(say, rf"ui\.export\.{part}") for part in (r"target\.([a-z-]+)\.name", r"numbers\.(\w+\d\w*)")
+    )
+    options.add_argument("--target", default="adapter", metavar="TARGET", help=say("cli.export.target", known=targets))
+    options.add_argument("--numbers", default="", metavar="KIND", help=say("cli.export.numbers", known=numbers))
+    options.add_argument("--prompts", type=_whole(1), metavar="N", help=say("cli.export.prompts"))
+    options.add_argument("--adapter", type=Path, metavar="FOLDER", help=say("cli.export.adapter"))
+    options.add_argument("--model", metavar="MODEL", default="starter", help=say("cli.export.model"))
+
+
 def _chat_options(parser: CommandParser, say: Say) -> None:
     parser.words.add_argument("run", metavar="RUN", help=say("cli.run_id"))
     options = parser.group
@@ -191,8 +203,12 @@ def _several(options: Any, name: str, metavar: str, about: str) -> None:
 
 
 def _metrics(say: Say) -> str:
-    keys = catalogue(say.language)
-    return ", ".join(key.split(".")[2] for key in keys if re.fullmatch(r"ui\.metric\.\w+\.name", key))
+    return _told(say, r"ui\.metric\.(\w+)\.name")
+
+
+def _told(say: Say, pattern: str) -> str:
+    """The names that are part of the keys of sentences: importing what defines them takes long."""
+    return ", ".join(found[1] for key in catalogue(say.language) if (found := re.fullmatch(pattern, key)))
 
 
 def _check_options(parser: CommandParser, say: Say) -> None:

@@ -16,9 +16,10 @@ from typing import Any
 from studio.errors import InputError, Stopped
 from studio.messages import translate
 from studio.runs.reference import settings_reference
+from studio.runs.spec import ModelSpec
 from studio.shell.command_line import Outcome
 from studio.shell.data_commands import check, clean, import_data, mix, split
-from studio.shell.options import Refused, cluster_of, evaluation_plan, make_spec, ways_out
+from studio.shell.options import Refused, cluster_of, evaluation_plan, export_spec, full_path, make_spec, ways_out
 from studio.shell.report_text import report_text, report_values
 from studio.shell.text_table import printable, text_table
 from studio.shell.training import losses, number, stopping, train
@@ -100,22 +101,22 @@ def settings(options: argparse.Namespace) -> Outcome:
 
 
 def export(options: argparse.Namespace) -> Outcome:
-    """`studio export RUN --to DIR_OR_ZIP`: the adapter with its card, loaded back and compared before it is given."""
-    with open_studio(options) as studio, _export_bar(options.language) as progress:
-        made = studio.exports.write(options.run, options.to, options.step, progress)
-    values = {
-        "run": options.run,
-        "path": str(made.path),
-        "bytes": made.bytes,
-        "sha256": made.sha256,
-        "proof": {
-            "passed": made.proof.passed,
-            "prompts": made.proof.prompts,
-            "equal": made.proof.equal,
-            "max_score_difference": made.proof.max_score_difference,
-        },
-    }
-    return Outcome(values, translate("cli.export.done", options.language, path=made.path))
+    """`studio export RUN --to DIR_OR_ZIP`: what was tuned with its card, proven before it is given."""
+    if (options.run is None) == (options.adapter is None):
+        raise InputError("error.cli.run_or_adapter")
+    spec = export_spec(options)
+    stop = threading.Event()
+    interrupt = stopping(stop.set, translate("cli.export.stopping", options.language))
+    with open_studio(options) as studio, _export_bar(options.language) as progress, interrupt:
+        if options.run is None:
+            base = ModelSpec(source=full_path(options.model))
+            made = studio.exports.write_outside(base, options.adapter, options.to, spec, progress, stop.is_set)
+        else:
+            made = studio.exports.write(options.run, options.to, options.step, spec, progress, stop.is_set)
+    values = {"run": made.run, "path": str(made.path), "bytes": made.bytes, "sha256": made.sha256, "files": made.files}
+    told = {"spec": made.spec.model_dump(), "proof": made.proof.model_dump(mode="json")}
+    facts = {"path": made.path, "program": made.proof.program, "prompts": made.proof.prompts, "equal": made.proof.equal}
+    return Outcome({**values, **told}, translate("cli.export.done", options.language, **facts))
 
 
 def chat(options: argparse.Namespace) -> Outcome:

@@ -15,6 +15,7 @@ from studio.evaluation.exams import LM_EVAL
 from studio.evaluation.plan import BUILT_IN, EvaluationPlan, make_plan
 from studio.messages import translate
 from studio.runs.cluster import ClusterSpec, parse_cluster
+from studio.runs.exports import MOST_PROMPTS, NUMBERS, ExportSpec
 from studio.runs.presets import find_preset
 from studio.runs.spec import STARTER, RunSpec, load_spec, with_changes
 from studio.shell.workspace import existing_file, text_of
@@ -53,6 +54,23 @@ def evaluation_plan(options: argparse.Namespace, studio: Studio) -> EvaluationPl
     elif options.judge_address or options.judge_seconds:
         raise InputError("error.cli.required", command="studio evaluate", names="--judge")
     return make_plan(values)
+
+
+def export_spec(options: argparse.Namespace) -> ExportSpec:
+    """What an export is to be. Raises InputError for a target or a kind of numbers that there is not."""
+    if options.target not in NUMBERS:
+        known = ", ".join(NUMBERS)
+        raise InputError(
+            "error.cli.choice", name="--target", value=options.target, known=known, command="studio export"
+        )
+    kinds = NUMBERS[options.target]
+    if options.numbers and options.numbers not in kinds:
+        known = ", ".join(kinds)
+        raise InputError(
+            "error.cli.choice", name="--numbers", value=options.numbers, known=known, command="studio export"
+        )
+    asked = {} if options.prompts is None else {"prompts": min(options.prompts, MOST_PROMPTS)}
+    return ExportSpec(target=options.target, numbers=options.numbers, **asked)
 
 
 def full_path(model: str) -> str:

@@ -13,7 +13,7 @@ from studio.backend.candidates import Candidate
 from studio.backend.export_plan import Offer, free_bytes
 from studio.backend.exports import Export
 from studio.errors import Stopped
-from studio.runs.exports import NUMBERS, ExportSpec, Target
+from studio.runs.exports import MOST_PROMPTS, NUMBERS, ExportSpec, Target
 from studio.ui.contestants import choices, find, first_of
 from studio.ui.export_view import (
     card_html,
@@ -33,7 +33,6 @@ from studio.ui.method_view import CHOOSE
 from studio.ui.page import Page, goto, html
 
 _SECONDS_BETWEEN_UPDATES = 0.3
-_MOST_PROMPTS = 200
 
 _COPY_JS = """
 element.addEventListener('click', async event => {
@@ -73,7 +72,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                     plan = html(elem_id="export-plan")
                     with gr.Accordion(t("ui.export.more"), open=False, elem_id="export-more"):
                         prompts = gr.Slider(
-                            1, _MOST_PROMPTS, ExportSpec().prompts, step=1,
+                            1, MOST_PROMPTS, ExportSpec().prompts, step=1,
                             label=t("ui.export.prompts"), info=t("ui.export.prompts.help"), elem_id="export-prompts",
                         )  # fmt: skip
                     with gr.Row(elem_classes="exp-buttons"):
