@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from studio.errors import ExportError
 from studio.export.gguf_shapes import ModelConfig, Shape, shape_of
@@ -14,6 +15,9 @@ from studio.export.gguf_tokenizer import GgufTokenizer, read_gguf_tokenizer
 from studio.export.llama_cpp_kinds import BY_LLAMA_CPP, need_gguf
 from studio.models.folder import read_config, read_header, weight_files
 from studio.runs.exports import NUMBERS
+
+if TYPE_CHECKING:
+    from gguf import TensorNameMap
 
 _EMBEDDING, _OUTPUT, _POSITIONS = "token_embd.weight", "output.weight", "position_embd.weight"
 # Bytes of a block and numbers in it (`gguf.constants.GGML_QUANT_SIZES`), which needs no library to be told.
@@ -35,7 +39,7 @@ _ALIGNMENT = 32
 @dataclass(frozen=True, slots=True)
 class GgufTensor:
     """A tensor as it will be written: `shape` as in Python, rows before columns. `source`: its name in the weights, in
-    `file` from byte `start` on, of the safetensors type `dtype`; "" where no file holds it."""
+    `file` from byte `start` of its data on, of the safetensors type `dtype`; "" where no file holds it."""
 
     name: str
     shape: tuple[int, ...]
@@ -113,18 +117,22 @@ def _bytes(tensor: GgufTensor, kind: str) -> int:
     return tensor.numbers // count * size
 
 
-def _tensors(config: ModelConfig, shape: Shape) -> tuple[GgufTensor, ...]:
-    """All tensors under their names in GGUF, the embedding first. Raises ExportError on one that has none."""
+def gguf_names(config: ModelConfig, shape: Shape) -> "TensorNameMap":
+    """GGUF's names of a model's tensors. Raises ExportError when its library is not installed."""
     need_gguf()
     import gguf
 
     kinds = {name: kind for kind, name in gguf.MODEL_ARCH_NAMES.items()}
-    names = gguf.get_tensor_name_map(kinds[shape.name], config.layers)
+    return gguf.get_tensor_name_map(kinds[shape.name], config.layers)
+
+
+def _tensors(config: ModelConfig, shape: Shape) -> tuple[GgufTensor, ...]:
+    """All tensors under their names in GGUF, the embedding first. Raises ExportError on one that has none."""
+    names = gguf_names(config, shape)
     found: dict[str, GgufTensor] = {}
     for file in weight_files(config.folder):
         path = config.folder / file
         header = read_header(path)
-        start = 8 + int.from_bytes(path.open("rb").read(8), "little")
         for source, entry in header.items():
             if source == "__metadata__" or source.endswith(shape.skipped):
                 continue
@@ -134,7 +142,7 @@ def _tensors(config: ModelConfig, shape: Shape) -> tuple[GgufTensor, ...]:
             if name is None or name in found or entry["dtype"] not in ("F32", "F16", "BF16"):
                 raise ExportError("error.gguf.tensor", tensor=source, dtype=entry["dtype"], file=str(path))
             size = tuple(reversed(entry["shape"]) if source.endswith(shape.turned) else entry["shape"])
-            found[name] = GgufTensor(name, size, source, file, start + entry["data_offsets"][0], entry["dtype"])
+            found[name] = GgufTensor(name, size, source, file, entry["data_offsets"][0], entry["dtype"])
     if _EMBEDDING not in found:
         raise ExportError("error.gguf.no_embedding", folder=str(config.folder))
     embedding = found.pop(_EMBEDDING)

@@ -130,19 +130,22 @@ def _write(
 
 def read_tensor(plan: GgufPlan, tensor: GgufTensor) -> NDArray[np.float32]:
     """A tensor out of its file, in 32 bits, as llama.cpp wants it."""
-    with (plan.folder / tensor.file).open("rb") as opened:
-        opened.seek(tensor.start)
-        width = 4 if tensor.dtype == "F32" else 2
-        raw = opened.read(tensor.numbers * width)
-    if tensor.dtype == "BF16":  # the upper half of 32 bits
-        wide = np.frombuffer(raw, np.uint16).astype(np.uint32)
-        wide <<= 16
-        values = wide.view(np.float32)
-    else:
-        values = np.frombuffer(raw, np.float16 if tensor.dtype == "F16" else np.float32).astype(np.float32, copy=False)
+    values = read_numbers(plan.folder / tensor.file, tensor.start, tensor.dtype, tensor.numbers)
     if tensor.source.endswith(plan.shape.turned):
         values = values.reshape(tensor.shape[::-1]).T
     return arrange(plan, tensor, values.reshape(tensor.shape))
+
+
+def read_numbers(file: Path, start: int, dtype: str, count: int) -> NDArray[np.float32]:
+    """So many numbers of a safetensors file, from a byte of its data on."""
+    with file.open("rb") as opened:
+        opened.seek(int.from_bytes(opened.read(8), "little") + 8 + start)
+        raw = opened.read(count * (4 if dtype == "F32" else 2))
+    if dtype != "BF16":
+        return np.frombuffer(raw, np.float16 if dtype == "F16" else np.float32).astype(np.float32, copy=False)
+    wide = np.frombuffer(raw, np.uint16).astype(np.uint32)
+    wide <<= 16  # they are the upper half
+    return wide.view(np.float32)
 
 
 def arrange(plan: GgufPlan, tensor: GgufTensor, values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -90,7 +90,7 @@ class ModelConfig:
             if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
                 return value
         if default is None:
-            raise ExportError("error.gguf.config", key=keys[0], folder=str(self.folder))
+            raise ExportError("error.gguf.config", setting=keys[0], folder=str(self.folder))
         return default
 
 
@@ -102,8 +102,8 @@ Extra: TypeAlias = Callable[[ModelConfig], dict[str, NDArray[np.float32]]]
 class Shape:
     """`name`: the architecture in GGUF. `facts`: its numbers. `only`: settings with the values that it computes; one
     that is not set is as it should be. `rows`: the order in which a tensor's output rows (its name without the ending)
-    are written; None: as they are. `turned`: endings of tensors stored input by output. `shifted`: whether its norms are
-    stored less one. `extra`: tensors that no file holds. `skipped`: endings of tensors that are no weights.
+    are written; None: as they are. `turned`: endings of tensors stored input by output. `shifted`: its norms are stored
+    less one. `extra`: tensors that no file holds. `skipped`: endings of tensors that are no weights.
     `own_output`: whether the embedding is written again as the output layer where both are one. `window`: whether a
     sliding window is kept to."""
 

@@ -119,6 +119,8 @@ def read_gguf_tokenizer(folder: Path, rows: int) -> GgufTokenizer:
     template = _template(folder, settings)
     special, unsaid = _special_ids(folder, settings, vocabulary, model)
     adds_bos, adds_eos = _added_around(folder, tokenizer, special)
+    # Conversations are written by their template alone. Only with a first token in it, llama.cpp may add one to text.
+    adds_bos = adds_bos and (template is None or _writes_first(template, special, vocabulary))
     built = pieces.sentencepiece(special, template) if model.get("byte_fallback") else pieces.byte_level()
     return GgufTokenizer(
         model="llama" if model.get("byte_fallback") else "gpt2",
@@ -322,6 +324,12 @@ def _template(folder: Path, settings: dict[str, Any]) -> str | None:
         return template
     # The line break behind a tag of its own is not written.
     return "{% set bos_token = '' %}" + ("\n" if template.startswith("\n") else "") + template
+
+
+def _writes_first(template: str, special: dict[str, int], vocabulary: dict[str, int]) -> bool:
+    """Whether the template begins conversations with the first token."""
+    first = next(token for token, i in vocabulary.items() if i == special["bos"])
+    return "bos_token" in template or first in template
 
 
 def _unused(row: int, vocabulary: dict[str, int]) -> str:

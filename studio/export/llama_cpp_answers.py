@@ -96,7 +96,9 @@ def _perplexity(llama: llama_cpp.Llama, lessons: list[dict[str, Any]]) -> float 
 
 
 def _forget(llama: llama_cpp.Llama) -> None:
-    llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(llama.ctx), True)
+    memory = llama_cpp.llama_get_memory(llama.ctx)
+    assert memory is not None
+    llama_cpp.llama_memory_clear(memory, True)
 
 
 def _scores(llama: llama_cpp.Llama, ids: list[int], past: int, start: int) -> Iterator[NDArray[np.float32]]:

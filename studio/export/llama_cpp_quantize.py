@@ -3,6 +3,7 @@
 Run as a script: reads a JSON request from standard input. It imports nothing of the studio.
 """
 
+import ctypes
 import json
 import sys
 from typing import Any
@@ -15,7 +16,8 @@ def main() -> None:
     params = llama_cpp.llama_model_quantize_default_params()
     params.nthread = request["threads"]
     params.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{request['kind']}")
-    sys.exit(llama_cpp.llama_model_quantize(request["source"].encode(), request["target"].encode(), params))
+    source, target = request["source"].encode(), request["target"].encode()
+    sys.exit(llama_cpp.llama_model_quantize(source, target, ctypes.pointer(params)))
 
 
 if __name__ == "__main__":
