@@ -46,12 +46,9 @@ def look_at_gguf_adapter(base: Path, folder: Path) -> GgufAdapterPlan:
 
     Raises ExportError when such a file cannot hold the adapter; ModelError when one of both is not whole.
     """
-    need_gguf()
     config = ModelConfig(read_config(base), base)
     shape = shape_of(config)
-    settings = read_json(folder, ADAPTER_CONFIG)
-    tensors = {name: entry for name, entry in read_header(folder / ADAPTER_WEIGHTS).items() if name != "__metadata__"}
-    _check(folder, settings, tensors)
+    settings, tensors = check_adapter(folder)
     names = gguf_names(config, shape)
     layers = {}
     for layer in dict.fromkeys(_part(folder, tensor)[0] for tensor in tensors):
@@ -114,8 +111,12 @@ def write_gguf_adapter(
     return plan
 
 
-def _check(folder: Path, settings: dict[str, Any], tensors: dict[str, dict[str, Any]]) -> None:
-    """Raises ExportError on an adapter that is more than two matrices a layer."""
+def check_adapter(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """An adapter's settings and the header of its weights, which are two matrices a layer and no more. Raises
+    ExportError when there are others, which no GGUF file can hold whatever the base model is."""
+    need_gguf()
+    settings = read_json(folder, ADAPTER_CONFIG)
+    tensors = {name: entry for name, entry in read_header(folder / ADAPTER_WEIGHTS).items() if name != "__metadata__"}
     if settings.get("peft_type") != "LORA":
         raise ExportError("error.gguf.adapter_kind", kind=str(settings.get("peft_type")), folder=str(folder))
     if settings.get("use_dora") or any("lora_magnitude_vector" in name for name in tensors):
@@ -123,6 +124,9 @@ def _check(folder: Path, settings: dict[str, Any], tensors: dict[str, dict[str, 
     new = settings.get("trainable_token_indices") or settings.get("modules_to_save")
     if new or (folder / _NEW_TOKENS).is_file():
         raise ExportError("error.gguf.adapter_tokens", folder=str(folder))
+    for tensor in tensors:
+        _part(folder, tensor)
+    return settings, tensors
 
 
 def _part(folder: Path, tensor: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@ Reads `config.json`, the tokenizer and the headers of the weights; nothing is lo
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,13 +75,14 @@ class GgufPlan:
         return dtypes.pop() if len(dtypes) == 1 and dtypes <= {"BF16", "F16"} else "F32"
 
 
-def look_at_gguf(folder: Path) -> GgufPlan:
-    """What becomes of a model folder. Raises ExportError, or ModelError when it is no whole model folder."""
+def look_at_gguf(folder: Path, stops: Sequence[int] = ()) -> GgufPlan:
+    """What becomes of a model folder. `stops`: tokens that end an answer beside those that the folder names. Raises
+    ExportError, or ModelError when it is no whole model folder."""
     config = ModelConfig(read_config(folder), folder)
     shape = shape_of(config)
     tensors = _tensors(config, shape)
     embedding = next(tensor for tensor in tensors if tensor.name == _EMBEDDING)
-    tokenizer = read_gguf_tokenizer(folder, embedding.shape[0])
+    tokenizer = read_gguf_tokenizer(folder, embedding.shape[0], stops)
     shape.facts(config)  # raises on a setting that cannot be written
     words = sum(len(token.encode()) + 16 for token in tokenizer.tokens) + sum(len(m) + 8 for m in tokenizer.merges)
     sizes = {

@@ -1,7 +1,7 @@
 """A model as one GGUF file, written tensor by tensor, so that it is never held whole."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,10 +45,12 @@ def write_gguf(
     kind: str,
     *,
     name: str,
+    stops: Sequence[int] = (),
     tell: Callable[[float], None] = lambda share: None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> GgufReport:
-    """Write the model in `folder` to the file `target`, which bears `name` in it. `tell` gets the share that is done.
+    """Write the model in `folder` to the file `target`, which bears `name` in it. `stops`: tokens that end an answer
+    beside those that the folder names. `tell` gets the share that is done.
 
     Raises ExportError when it cannot be held or written so, Stopped when `stopping` says so; what was written by then
     is the caller's to remove, as is a second file beside it.
@@ -57,7 +59,7 @@ def write_gguf(
     why_not = kinds_here().get(kind)
     if why_not is not None:
         raise why_not
-    plan = look_at_gguf(folder)
+    plan = look_at_gguf(folder, stops)
     if kind not in BY_LLAMA_CPP:
         kinds, kept = _write(plan, target, kind, name, tell, stopping)
     else:

@@ -296,7 +296,7 @@ def _gpt_neox_rows(name: str, count: int, config: ModelConfig) -> NDArray[np.int
 
 
 _GEMMA = ("gelu_pytorch_tanh",)
-_BUFFERS = ("rotary_emb.inv_freq", ".bias.mask", ".attn.bias", ".masked_bias", ".attention.bias")
+_BUFFERS = ("rotary_emb.inv_freq", ".attn.bias", ".masked_bias", ".attention.bias")
 
 SHAPES: dict[str, Shape] = {
     "llama": Shape("llama", _llama, {"hidden_act": ("silu",)}, _llama_rows, extra=_llama_extra),

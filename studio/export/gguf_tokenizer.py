@@ -88,6 +88,7 @@ _DEEPSEEK3 = (
     "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
     "| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+",
 )
+# llama.cpp splits as these do, all but two: by `tekken` and `gpt-4o` it takes combining marks for no part of a letter.
 PRE_TOKENIZERS: dict[tuple[tuple[str, ...], bool], str] = {
     ((_GPT2,), False): "gpt-2",
     (("digits", _GPT2), False): "smollm",
@@ -101,8 +102,9 @@ PRE_TOKENIZERS: dict[tuple[tuple[str, ...], bool], str] = {
 }
 
 
-def read_gguf_tokenizer(folder: Path, rows: int) -> GgufTokenizer:
-    """The tokenizer of a model folder whose embedding has so many rows. Raises ExportError when GGUF cannot hold it."""
+def read_gguf_tokenizer(folder: Path, rows: int, stops: Sequence[int] = ()) -> GgufTokenizer:
+    """The tokenizer of a model folder whose embedding has so many rows. `stops`: tokens that end an answer beside those
+    that the folder names. Raises ExportError when GGUF cannot hold it."""
     if not (folder / FILE).is_file():
         raise ExportError("error.gguf.no_tokenizer", folder=str(folder))
     saved = read_json(folder, FILE)
@@ -117,7 +119,7 @@ def read_gguf_tokenizer(folder: Path, rows: int) -> GgufTokenizer:
     added = {entry["id"]: entry for entry in saved.get("added_tokens", [])}
     pieces = _Pieces(folder, saved, vocabulary, added, rows)
     template = _template(folder, settings)
-    special, unsaid = _special_ids(folder, settings, vocabulary, model)
+    special, unsaid = _special_ids(folder, settings, vocabulary, model, stops)
     adds_bos, adds_eos = _added_around(folder, tokenizer, special)
     # Conversations are written by their template alone. Only with a first token in it, llama.cpp may add one to text.
     adds_bos = adds_bos and (template is None or _writes_first(template, special, vocabulary))
@@ -340,7 +342,11 @@ def _unused(row: int, vocabulary: dict[str, int]) -> str:
 
 
 def _special_ids(
-    folder: Path, settings: dict[str, Any], vocabulary: dict[str, int], model: dict[str, Any]
+    folder: Path,
+    settings: dict[str, Any],
+    vocabulary: dict[str, int],
+    model: dict[str, Any],
+    further: Sequence[int],
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     """Ids of the special tokens by GGUF's names, and texts of the stops that are left over."""
     special = {}
@@ -355,7 +361,7 @@ def _special_ids(
             found = read_json(folder, file).get("eos_token_id")
             stops += [i for i in (found if isinstance(found, list) else [found]) if isinstance(i, int)]
     known = {i: token for token, i in vocabulary.items()}
-    stops = [i for i in dict.fromkeys(stops) if i in known]
+    stops = [i for i in dict.fromkeys([*stops, *further]) if i in known]
     if not stops:
         raise ExportError("error.gguf.no_end", folder=str(folder))
     # Without one, llama.cpp takes any twelfth token for it (`src/llama-vocab.cpp`); so the first token is named, too.

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studio.data.records import Message
@@ -18,6 +19,7 @@ from studio.errors import ExportError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+MODELFILE = "Modelfile"
 _QUOTES = '"""'
 _CONTEXT = 8192
 # Words that no template holds, trims or escapes.
@@ -127,6 +129,28 @@ def modelfile(
     parameters = {"num_ctx": min(context, _CONTEXT), "repeat_penalty": 1.0, **(sampling or {})}
     lines += [f"PARAMETER {name} {value:g}" for name, value in parameters.items()]
     return Modelfile("\n".join(lines) + "\n", turns is not None)
+
+
+def write_modelfile(
+    folder: Path, file: str, tokenizer_folder: Path, stops: Sequence[int], system: str = ""
+) -> Modelfile:
+    """The Modelfile of the GGUF file in `folder`, beside it. `stops`: tokens that end an answer."""
+    from gguf import GGUFReader
+    from transformers import AutoTokenizer
+
+    fields = GGUFReader(folder / file).fields
+    architecture = fields["general.architecture"].contents()
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    made = modelfile(
+        file,
+        tokenizer,
+        [str(tokenizer.convert_ids_to_tokens(stop)) for stop in stops],
+        adds_bos=bool(fields["tokenizer.ggml.add_bos_token"].contents()),
+        context=int(fields[f"{architecture}.context_length"].contents()),
+        system=system,
+    )
+    (folder / MODELFILE).write_text(made.text, encoding="utf-8")
+    return made
 
 
 def turns_of_template(tokenizer: "PreTrainedTokenizerBase", *, adds_bos: bool) -> Turns | None:
