@@ -20,6 +20,7 @@ from studio.models.adapter_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from studio.models.folder import read_config, read_header, read_json
 
 _PART = re.compile(r"base_model\.model\.(?P<layer>.+)\.lora_(?P<part>[AB])\.weight")
+_OWN = ".base_layer.weight"  # of an embedding or output layer, PEFT writes the base model's weights down, too
 _NEW_TOKENS = "new_tokens.json"
 
 
@@ -49,6 +50,9 @@ def look_at_gguf_adapter(base: Path, folder: Path) -> GgufAdapterPlan:
     config = ModelConfig(read_config(base), base)
     shape = shape_of(config)
     settings, tensors = check_adapter(folder)
+    beside = {tensor: tensors.pop(tensor) for tensor in tuple(tensors) if tensor.endswith(_OWN)}
+    if any(entry["shape"][0] != config.integer("vocab_size") for entry in beside.values()):
+        raise ExportError("error.gguf.adapter_tokens", folder=str(folder))
     names = gguf_names(config, shape)
     layers = {}
     for layer in dict.fromkeys(_part(folder, tensor)[0] for tensor in tensors):
@@ -125,7 +129,8 @@ def check_adapter(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any
     if new or (folder / _NEW_TOKENS).is_file():
         raise ExportError("error.gguf.adapter_tokens", folder=str(folder))
     for tensor in tensors:
-        _part(folder, tensor)
+        if not tensor.endswith(_OWN):
+            _part(folder, tensor)
     return settings, tensors
 
 
