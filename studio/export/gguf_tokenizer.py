@@ -18,6 +18,7 @@ from studio.models.folder import read_json, written_template
 
 FILE = "tokenizer.json"
 _SPACE = "▁"  # how SentencePiece writes a space
+_FAMILY = {"<unk>", "<s>", "</s>", "<|endoftext|>"}  # tokens of Phi-3
 
 
 class TokenType(IntEnum):
@@ -138,7 +139,7 @@ def read_gguf_tokenizer(folder: Path, rows: int, stops: Sequence[int] = ()) -> G
         template=template,
         padded=rows - len(set(vocabulary.values())),
         unsaid_stops=unsaid,
-        strips=_strips(folder, added.values(), template),
+        strips=_strips(folder, added.values(), template, vocabulary),
     )
 
 
@@ -239,8 +240,8 @@ class _Pieces:
         return name
 
     def _space_first(self, template: str | None) -> bool:
-        """Whether a space is put before text, which llama.cpp does at the start and behind special tokens. Raises
-        ExportError when this is no SentencePiece tokenizer."""
+        """Whether a space is put before text, which llama.cpp does at the start and behind special tokens, even where
+        one is there already. Raises ExportError when this is no SentencePiece tokenizer."""
         pre = self.saved.get("pre_tokenizer")
         replaced = {"type": "Replace", "pattern": {"String": " "}, "content": _SPACE}
         if pre is not None and pre.get("type") == "Metaspace":
@@ -384,10 +385,12 @@ def _added_around(folder: Path, tokenizer: Tokenizer, special: dict[str, int]) -
     raise ExportError("error.gguf.tokens_around", found=" ".join(tokenizer.encode("a").tokens), folder=str(folder))
 
 
-def _strips(folder: Path, added: Iterable[dict[str, Any]], template: str | None) -> bool:
-    """Whether special tokens take the white space behind them: what llama.cpp does for models of one name only."""
+def _strips(folder: Path, added: Iterable[dict[str, Any]], template: str | None, vocabulary: dict[str, int]) -> bool:
+    """Whether special tokens take the white space behind them. llama.cpp has that for models of one family only, whose
+    vocabulary holds certain tokens."""
     used = [entry for entry in added if entry["content"] in (template or "")]
     for entry in used:
-        if entry.get("lstrip") or entry.get("single_word"):
+        behind = entry.get("rstrip") and not vocabulary.keys() >= _FAMILY
+        if behind or entry.get("lstrip") or entry.get("single_word"):
             raise ExportError("error.gguf.token_strips", token=entry["content"], folder=str(folder))
     return any(entry.get("rstrip") for entry in used)
