@@ -3,11 +3,14 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
 import pytest
 import torch
+from llama_cpp import Llama
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from studio.errors import ExportError, ModelError, Stopped
 from studio.export.gguf_look import look_at_gguf
@@ -20,7 +23,7 @@ from tests.tiny import save_tiny
 # Rounding is next to nothing; but of GELU llama.cpp looks the values up, in 16 bits.
 EXACT, LOOKED_UP = 1e-5, 2e-3
 ROPE = {"rope_theta": 10000.0}
-MODELS = {
+MODELS: dict[str, tuple[str, dict[str, Any], float]] = {
     "llama": ("llama", {}, EXACT),
     "mistral": ("mistral", {}, EXACT),
     "qwen2": ("qwen2", {}, EXACT),
@@ -93,7 +96,7 @@ def test_a_window_that_llama_cpp_does_not_keep_to_is_told(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("numbers", ["bfloat16", "float16"])
 def test_weights_of_16_bits_are_kept(tmp_path: Path, numbers: str) -> None:
-    model = save_random(tmp_path).to(getattr(torch, numbers))
+    model: Any = save_random(tmp_path).to(getattr(torch, numbers))
     model.save_pretrained(tmp_path)
     plan = look_at_gguf(tmp_path)
     assert plan.exact_kind == {"bfloat16": "BF16", "float16": "F16"}[numbers]
@@ -107,7 +110,7 @@ def test_weights_of_16_bits_are_kept(tmp_path: Path, numbers: str) -> None:
 def wide(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.nn.Module]:
     """Rows of 256 numbers, as the kinds of llama.cpp want them."""
     folder = tmp_path_factory.mktemp("wide")
-    sizes = {"hidden_size": 256, "intermediate_size": 256, "head_dim": 64, "num_hidden_layers": 1}
+    sizes: dict[str, Any] = {"hidden_size": 256, "intermediate_size": 256, "head_dim": 64, "num_hidden_layers": 1}
     return folder, save_random(folder, "llama", **sizes)
 
 
@@ -266,6 +269,19 @@ def test_a_name_does_not_change_how_tokens_are_read(tmp_path: Path) -> None:
     write_gguf(tmp_path, tmp_path / "model.gguf", "F16", name="Better than Phi-3")
     fields = gguf.GGUFReader(tmp_path / "model.gguf").fields
     assert fields["general.name"].contents() == "Better than phi 3"
+
+
+def test_a_model_of_somebody_else(shared: Path, tmp_path: Path) -> None:
+    folder = shared / "models" / "stories260k"
+    write_gguf(folder, tmp_path / "model.gguf", "F32", name="stories")
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    ids = tokenizer("Once upon a time, there was a little café.").input_ids
+    llama = Llama(str(tmp_path / "model.gguf"), vocab_only=True, verbose=False)
+    assert llama.tokenize("Once upon a time, there was a little café.".encode(), special=True) == ids
+    wanted = scores(model, ids)
+    found = llama_scores(tmp_path / "model.gguf", ids)
+    assert off(found, wanted) < EXACT
+    assert (found.argmax(-1) == wanted.argmax(-1)).all()
 
 
 def _change(file: Path, setting: str, value: object) -> None:

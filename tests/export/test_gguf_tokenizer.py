@@ -10,15 +10,18 @@ from typing import Any
 import pytest
 from llama_cpp import Llama
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerFast
 
 from studio.errors import ExportError
 from studio.export.gguf_model import write_gguf
 from studio.export.gguf_tokenizer import PRE_TOKENIZERS, TokenType, read_gguf_tokenizer
+from studio.models.new_tokens import extended_tokenizer, find_new_tokens
 from studio.starter.world import corpus
 from tests.tiny import CHAT_TEMPLATE, tiny_model, tiny_tokenizer
 
 ROWS = 1200
+QWEN2 = next(steps[0] for (steps, _), name in PRE_TOKENIZERS.items() if name == "qwen2")
+GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"  # what ByteLevel splits by itself
 LETTERS = "aZé ñ日本語ひカー한국0123456789 \n\t\r'’\"!?。、.,;:/\\<>=+-_()[]{}@#$%^&*|`~🍣½ß\u3000"
 WORDS = (
     "'s",
@@ -68,6 +71,10 @@ def byte_level(texts: list[str], *steps: str, **options: Any) -> PreTrainedToken
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    if options.get("ignore_merges"):  # some words are tokens that no merge leads to
+        saved = json.loads(tokenizer.to_str())
+        del saved["model"]["merges"][-300:]
+        tokenizer = Tokenizer.from_str(json.dumps(saved))
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>")
 
 
@@ -122,7 +129,7 @@ def test_text_is_split_as_llama_cpp_splits_it(
     split: tuple[tuple[str, ...], bool], name: str, texts: list[str], tmp_path: Path
 ) -> None:
     steps, whole = split
-    own = steps[:-1] if name in ("gpt-2", "smollm") else steps
+    own = steps[:-1] if steps[-1] == GPT2 else steps
     tokenizer = byte_level(texts, *own, ignore_merges=whole)
     folder = save(tokenizer, tmp_path)
     assert read_gguf_tokenizer(folder, ROWS).pre == name
@@ -252,6 +259,15 @@ def test_all_tokens_that_end_an_answer_do_so_in_llama_cpp(tmp_path: Path) -> Non
     assert found.unsaid_stops == ("<|assistant|>", "<|pad|>")
 
 
+def test_tokens_that_were_learned_on(texts: list[str], tmp_path: Path) -> None:
+    tokenizer = byte_level(texts, QWEN2)
+    new = find_new_tokens(texts * 3, tokenizer, 10)
+    assert len(new) == 10
+    extended: Any = extended_tokenizer(tokenizer, new)
+    assert len(extended) == len(tokenizer) + 10
+    assert same(read_by_llama(save(extended, tmp_path)), extended, texts)
+
+
 def test_the_kinds_of_tokens(tmp_path: Path) -> None:
     tokenizer = tiny_tokenizer()
     tokenizer.add_tokens(["word"])
@@ -289,8 +305,6 @@ def test_a_first_token_that_conversations_have_not_is_not_added(tmp_path: Path) 
 
 
 def test_tokens_that_take_spaces(tmp_path: Path) -> None:
-    from tokenizers import AddedToken
-
     tokenizer = tiny_tokenizer(chat_template="{% for m in messages %}<x>\n{{ m.content }}{% endfor %}")
     tokenizer.add_special_tokens({"additional_special_tokens": [AddedToken("<x>", rstrip=True)]})
     _refused(save(tokenizer, tmp_path), "token_strips")
@@ -301,6 +315,19 @@ def test_tokens_that_take_spaces(tmp_path: Path) -> None:
     tokenizer = tiny_tokenizer(chat_template="{% for m in messages %} <x>{{ m.content }}{% endfor %}")
     tokenizer.add_special_tokens({"additional_special_tokens": [AddedToken("<x>", lstrip=True)]})
     _refused(save(tokenizer, tmp_path), "token_strips")
+
+
+@pytest.mark.parametrize("name", ["gpt2", "minimind"])
+def test_tokenizers_of_others(name: str, shared: Path, texts: list[str], tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(shared / "tokenizers" / name)
+    tokenizer.save_pretrained(tmp_path)
+    tiny_model("gpt2", vocabulary=len(tokenizer)).save_pretrained(tmp_path)
+    assert same(read_by_llama(tmp_path), tokenizer, texts)
+
+
+def test_unigram_is_refused(shared: Path) -> None:
+    with pytest.raises(ExportError, match="Unigram"):
+        read_gguf_tokenizer(shared / "tokenizers" / "llm-jp-ver2.2-50k", 60_000)
 
 
 def _change(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
