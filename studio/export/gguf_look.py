@@ -55,8 +55,8 @@ class GgufTensor:
 
 @dataclass(frozen=True, slots=True)
 class GgufPlan:
-    """`sizes`: bytes of the file by kind of numbers; nearly, where llama.cpp chooses. `scratch`: bytes of what lies
-    beside it meanwhile. `window`: the model looks back that far, llama.cpp farther; 0 where both are one."""
+    """`sizes`: bytes of the file by kind of numbers; nearly, where llama.cpp chooses. `window`: the model looks back
+    that far, llama.cpp farther; 0 where both are one."""
 
     folder: Path
     architecture: str
@@ -65,7 +65,6 @@ class GgufPlan:
     tensors: tuple[GgufTensor, ...]
     tokenizer: GgufTokenizer
     sizes: Mapping[str, int]
-    scratch: Mapping[str, int]
     window: int
 
     @property
@@ -73,6 +72,10 @@ class GgufPlan:
         """The kind that keeps the weights as they are, or in 16 bits those of 32."""
         dtypes = {tensor.dtype for tensor in self.tensors if tensor.source and len(tensor.shape) > 1}
         return dtypes.pop() if len(dtypes) == 1 and dtypes <= {"BF16", "F16"} else "F32"
+
+    def scratch(self, kind: str) -> int:
+        """Bytes of what lies beside the file while it is written."""
+        return self.sizes[self.exact_kind] if kind in BY_LLAMA_CPP else 0
 
 
 def look_at_gguf(folder: Path, stops: Sequence[int] = ()) -> GgufPlan:
@@ -89,9 +92,7 @@ def look_at_gguf(folder: Path, stops: Sequence[int] = ()) -> GgufPlan:
         kind: words + sum(_bytes(tensor, chosen_kind(tensor, kind, tensors)) + _ALIGNMENT for tensor in tensors)
         for kind in NUMBERS["gguf"]
     }
-    plan = GgufPlan(folder, shape.name, config, shape, tensors, tokenizer, sizes, {}, _window(config, shape))
-    scratch = {kind: sizes[plan.exact_kind] if kind in BY_LLAMA_CPP else 0 for kind in sizes}
-    return GgufPlan(folder, shape.name, config, shape, tensors, tokenizer, sizes, scratch, plan.window)
+    return GgufPlan(folder, shape.name, config, shape, tensors, tokenizer, sizes, _window(config, shape))
 
 
 def chosen_kind(tensor: GgufTensor, kind: str, tensors: tuple[GgufTensor, ...]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from studio.errors import ExportError
+from studio.export.gguf_splits import PRE_TOKENIZERS, steps_of
 from studio.models.folder import read_json, written_template
 
 FILE = "tokenizer.json"
@@ -60,47 +61,6 @@ class GgufTokenizer:
         """Texts of the tokens that end an answer."""
         ids = [self.special[name] for name in ("eos", "eot", "eom") if name in self.special]
         return tuple(dict.fromkeys([*(self.tokens[i] for i in ids), *self.unsaid_stops]))
-
-
-# Expressions of tokenizer.json, by the name under which llama.cpp knows them; True where a word that is a token is
-# never put together from parts (`ignore_merges`).
-_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-_QWEN2 = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-_LLAMA3 = _QWEN2.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
-_QWEN35 = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+"
-    r"|\s+(?!\S)|\s+"
-)
-_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
-_TEKKEN = (
-    rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*"
-    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-_SHORT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
-_GPT4O = (
-    rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+{_SHORT}|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*{_SHORT}"
-    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-_DEEPSEEK3 = (
-    r"\p{N}{1,3}",
-    "[一-龥\u3040-ゟ゠-ヿ]+",
-    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
-    "| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+",
-)
-# llama.cpp splits as these do, all but two: by `tekken` and `gpt-4o` it takes combining marks for no part of a letter.
-PRE_TOKENIZERS: dict[tuple[tuple[str, ...], bool], str] = {
-    ((_GPT2,), False): "gpt-2",
-    (("digits", _GPT2), False): "smollm",
-    ((_QWEN2,), False): "qwen2",
-    ((_QWEN35,), False): "qwen35",
-    ((_LLAMA3,), True): "llama-bpe",
-    ((_LLAMA3,), False): "smaug-bpe",
-    ((_TEKKEN,), True): "tekken",
-    ((_GPT4O,), False): "gpt-4o",
-    (_DEEPSEEK3, False): "deepseek-v3",
-}
 
 
 def read_gguf_tokenizer(folder: Path, rows: int, stops: Sequence[int] = ()) -> GgufTokenizer:
@@ -225,7 +185,7 @@ class _Pieces:
         """llama.cpp's name for how this tokenizer splits text."""
         self._check_normalizer([{"type": "NFC"}])  # llama.cpp leaves it out; text is hardly ever written otherwise
         whole = bool(self.saved["model"].get("ignore_merges"))
-        steps = _steps(self.saved.get("pre_tokenizer"))
+        steps = steps_of(self.saved.get("pre_tokenizer"))
         if not merges and not whole and steps is not None:
             return "gpt-2"  # one token a byte, however text is split
         name = PRE_TOKENIZERS.get((steps, whole)) if steps else None
@@ -282,23 +242,6 @@ class _Pieces:
 def _pair(merge: str | list[str]) -> tuple[str, str]:
     first, second = merge.split(" ", 1) if isinstance(merge, str) else merge
     return first, second
-
-
-def _steps(pre: dict[str, Any] | None) -> tuple[str, ...] | None:
-    """The expressions that a byte-level pre-tokenizer splits by, one after the other; None when it is another."""
-    steps: list[str] = []
-    parts = pre["pretokenizers"] if pre and pre.get("type") == "Sequence" else [pre or {}]
-    for place, part in enumerate(parts):
-        match part:
-            case {"type": "Split", "pattern": {"Regex": str(regex)}, "behavior": "Isolated", "invert": False}:
-                steps.append(regex)
-            case {"type": "Digits", "individual_digits": True}:
-                steps.append("digits")
-            case {"type": "ByteLevel", "add_prefix_space": False} if place == len(parts) - 1:
-                return (*steps, _GPT2) if part.get("use_regex", True) else tuple(steps)
-            case _:
-                return None
-    return None
 
 
 def _ranks(merges: Sequence[tuple[str, str]], usual: set[str]) -> dict[str, int] | None:

@@ -14,7 +14,8 @@ from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerFast
 
 from studio.errors import ExportError
 from studio.export.gguf_model import write_gguf
-from studio.export.gguf_tokenizer import PRE_TOKENIZERS, TokenType, read_gguf_tokenizer
+from studio.export.gguf_splits import PRE_TOKENIZERS
+from studio.export.gguf_tokenizer import TokenType, read_gguf_tokenizer
 from studio.models.new_tokens import extended_tokenizer, find_new_tokens
 from studio.starter.world import corpus
 from tests.tiny import CHAT_TEMPLATE, tiny_model, tiny_tokenizer
