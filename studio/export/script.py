@@ -3,7 +3,9 @@
 It is written of the run's own settings, with constants on top; what it cannot do alike is told in it and in the card.
 """
 
+import json
 import re
+import textwrap
 from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any
@@ -78,33 +80,53 @@ def reproduction(facts: CardFacts) -> str | None:
     """The script; None where `why_not` says why there is none."""
     if why_not(facts):
         return None
-    body = "\n\n".join(_pieces(facts))
+    body = "\n\n".join(piece.rstrip("\n") + "\n" for piece in _pieces(facts))
     constants = _constants(facts)
-    text = f"{constants}\n\n{body}"
+    text = f"{constants}\n\n\n{body}"
     return f'"""{_about(facts)}"""\n\n{_imports(text)}\n\n{text}'
 
 
 def _about(facts: CardFacts) -> str:
     """What stands on top. Nothing that users wrote, for it is in the script's own words."""
-    libraries = " ".join(f"{name}=={version(name).split('+')[0]}" for name in (*_LIBRARIES, *_more(facts)))
-    sides = "train.jsonl and validation.jsonl" if facts.data.validation_rows else "train.jsonl"
+    libraries = [f"{name}=={version(name).split('+')[0]}" for name in (*_LIBRARIES, *_more(facts))]
+    validates = bool(facts.data.validation_rows)
+    files = "train.jsonl and validation.jsonl" if validates else "train.jsonl"
+    count = f"{facts.data.train_rows} and {facts.data.validation_rows}" if validates else f"{facts.data.train_rows}"
+    rows = [
+        f"The rows are {files}, one JSON object a line in TRL's forms: the {count} rows that the run",
+        "learned from, in its order. They are in an export only where its maker wanted them there.",
+    ]
+    made = [
+        f"Made by Fine-Tuning Studio {facts.studio_version} of run {facts.run}; all settings are in run-spec.yaml.",
+        *([] if _draws(facts) else ["Losses of the run stand below, and are printed beside those this comes to."]),
+    ]
     told = [translate(f"ui.export.card.script.differs.{name}", "en") for name in differences(facts)]
     parent = " --parent FOLDER_OF_THE_ADAPTER_IT_WENT_ON_FROM" if facts.training.parent else ""
-    lines = [
-        "Trains what lies beside this file anew, with Transformers, PEFT and TRL alone.",
-        "",
-        f"    pip install {libraries}",
-        f"    python {FILE} --base NAME_OR_FOLDER --rows FOLDER --out FOLDER{parent}",
-        "",
-        f"The rows are {sides}: one JSON object a line, in TRL's forms, with the rows that the run",
-        f"learned from in its order ({facts.data.train_rows} and {facts.data.validation_rows}). They are in the export",
-        "only where its maker wanted them there; in the studio: `studio export RUN --rows`.",
-        "",
-        f"Made by Fine-Tuning Studio {facts.studio_version} of run {facts.run}; the settings are in run-spec.yaml.",
-        "The losses of the run stand below and are printed beside those that this script comes to.",
-        *(("", "What is not the same to the last digit:", *(f"- {one}" for one in told)) if told else ()),
-    ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(
+        [
+            "Trains what lies beside this file anew, with Transformers, PEFT and TRL alone.",
+            "",
+            _filled("pip install " + " ".join(libraries), "    ", " \\\\"),
+            f"    python {FILE} --base NAME_OR_FOLDER --rows FOLDER --out FOLDER{parent}",
+            "",
+            _filled(" ".join(rows)),
+            "",
+            _filled(" ".join(made)),
+            *(("", "What is not the same to the last digit:") if told else ()),
+            *(_filled(f"- {one}") for one in told),
+            "",
+        ]
+    )
+
+
+def _filled(text: str, before: str = "", end: str = "") -> str:
+    lines = textwrap.wrap(text, 110, initial_indent=before, subsequent_indent=before and before * 2)
+    return f"{end}\n".join(lines)
+
+
+def _draws(facts: CardFacts) -> bool:
+    """Whether answers are drawn and rewarded: there is no loss to compare."""
+    return isinstance(facts.spec.method, RolloutSpec)
 
 
 def _more(facts: CardFacts) -> tuple[str, ...]:
@@ -121,7 +143,7 @@ def _imports(text: str) -> str:
     """Those whose names stand in the text."""
 
     def used(names: Iterable[str]) -> list[str]:
-        return [name for name in names if re.search(rf"\b{name}\b", text)]
+        return [name for name in names if re.search(rf"\b{name}\b[.()\],]", text)]
 
     standard, others = [], []
     for line in re.sub(r"\(\n(.*?)\n\)", r"\1", _IMPORTS, flags=re.DOTALL).replace(",\n", ",").splitlines():
@@ -154,10 +176,12 @@ def _constants(facts: CardFacts) -> str:
         **_of_method(facts),
     }
     wanted = "\n".join(_pieces(facts))
-    lines = [f"{name} = {value!r}" for name, value in values.items() if re.search(rf"\b{name}\b", wanted)]
-    recorded = {step: training.losses[step] for step in _told(sorted(s for s in training.losses if s <= facts.step))}
-    lines.append(f"RECORDED = {recorded!r}  # the loss of some of the run's steps")
-    if facts.loss_after is not None and not isinstance(spec.method, RolloutSpec):
+    lines = [f"{name} = {_written(value)}" for name, value in values.items() if re.search(rf"\b{name}\b", wanted)]
+    if not _draws(facts):
+        steps = _told(sorted(step for step in training.losses if step <= facts.step))
+        recorded = "".join(f"    {step}: {training.losses[step]!r},\n" for step in steps)
+        lines.append(f"RECORDED = {{  # step and loss of the run\n{recorded}}}")
+    if facts.loss_after is not None and not _draws(facts):
         lines.append(f"VALIDATION_LOSS = {facts.loss_after!r}")
     lines.append(_call("OPTIONS = dict", _options(facts)))
     if isinstance(spec.tuner, LoraSpec):
@@ -178,8 +202,17 @@ class _Code(str):
         return str(self)
 
 
+def _written(value: object) -> str:
+    """As Python has it, texts in double quotes."""
+    if isinstance(value, str) and not isinstance(value, _Code):
+        return json.dumps(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_written, value))}]"
+    return repr(value)
+
+
 def _call(name: str, values: dict[str, Any]) -> str:
-    return "\n".join((f"{name}(", *(f"    {key}={value!r}," for key, value in values.items()), ")"))
+    return "\n".join((f"{name}(", *(f"    {key}={_written(value)}," for key, value in values.items()), ")"))
 
 
 def _told(steps: list[int]) -> list[int]:
@@ -257,7 +290,7 @@ def _pieces(facts: CardFacts) -> list[str]:
     spec = facts.spec
     lora = isinstance(spec.tuner, LoraSpec)
     parent = facts.training.parent is not None
-    validates = facts.loss_after is not None and not isinstance(spec.method, RolloutSpec)
+    validates = facts.loss_after is not None and not _draws(facts)
     arguments = parts.ARGUMENTS.replace("@PARENT@", parts.PARENT_ARGUMENT if parent else "")
     return [
         arguments,
@@ -346,12 +379,12 @@ def _main(facts: CardFacts, validates: bool) -> str:
     parent = ", given.parent" if facts.training.parent else ""
     likelihood = isinstance(spec.method, SftSpec | CptSpec)
     filled = {
-        "@SIDES@": '("train", "validation")' if validates else '("train",)',
-        "rows, validation = (": "rows, validation = (" if validates else "(rows,) = (",
+        "@VALIDATED@": parts.VALIDATED if validates else "",
         "@MODEL@": f"with_adapter(load_model(given.base){parent})"
         if lora
         else "load_model(given.base).requires_grad_(True)",
         "@VALIDATION@": "Dataset.from_list(validation)" if validates and not likelihood else "None",
+        "@COMPARED@": "" if _draws(facts) else parts.COMPARED,
         "@AFTER@": parts.FLOAT_AFTER if four else "",
         "@JUDGED@": parts.JUDGED.replace("@ROWS@", "validation" if likelihood else "None") if validates else "",
         "@ONLY@": ', selected_adapters=["default"]' if lora else "",

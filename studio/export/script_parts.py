@@ -395,23 +395,28 @@ MAIN = """\
 def main():
     given = arguments()
     tokenizer = AutoTokenizer.from_pretrained(given.tokenizer)
-    rows, validation = (
-        make_rows(tokenizer, read_rows(given.rows / f"{side}.jsonl"), side == "train") for side in @SIDES@
-    )
-    model = @MODEL@
+    rows = make_rows(tokenizer, read_rows(given.rows / "train.jsonl"), training=True)
+@VALIDATED@    model = @MODEL@
     trainer = make_trainer(model, tokenizer, Dataset.from_list(rows), @VALIDATION@, given.out)
 @AFTER@    trainer.add_callback(StopWhereItWasKept())
     trainer.train()
     losses = {entry["step"]: entry["loss"] for entry in trainer.state.log_history if "loss" in entry}
-    for step, recorded in RECORDED.items():
-        print(f"step {step}: loss {losses[step]:.6f}, in the run {recorded:.6f}")
-@JUDGED@    trainer.model.save_pretrained(given.out@ONLY@)
+@COMPARED@@JUDGED@    trainer.model.save_pretrained(given.out@ONLY@)
     tokenizer.save_pretrained(given.out)
     (given.out / "losses.json").write_text(json.dumps(losses), encoding="utf-8")
 
 
 if __name__ == "__main__":
     main()
+"""
+
+VALIDATED = """\
+    validation = make_rows(tokenizer, read_rows(given.rows / "validation.jsonl"), training=False)
+"""
+
+COMPARED = """\
+    for step, recorded in RECORDED.items():
+        print(f"step {step}: loss {losses[step]:.6f}, in the run {recorded:.6f}")
 """
 
 JUDGED = """\

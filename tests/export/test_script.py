@@ -1,53 +1,99 @@
 """The reproduction script: plain libraries come to the losses that the run recorded, step by step."""
 
+import ast
 import json
 import os
+import re
+import runpy
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load, load_file
 
+from studio.data.records import Conversation, Message
+from studio.data.tokens import tokenize
 from studio.export.facts import CardFacts, DataFacts, TrainingFacts
 from studio.export.rows import TRAIN, VALIDATION, row_json
-from studio.export.script import differences, reproduction, why_not
+from studio.export.script import FILE, differences, reproduction, why_not
+from studio.messages import catalogue
 from studio.models.catalog import find_files
 from studio.models.loading import load_tokenizer
 from studio.runs.events import Ended, Started
 from studio.runs.spec import with_changes
+from studio.settings import Settings
 from studio.training.job import encoded
 from tests.tiny import save_tiny
 from tests.training.jobs import Recording
+from tests.training.test_chains import parent_of
 from tests.training.test_methods import lessons, method_spec
 
-
-@pytest.fixture(scope="module")
-def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("models") / "llama")
-
-
-CASES: dict[str, tuple[str, dict[str, object]]] = {
-    "sft": ("sft", {}),
-    "sft rslora, all tokens": ("sft", {"tuner.variant": "rslora", "method.loss_on": "all"}),
-    "sft dora": ("sft", {"tuner.variant": "dora"}),
-    "sft full": ("sft", {"tuner.kind": "full", "training.learning_rate": 0.003}),
-    "cpt packed": ("cpt", {}),
-    "cpt": ("cpt", {"method.packed": False}),
-    "dpo": ("dpo", {"training.accumulation": 1}),
-    "dpo full": ("dpo", {"training.accumulation": 1, "tuner.kind": "full", "training.learning_rate": 0.003}),
-    "simpo": ("simpo", {"training.accumulation": 1}),
-    "orpo": ("orpo", {"training.accumulation": 1}),
-    "kto": ("kto", {"training.accumulation": 1, "training.batch_size": 4}),
-    "reward": ("reward", {"training.accumulation": 1}),
+CASES: dict[str, tuple[str, str, dict[str, object]]] = {
+    "sft": ("sft", "llama", {}),
+    "sft gpt2": ("sft", "gpt2", {}),
+    "sft rslora, all tokens": ("sft", "llama", {"tuner.variant": "rslora", "method.loss_on": "all"}),
+    "sft dora": ("sft", "llama", {"tuner.variant": "dora"}),
+    "sft full": ("sft", "llama", {"tuner.kind": "full", "training.learning_rate": 0.003}),
+    "sft after another run": ("sft", "llama", {"model.adapter": "parent"}),
+    "cpt packed": ("cpt", "llama", {}),
+    "cpt": ("cpt", "gpt2", {"method.packed": False}),
+    "dpo": ("dpo", "llama", {}),
+    "dpo gpt2 ipo": ("dpo", "gpt2", {"method.loss": "ipo", "method.sft_weight": 0}),
+    "dpo full": ("dpo", "llama", {"tuner.kind": "full", "training.learning_rate": 0.003}),
+    "dpo after another run": ("dpo", "llama", {"model.adapter": "parent"}),
+    "simpo": ("simpo", "llama", {}),
+    "orpo": ("orpo", "llama", {}),
+    "kto": ("kto", "llama", {"training.batch_size": 4}),
+    "reward": ("reward", "llama", {}),
 }
+DRAWN = ("rloo", "grpo")
+REWARDS = [
+    {"kind": "json"},
+    {"kind": "json", "json_schema": '{"type": "object"}'},
+    {"kind": "contains", "text": "'@NAME@' \\ \"", "weight": 0.5},
+    {"kind": "regex", "pattern": "[a-m]"},
+    {"kind": "length", "low": 3, "high": 5},
+    {"kind": "exact"},
+]
+# Runs one script after the other: what takes long is to import the libraries.
+DRIVER = """
+import json, runpy, sys, traceback
+failed = {}
+for name, arguments in json.load(sys.stdin).items():
+    sys.argv = arguments
+    print(f"== {name}")
+    try:
+        runpy.run_path(arguments[0], run_name="__main__")
+    except BaseException:
+        failed[name] = traceback.format_exc()
+studio = [name for name in sys.modules if name.split(".")[0] == "studio"]
+print("==", json.dumps({"failed": failed, "studio": studio}))
+"""
+
+
+@dataclass(frozen=True)
+class Came:
+    """What a run recorded, and what its script came to."""
+
+    facts: CardFacts
+    text: str
+    losses: dict[int, float]
+    said: str
+    weights: dict[str, Any]
+    own: dict[str, Any]
 
 
 def recorded(method: str, model: Path, folder: Path, changes: dict[str, object]) -> Recording:
-    """A run without dropout that kept a checkpoint before its end."""
-    full = changes.get("tuner.kind") == "full"
-    spec = with_changes(method_spec(method, model), {**changes, **({} if full else {"tuner.dropout": 0.0})})
-    run = Recording(spec, folder, lessons(method))
+    """A run without dropout, one batch a step where the script takes it so."""
+    full, summed = changes.get("tuner.kind") == "full", method in ("sft", "cpt")
+    alike = {**({} if full else {"tuner.dropout": 0.0}), **({} if summed else {"training.accumulation": 1})}
+    spec = with_changes(method_spec(method, model), {**changes, **alike})
+    sources = [parent_of(model, "llama", folder)] if spec.model.adapter else []
+    run = Recording(spec, folder / "run", lessons(method), sources)
     run.run()
     return run
 
@@ -57,7 +103,13 @@ def facts_of(run: Recording, model: Path) -> CardFacts:
     config = run.folder / ended.adapter / "adapter_config.json"
     data = DataFacts("rows", 1, "d" * 64, len(run.rows), started.train_rows, started.validation_rows, len(run.rows))
     training = TrainingFacts(
-        started.device, started.how[0], 1.0, started.total_steps, started.trainable_parameters, dict(run.losses())
+        started.device,
+        started.how[0],
+        1.0,
+        started.total_steps,
+        started.trainable_parameters,
+        dict(run.losses()),
+        parent=next(((source.name, str(source.sha256)) for source in run.sources.values()), None),
     )
     return CardFacts(
         run="20260101-000000-abcdef",
@@ -89,33 +141,126 @@ def write_rows(run: Recording, facts: CardFacts, folder: Path) -> None:
         (folder / name).write_text("\n".join(lines), encoding="utf-8")
 
 
-def run_script(text: str, folder: Path, model: Path, *more: str) -> tuple[dict[int, float], str]:
-    """Its losses, and what it printed; in a process that cannot find the studio."""
-    script = folder / "reproduce.py"
-    script.write_text(text, encoding="utf-8")
+@pytest.fixture(scope="module")
+def came(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Came]:
+    """Every case trained by the studio, and then by its script in a process that cannot find the studio."""
+    root = tmp_path_factory.mktemp("scripts")
+    models = {kind: save_tiny(root / "models" / kind, kind) for kind in ("llama", "gpt2")}
+    cases = {**CASES, **{kind: (kind, "llama", {"method.rewards": REWARDS}) for kind in DRAWN}}
+    runs: dict[str, tuple[Recording, CardFacts, str, Path]] = {}
+    for place, (name, (method, kind, changes)) in enumerate(cases.items()):
+        folder = root / f"case-{place}"
+        run = recorded(method, models[kind], folder, changes)
+        facts = facts_of(run, models[kind])
+        (folder / "export").mkdir()
+        write_rows(run, facts, folder / "export")
+        text = reproduction(facts)
+        assert text is not None
+        (folder / "export" / FILE).write_text(text, encoding="utf-8")
+        runs[name] = (run, facts, text, folder)
+    asked = {
+        name: [
+            str(folder / "export" / FILE), "--base", str(facts.base.source), "--out", str(folder / "again"),
+            *(["--parent", str(folder / "parent")] if run.sources else []),
+        ]
+        for name, (run, facts, _, folder) in runs.items()
+    }  # fmt: skip
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [sys.executable, "-P", str(script), "--base", str(model), "--out", str(folder / "again"), *more],
-        capture_output=True, text=True, encoding="utf-8", cwd=folder, check=False,
-        env={**kept, "HF_HUB_OFFLINE": "1", "PYTHONIOENCODING": "utf-8"},
+        [sys.executable, "-P", "-c", DRIVER], input=json.dumps(asked), capture_output=True, text=True, cwd=root,
+        encoding="utf-8", check=False, env={**kept, "HF_HUB_OFFLINE": "1", "PYTHONIOENCODING": "utf-8"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    losses = json.loads((folder / "again" / "losses.json").read_text(encoding="utf-8"))
-    return {int(step): loss for step, loss in losses.items()}, done.stdout
+    *printed, end = done.stdout.split("\n== ")
+    assert json.loads(end) == {"failed": {}, "studio": []}
+    said = dict(part.removeprefix("== ").split("\n", 1) for part in printed)
+    found = {}
+    for name, (run, facts, text, folder) in runs.items():
+        losses = json.loads((folder / "again" / "losses.json").read_text(encoding="utf-8"))
+        (weights,) = (folder / "again").glob("*model.safetensors")
+        own = load(run.result())
+        found[name] = Came(facts, text, {int(k): v for k, v in losses.items()}, said[name], load_file(weights), own)
+    return found
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_plain_libraries_come_to_the_same_losses(case: str, llama: Path, tmp_path: Path) -> None:
-    method, changes = CASES[case]
-    run = recorded(method, llama, tmp_path / "run", changes)
-    facts = facts_of(run, llama)
-    folder = tmp_path / "export"
-    folder.mkdir()
-    write_rows(run, facts, folder)
-    text = reproduction(facts)
+def test_plain_libraries_come_to_the_same_losses(case: str, came: dict[str, Came]) -> None:
+    """Of every step until the one that was kept, and of the validation rows; and to the same weights."""
+    found = came[case]
+    expected = {step: loss for step, loss in found.facts.training.losses.items() if step <= found.facts.step}
+    assert found.losses == {step: pytest.approx(loss, rel=1e-4) for step, loss in expected.items()}
+    again, recorded = map(float, re.findall(r"[\d.]{4,}", found.said.splitlines()[-1]))
+    assert again == pytest.approx(recorded, rel=1e-4)
+    assert recorded == pytest.approx(found.facts.loss_after, abs=1e-6)
+    assert set(found.weights) == set(found.own)
+    for name, tensor in found.own.items():
+        torch.testing.assert_close(found.weights[name], tensor, rtol=0.02, atol=5e-4)
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_answers_are_drawn_and_rewarded_by_every_reward(kind: str, came: dict[str, Came]) -> None:
+    found = came[kind]
+    assert len(found.losses) == found.facts.step
+    assert "rollouts" in differences(found.facts)
+    for place, reward in enumerate(REWARDS):
+        assert f"def reward_{place}_{reward['kind']}(" in found.text
+
+
+@pytest.mark.parametrize("case", [*CASES, *DRAWN])
+def test_the_script_is_readable(case: str, came: dict[str, Came]) -> None:
+    """Short enough, with nothing in it that is not used, and not a word of the studio's code or of this machine."""
+    text = came[case].text
+    assert "import studio" not in text
+    assert "from studio" not in text
+    assert str(came[case].facts.base.source) not in text
+    assert re.findall("@[A-Z]+@", text) == (["@NAME@"] if case in DRAWN else [])  # the one that a reward looks for
+    assert len(text.splitlines()) < 260
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--isolated", "--line-length", "120", "--select", "E,F,W", "-"],
+        input=text, capture_output=True, text=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+
+
+def test_it_stops_where_the_run_kept_its_weights(came: dict[str, Came]) -> None:
+    facts = came["sft"].facts
+    text = reproduction(replace(facts, step=3))
     assert text is not None
-    losses, said = run_script(text, folder, llama)
-    expected = {step: loss for step, loss in run.losses() if step <= facts.step}
-    assert losses == {step: pytest.approx(loss, rel=1e-4) for step, loss in expected.items()}
-    found, theirs = (float(word) for word in said.splitlines()[-1].replace(",", "").split() if word[0].isdigit())
-    assert found == pytest.approx(theirs, rel=1e-4)
+    assert "KEPT_STEP = 3\n" in text
+    assert f"max_steps={facts.training.total_steps}," in text
+    recorded = ast.literal_eval(re.findall(r"RECORDED = (\{.*?\})", text, re.DOTALL)[0])
+    assert recorded == {step: loss for step, loss in facts.training.losses.items() if step <= 3}
+
+
+def test_what_differs_and_what_cannot_be_is_told(came: dict[str, Came]) -> None:
+    facts = came["sft"].facts
+    assert differences(facts) == ()
+    assert why_not(facts) is None
+    other = replace(facts, spec=with_changes(facts.spec, {"tuner.dropout": 0.1, "tuner.quantisation": "nf4"}))
+    assert differences(other) == ("dropout", "four_bits")
+    text = reproduction(other)
+    assert text is not None
+    assert "What is not the same" in text
+    assert why_not(replace(facts, vocabulary=500)) == "new_tokens"
+    scored = with_changes(came["rloo"].facts.spec, {"method.rewards": [{"kind": "language"}]})
+    assert why_not(replace(facts, spec=scored)) == "rewards"
+    assert reproduction(replace(facts, spec=scored)) is None
+    for part in ("accumulation", "bfloat16", "dropout", "four_bits", "rollouts"):
+        assert f"ui.export.card.script.differs.{part}" in catalogue("en")
+
+
+def test_the_script_learns_the_tokens_that_the_studio_learns(came: dict[str, Came], tmp_path: Path) -> None:
+    """Chats with a system turn, earlier answers, tools and Japanese."""
+    (tmp_path / FILE).write_text(came["sft"].text, encoding="utf-8")
+    made = runpy.run_path(str(tmp_path / FILE))["make_rows"]
+    tokenizer = load_tokenizer(came["sft"].facts.base.source, Settings(workspace=tmp_path)).tokenizer
+    talk = (
+        Message("system", "Be short."),
+        Message("user", "一は?"),
+        Message("assistant", "one "),
+        Message("user", "b"),
+    )
+    for record in (Conversation(talk, "two\n"), Conversation(talk[:2], "はい"), Conversation((talk[1],), "x" * 200)):
+        (row,) = made(tokenizer, [row_json(record)], training=True)
+        example = tokenize(record, tokenizer, 64)
+        assert row == {"input_ids": list(example.ids), "labels": list(example.labels)}
