@@ -244,13 +244,16 @@ class Exports:
     ) -> None:
         from studio.export.adapter import CARD, SPEC
         from studio.export.card import model_card
+        from studio.export.script import FILE, reproduction
 
         adapter = source.adapter
         facts = card_facts(
             self._store, self._datasets, self._reports, adapter, found.identity, found.expected, found.sha256,
             found.vocabulary,
         )  # fmt: skip
-        (staged / CARD).write_text(model_card(facts), encoding="utf-8")
+        (staged / CARD).write_text(model_card(facts, spec, proof, hashes), encoding="utf-8")
+        if (script := reproduction(facts)) is not None:
+            (staged / FILE).write_text(script, encoding="utf-8")
         recorded = self._store.run(adapter.run).spec
         (staged / SPEC).write_text(_public(recorded, found.identity).to_yaml(), encoding="utf-8")
 

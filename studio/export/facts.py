@@ -54,51 +54,64 @@ class TrainingFacts:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A figure of the tuned model as the Hub reads it. `kind`: the metric's name."""
+    """A figure of the tuned model as the Hub reads it: the metric's name there, and what it is called."""
 
-    kind: str
-    name: str
+    metric: str
+    title: str
     data: str
     value: float
 
 
+Figure = tuple[str, str, str, str]
+"""Name, base, tuned model, and what changed between them: each with its 95 % interval, where it has one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What came of the evaluation, in each language: `decision`, why, figures (name, before, after), what became worse,
-    and what was not looked for. `rows` were tested; `unseen`: none of them chose the checkpoint."""
+    """What came of the evaluation, in each language: `decision`, why, the figures, what was shown to be worse, and what
+    was not looked for. `rows` were tested."""
 
     rows: int
-    unseen: bool
     decision: Mapping[str, str]
     reasons: Told
-    figures: Mapping[str, tuple[tuple[str, str, str], ...]]
+    figures: Mapping[str, tuple[Figure, ...]]
     worse: Told
     not_asked: Told
     scores: tuple[Score, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class CardFacts:
-    """All that a card tells of a run. Losses are those of the method, on the validation rows; accuracy, 0 to 1, the
-    share of the validation pairs with the better answer ahead, where the method learns from pairs. `adapter_config`:
-    the adapter's, as PEFT writes it; empty where all weights were tuned. `vocabulary`: the rows of the embedding, where
-    the run gave it new ones. `evaluation`: None where there was none."""
+class RunFacts:
+    """A run of the studio. Losses are those of the method, on the validation rows; accuracy, 0 to 1, the share of the
+    validation pairs with the better answer ahead, where the method learns from pairs. `step`: where the weights were
+    taken. `evaluation`: None where there was none."""
 
-    run: str
-    name: str
+    id: str
     spec: RunSpec
     step: int
-    base: ModelIdentity
-    dtype: str
-    stops: tuple[int, ...]
-    adapter_sha256: str
     data: DataFacts
     training: TrainingFacts
     loss_before: float | None
     loss_after: float | None
     accuracy_after: float | None
-    notices: tuple[tuple[str, dict[str, object]], ...]
+    notices: tuple[tuple[str, dict[str, object]], ...] = ()
+    evaluation: Evaluated | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """All that a card tells. `full`: all weights were tuned, so that there is no adapter. `dtype`: the numbers it was
+    asked in; `stops`: the tokens that end an answer. `vocabulary`: the rows of the embedding, where new tokens were
+    added. `adapter_config`: the adapter's, as PEFT writes it; empty where there is none. `run`: None of an adapter that
+    was made elsewhere."""
+
+    name: str
+    base: ModelIdentity
+    full: bool
+    dtype: str
+    stops: tuple[int, ...]
+    weights_sha256: str
     vocabulary: int | None
     studio_version: str
     adapter_config: Mapping[str, object] = field(default_factory=dict)
-    evaluation: Evaluated | None = None
+    run: RunFacts | None = None

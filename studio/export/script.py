@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 from studio.export import script_parts as parts
-from studio.export.facts import CardFacts
+from studio.export.facts import CardFacts, RunFacts
 from studio.export.names import base_place
 from studio.messages import translate
 from studio.runs.methods import CptSpec, DpoSpec, KtoSpec, OrpoSpec, RewardSpec, RolloutSpec, SftSpec, SimpoSpec
@@ -53,7 +53,9 @@ _STANDARD = ("argparse", "copy", "json", "math", "random", "unicodedata", "pathl
 
 def why_not(facts: CardFacts) -> str | None:
     """The name of the sentence that says why there is no script; None: there is one."""
-    method = facts.spec.method
+    if facts.run is None:
+        return "elsewhere"
+    method = facts.run.spec.method
     if facts.vocabulary is not None:
         return "new_tokens"
     if isinstance(method, RolloutSpec) and any(_reward(0, reward) is None for reward in method.rewards):
@@ -61,16 +63,16 @@ def why_not(facts: CardFacts) -> str | None:
     return None
 
 
-def differences(facts: CardFacts) -> tuple[str, ...]:
+def differences(run: RunFacts) -> tuple[str, ...]:
     """The names of the sentences that say in what the script's training is not the run's to the last digit."""
-    spec = facts.spec
+    spec = run.spec
     method, tuner = spec.method, spec.tuner
     summed = isinstance(method, SftSpec | CptSpec)
     found = {
         "rollouts": isinstance(method, RolloutSpec),
         "dropout": isinstance(tuner, LoraSpec) and tuner.dropout > 0,
         "accumulation": not summed and not isinstance(method, RolloutSpec) and spec.training.accumulation > 1,
-        "bfloat16": facts.training.numbers == "bfloat16",
+        "bfloat16": run.training.numbers == "bfloat16",
         "four_bits": tuner.quantisation == "nf4",
     }
     return tuple(name for name, true in found.items() if true)
@@ -78,30 +80,31 @@ def differences(facts: CardFacts) -> tuple[str, ...]:
 
 def reproduction(facts: CardFacts) -> str | None:
     """The script; None where `why_not` says why there is none."""
-    if why_not(facts):
+    run = facts.run
+    if run is None or why_not(facts):
         return None
-    body = "\n\n".join(piece.rstrip("\n") + "\n" for piece in _pieces(facts))
-    constants = _constants(facts)
+    body = "\n\n".join(piece.rstrip("\n") + "\n" for piece in _pieces(run))
+    constants = _constants(facts, run)
     text = f"{constants}\n\n\n{body}"
-    return f'"""{_about(facts)}"""\n\n{_imports(text)}\n\n{text}'
+    return f'"""{_about(facts, run)}"""\n\n{_imports(text)}\n\n{text}'
 
 
-def _about(facts: CardFacts) -> str:
+def _about(facts: CardFacts, run: RunFacts) -> str:
     """What stands on top. Nothing that users wrote, for it is in the script's own words."""
-    libraries = [f"{name}=={version(name).split('+')[0]}" for name in (*_LIBRARIES, *_more(facts))]
-    validates = bool(facts.data.validation_rows)
+    libraries = [f"{name}=={version(name).split('+')[0]}" for name in (*_LIBRARIES, *_more(run))]
+    validates = bool(run.data.validation_rows)
     files = "train.jsonl and validation.jsonl" if validates else "train.jsonl"
-    count = f"{facts.data.train_rows} and {facts.data.validation_rows}" if validates else f"{facts.data.train_rows}"
+    count = f"{run.data.train_rows} and {run.data.validation_rows}" if validates else f"{run.data.train_rows}"
     rows = [
         f"The rows are {files}, one JSON object a line in TRL's forms: the {count} rows that the run",
         "learned from, in its order. They are in an export only where its maker wanted them there.",
     ]
     made = [
-        f"Made by Fine-Tuning Studio {facts.studio_version} of run {facts.run}; all settings are in run-spec.yaml.",
-        *([] if _draws(facts) else ["Losses of the run stand below, and are printed beside those this comes to."]),
+        f"Made by Fine-Tuning Studio {facts.studio_version} of run {run.id}; all settings are in run-spec.yaml.",
+        *([] if _draws(run) else ["Losses of the run stand below, and are printed beside those this comes to."]),
     ]
-    told = [translate(f"ui.export.card.script.differs.{name}", "en") for name in differences(facts)]
-    parent = " --parent FOLDER_OF_THE_ADAPTER_IT_WENT_ON_FROM" if facts.training.parent else ""
+    told = [translate(f"ui.export.card.script.differs.{name}", "en") for name in differences(run)]
+    parent = " --parent FOLDER_OF_THE_ADAPTER_IT_WENT_ON_FROM" if run.training.parent else ""
     return "\n".join(
         [
             "Trains what lies beside this file anew, with Transformers, PEFT and TRL alone.",
@@ -124,16 +127,16 @@ def _filled(text: str, before: str = "", end: str = "") -> str:
     return f"{end}\n".join(lines)
 
 
-def _draws(facts: CardFacts) -> bool:
+def _draws(run: RunFacts) -> bool:
     """Whether answers are drawn and rewarded: there is no loss to compare."""
-    return isinstance(facts.spec.method, RolloutSpec)
+    return isinstance(run.spec.method, RolloutSpec)
 
 
-def _more(facts: CardFacts) -> tuple[str, ...]:
-    method = facts.spec.method
+def _more(run: RunFacts) -> tuple[str, ...]:
+    method = run.spec.method
     rewards = method.rewards if isinstance(method, RolloutSpec) else ()
     return (
-        *(("bitsandbytes",) if facts.spec.tuner.quantisation == "nf4" else ()),
+        *(("bitsandbytes",) if run.spec.tuner.quantisation == "nf4" else ()),
         *(("regex",) if any(isinstance(reward, RegexReward) for reward in rewards) else ()),
         *(("jsonschema",) if any(isinstance(reward, JsonReward) for reward in rewards) else ()),
     )
@@ -162,8 +165,8 @@ def _first_plain(lines: list[str]) -> list[str]:
 # Constants
 
 
-def _constants(facts: CardFacts) -> str:
-    spec, training = facts.spec, facts.training
+def _constants(facts: CardFacts, run: RunFacts) -> str:
+    spec, training = run.spec, run.training
     length = min(spec.data.max_length, facts.base.context_length)
     values: dict[str, object] = {
         "HERE": _Code("Path(__file__).resolve().parent"),
@@ -172,18 +175,18 @@ def _constants(facts: CardFacts) -> str:
         "DTYPE": _Code(f"torch.{'float32' if not isinstance(spec.tuner, LoraSpec) else training.numbers}"),
         "MAX_LENGTH": length,
         "SEED": spec.training.seed,
-        "KEPT_STEP": facts.step,
-        **_of_method(facts),
+        "KEPT_STEP": run.step,
+        **_of_method(facts, run),
     }
-    wanted = "\n".join(_pieces(facts))
+    wanted = "\n".join(_pieces(run))
     lines = [f"{name} = {_written(value)}" for name, value in values.items() if re.search(rf"\b{name}\b", wanted)]
-    if not _draws(facts):
-        steps = _told(sorted(step for step in training.losses if step <= facts.step))
+    if not _draws(run):
+        steps = _told(sorted(step for step in training.losses if step <= run.step))
         recorded = "".join(f"    {step}: {training.losses[step]!r},\n" for step in steps)
         lines.append(f"RECORDED = {{  # step and loss of the run\n{recorded}}}")
-    if facts.loss_after is not None and not _draws(facts):
-        lines.append(f"VALIDATION_LOSS = {facts.loss_after!r}")
-    lines.append(_call("OPTIONS = dict", _options(facts)))
+    if run.loss_after is not None and not _draws(run):
+        lines.append(f"VALIDATION_LOSS = {run.loss_after!r}")
+    lines.append(_call("OPTIONS = dict", _options(run)))
     if isinstance(spec.tuner, LoraSpec):
         lines.append(_call("ADAPTER = LoraConfig", _adapter(facts)))
     if isinstance(spec.method, RolloutSpec):
@@ -222,8 +225,8 @@ def _told(steps: list[int]) -> list[int]:
     return [steps[round(part * (len(steps) - 1) / (_TOLD_STEPS - 1))] for part in range(_TOLD_STEPS)]
 
 
-def _of_method(facts: CardFacts) -> dict[str, object]:
-    match facts.spec.method:
+def _of_method(facts: CardFacts, run: RunFacts) -> dict[str, object]:
+    match run.spec.method:
         case DpoSpec(loss=loss, beta=beta, sft_weight=weight):
             losses = {loss: 1.0, **({"sft": weight} if weight else {})}
             return {"BETA": beta, "LOSSES": list(losses), "WEIGHTS": list(losses.values())}
@@ -245,21 +248,21 @@ def _of_method(facts: CardFacts) -> dict[str, object]:
     return {}
 
 
-def _options(facts: CardFacts) -> dict[str, Any]:
-    spec, training = facts.spec, facts.spec.training
+def _options(run: RunFacts) -> dict[str, Any]:
+    spec, training = run.spec, run.spec.training
     drawn = spec.method.samples_per_row if isinstance(spec.method, RolloutSpec) else 1
     return {
-        "max_steps": facts.training.total_steps,
+        "max_steps": run.training.total_steps,
         "per_device_train_batch_size": training.batch_size * drawn,
         "per_device_eval_batch_size": training.batch_size * drawn,
         "gradient_accumulation_steps": training.accumulation,
         "learning_rate": training.learning_rate,
         "lr_scheduler_type": training.schedule,
-        "warmup_steps": int(training.warmup_share * facts.training.total_steps),
+        "warmup_steps": int(training.warmup_share * run.training.total_steps),
         "weight_decay": training.weight_decay,
         "max_grad_norm": training.max_grad_norm,
         "activation_checkpointing": training.gradient_checkpointing,
-        "bf16": facts.training.numbers == "bfloat16",
+        "bf16": run.training.numbers == "bfloat16",
         "seed": training.seed,
         "data_seed": training.seed,
         **({"router_aux_loss_coef": 0.0} if spec.method.writes else {}),
@@ -285,27 +288,27 @@ def _adapter(facts: CardFacts) -> dict[str, Any]:
 # Pieces
 
 
-def _pieces(facts: CardFacts) -> list[str]:
+def _pieces(run: RunFacts) -> list[str]:
     """The functions, in the order in which they are called."""
-    spec = facts.spec
+    spec = run.spec
     lora = isinstance(spec.tuner, LoraSpec)
-    parent = facts.training.parent is not None
-    validates = facts.loss_after is not None and not _draws(facts)
+    parent = run.training.parent is not None
+    validates = run.loss_after is not None and not _draws(run)
     arguments = parts.ARGUMENTS.replace("@PARENT@", parts.PARENT_ARGUMENT if parent else "")
     return [
         arguments,
-        *_rows(facts),
+        *_rows(run),
         *([parts.SEEDS] if lora else []),
-        _model(facts),
-        *([_with_adapter(facts)] if lora else []),
-        *_trainer(facts, validates),
+        _model(run),
+        *([_with_adapter(run)] if lora else []),
+        *_trainer(run, validates),
         parts.STOP,
-        _main(facts, validates),
+        _main(run, validates),
     ]
 
 
-def _rows(facts: CardFacts) -> list[str]:
-    method = facts.spec.method
+def _rows(run: RunFacts) -> list[str]:
+    method = run.spec.method
     match method:
         case CptSpec(packed=packed):
             return [parts.CPT_ROWS.replace("@PACK@", parts.CPT_PACKED if packed else parts.CPT_CUT)]
@@ -327,8 +330,8 @@ def _rows(facts: CardFacts) -> list[str]:
     return [parts.CHATS, parts.PAIR_ROWS]
 
 
-def _model(facts: CardFacts) -> str:
-    spec = facts.spec
+def _model(run: RunFacts) -> str:
+    spec = run.spec
     four = spec.tuner.quantisation == "nf4"
     kind = "AutoModelForCausalLM" if spec.method.writes else "AutoModelForSequenceClassification"
     labels = "" if spec.method.writes else ", num_labels=1"
@@ -345,15 +348,15 @@ def _model(facts: CardFacts) -> str:
     )
 
 
-def _with_adapter(facts: CardFacts) -> str:
-    parent = facts.training.parent is not None
-    more = ("" if facts.spec.method.writes else parts.ADAPTER_SCORE) + (parts.ADAPTER_PARENT if parent else "")
+def _with_adapter(run: RunFacts) -> str:
+    parent = run.training.parent is not None
+    more = ("" if run.spec.method.writes else parts.ADAPTER_SCORE) + (parts.ADAPTER_PARENT if parent else "")
     return parts.ADAPTER.replace("@PARENT@", ", parent" if parent else "").replace("@MORE@", more)
 
 
-def _trainer(facts: CardFacts, validates: bool) -> list[str]:
-    method = facts.spec.method
-    copied = "None" if isinstance(facts.spec.tuner, LoraSpec) else "copy.deepcopy(model).requires_grad_(False).eval()"
+def _trainer(run: RunFacts, validates: bool) -> list[str]:
+    method = run.spec.method
+    copied = "None" if isinstance(run.spec.tuner, LoraSpec) else "copy.deepcopy(model).requires_grad_(False).eval()"
     judged = [parts.EVALUATED] if validates else []
     match method:
         case SftSpec() | CptSpec():
@@ -373,10 +376,10 @@ def _trainer(facts: CardFacts, validates: bool) -> list[str]:
     return [parts.ROLLOUT_TRAINER.replace("@CONFIG@", f"{name}Config").replace("@TRAINER@", f"{name}Trainer")]
 
 
-def _main(facts: CardFacts, validates: bool) -> str:
-    spec = facts.spec
+def _main(run: RunFacts, validates: bool) -> str:
+    spec = run.spec
     lora, four = isinstance(spec.tuner, LoraSpec), spec.tuner.quantisation == "nf4"
-    parent = ", given.parent" if facts.training.parent else ""
+    parent = ", given.parent" if run.training.parent else ""
     likelihood = isinstance(spec.method, SftSpec | CptSpec)
     filled = {
         "@VALIDATED@": parts.VALIDATED if validates else "",
@@ -384,7 +387,7 @@ def _main(facts: CardFacts, validates: bool) -> str:
         if lora
         else "load_model(given.base).requires_grad_(True)",
         "@VALIDATION@": "Dataset.from_list(validation)" if validates and not likelihood else "None",
-        "@COMPARED@": "" if _draws(facts) else parts.COMPARED,
+        "@COMPARED@": "" if _draws(run) else parts.COMPARED,
         "@AFTER@": parts.FLOAT_AFTER if four else "",
         "@JUDGED@": parts.JUDGED.replace("@ROWS@", "validation" if likelihood else "None") if validates else "",
         "@ONLY@": ', selected_adapters=["default"]' if lora else "",

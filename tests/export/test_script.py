@@ -17,7 +17,7 @@ from safetensors.torch import load, load_file
 
 from studio.data.records import Conversation, Message
 from studio.data.tokens import tokenize
-from studio.export.facts import CardFacts, DataFacts, TrainingFacts
+from studio.export.facts import CardFacts, DataFacts, RunFacts, TrainingFacts
 from studio.export.rows import TRAIN, VALIDATION, row_json
 from studio.export.script import FILE, differences, reproduction, why_not
 from studio.messages import catalogue
@@ -86,6 +86,11 @@ class Came:
     weights: dict[str, Any]
     own: dict[str, Any]
 
+    @property
+    def run(self) -> RunFacts:
+        assert self.facts.run is not None
+        return self.facts.run
+
 
 def recorded(method: str, model: Path, folder: Path, changes: dict[str, object]) -> Recording:
     """A run without dropout, one batch a step where the script takes it so."""
@@ -111,24 +116,27 @@ def facts_of(run: Recording, model: Path) -> CardFacts:
         dict(run.losses()),
         parent=next(((source.name, str(source.sha256)) for source in run.sources.values()), None),
     )
-    return CardFacts(
-        run="20260101-000000-abcdef",
-        name="run",
+    made = RunFacts(
+        id="20260101-000000-abcdef",
         spec=run.spec,
         step=ended.best_step,
-        base=find_files(str(model), run.settings).identity(),
-        dtype="float32",
-        stops=(1,),
-        adapter_sha256="a" * 64,
         data=data,
         training=training,
         loss_before=None,
         loss_after=ended.validation_loss,
         accuracy_after=None,
-        notices=(),
+    )
+    return CardFacts(
+        name="run",
+        base=find_files(str(model), run.settings).identity(),
+        full=not config.is_file(),
+        dtype="float32",
+        stops=(1,),
+        weights_sha256="a" * 64,
         vocabulary=None,
         studio_version="0",
         adapter_config=json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {},
+        run=made,
     )
 
 
@@ -187,11 +195,11 @@ def came(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Came]:
 def test_plain_libraries_come_to_the_same_losses(case: str, came: dict[str, Came]) -> None:
     """Of every step until the one that was kept, and of the validation rows; and to the same weights."""
     found = came[case]
-    expected = {step: loss for step, loss in found.facts.training.losses.items() if step <= found.facts.step}
+    expected = {step: loss for step, loss in found.run.training.losses.items() if step <= found.run.step}
     assert found.losses == {step: pytest.approx(loss, rel=1e-4) for step, loss in expected.items()}
     again, recorded = map(float, re.findall(r"[\d.]{4,}", found.said.splitlines()[-1]))
     assert again == pytest.approx(recorded, rel=1e-4)
-    assert recorded == pytest.approx(found.facts.loss_after, abs=1e-6)
+    assert recorded == pytest.approx(found.run.loss_after, abs=1e-6)
     assert set(found.weights) == set(found.own)
     for name, tensor in found.own.items():
         torch.testing.assert_close(found.weights[name], tensor, rtol=0.02, atol=5e-4)
@@ -200,8 +208,8 @@ def test_plain_libraries_come_to_the_same_losses(case: str, came: dict[str, Came
 @pytest.mark.parametrize("kind", DRAWN)
 def test_answers_are_drawn_and_rewarded_by_every_reward(kind: str, came: dict[str, Came]) -> None:
     found = came[kind]
-    assert len(found.losses) == found.facts.step
-    assert "rollouts" in differences(found.facts)
+    assert len(found.losses) == found.run.step
+    assert "rollouts" in differences(found.run)
     for place, reward in enumerate(REWARDS):
         assert f"def reward_{place}_{reward['kind']}(" in found.text
 
@@ -223,28 +231,33 @@ def test_the_script_is_readable(case: str, came: dict[str, Came]) -> None:
 
 
 def test_it_stops_where_the_run_kept_its_weights(came: dict[str, Came]) -> None:
-    facts = came["sft"].facts
-    text = reproduction(replace(facts, step=3))
+    facts, run = came["sft"].facts, came["sft"].run
+    text = reproduction(replace(facts, run=replace(run, step=3)))
     assert text is not None
     assert "KEPT_STEP = 3\n" in text
-    assert f"max_steps={facts.training.total_steps}," in text
+    assert f"max_steps={run.training.total_steps}," in text
     recorded = ast.literal_eval(re.findall(r"RECORDED = (\{.*?\})", text, re.DOTALL)[0])
-    assert recorded == {step: loss for step, loss in facts.training.losses.items() if step <= 3}
+    assert recorded == {step: loss for step, loss in run.training.losses.items() if step <= 3}
 
 
 def test_what_differs_and_what_cannot_be_is_told(came: dict[str, Came]) -> None:
-    facts = came["sft"].facts
-    assert differences(facts) == ()
+    facts, run = came["sft"].facts, came["sft"].run
+    assert differences(run) == ()
     assert why_not(facts) is None
-    other = replace(facts, spec=with_changes(facts.spec, {"tuner.dropout": 0.1, "tuner.quantisation": "nf4"}))
+    other = replace(run, spec=with_changes(run.spec, {"tuner.dropout": 0.1, "tuner.quantisation": "nf4"}))
     assert differences(other) == ("dropout", "four_bits")
-    text = reproduction(other)
+    text = reproduction(replace(facts, run=other))
     assert text is not None
     assert "What is not the same" in text
-    assert why_not(replace(facts, vocabulary=500)) == "new_tokens"
-    scored = with_changes(came["rloo"].facts.spec, {"method.rewards": [{"kind": "language"}]})
-    assert why_not(replace(facts, spec=scored)) == "rewards"
-    assert reproduction(replace(facts, spec=scored)) is None
+    scored = replace(run, spec=with_changes(came["rloo"].run.spec, {"method.rewards": [{"kind": "language"}]}))
+    for why, without in {
+        "new_tokens": replace(facts, vocabulary=500),
+        "rewards": replace(facts, run=scored),
+        "elsewhere": replace(facts, run=None),
+    }.items():
+        assert why_not(without) == why
+        assert reproduction(without) is None
+        assert f"ui.export.card.script.none.{why}" in catalogue("en")
     for part in ("accumulation", "bfloat16", "dropout", "four_bits", "rollouts"):
         assert f"ui.export.card.script.differs.{part}" in catalogue("en")
 

@@ -1,0 +1,35 @@
+"""Texts as Markdown shows them as they are: what users or data brought is never markup."""
+
+import re
+
+# Control characters, and those that turn the direction of the text around them.
+_MARKUP = re.compile(r"[\\`*_{}\[\]<>#|!~]")
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def escaped(text: str) -> str:
+    """A sentence of ours, in which names of others may stand: nothing in it is markup."""
+    return _MARKUP.sub(r"\\\g<0>", _UNSEEN.sub("", " ".join(text.split())))
+
+
+def span(text: str) -> str:
+    """One line that Markdown shows as it is: a code span, in more backticks than the text has in a row."""
+    line = _UNSEEN.sub("", " ".join(text.split())) or " "
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    room = " " if "`" in line else ""
+    return f"{fence}{room}{line}{room}{fence}"
+
+
+def spans(values: dict[str, object]) -> dict[str, object]:
+    """Values of a sentence, their texts as code."""
+    return {key: span(value) if isinstance(value, str) else value for key, value in values.items()}
+
+
+def bullets(lines: list[str]) -> list[str]:
+    """A list, and the empty line after it."""
+    return [*(f"- {line}" for line in lines), ""] if lines else []
+
+
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """A table, and the empty line after it; of cells that are Markdown already."""
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)] + [""]
