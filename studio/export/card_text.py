@@ -2,8 +2,9 @@
 
 import re
 
+# Markdown's own signs, and what many renderers make a link of: www., ://, a mail address.
+_MARKUP = re.compile(r"[\\`*_{}\[\]<>#|!~@]|(?<=[wW]{3})\.|:(?=//)")
 # Control characters, and those that turn the direction of the text around them.
-_MARKUP = re.compile(r"[\\`*_{}\[\]<>#|!~]")
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
