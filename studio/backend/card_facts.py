@@ -12,7 +12,7 @@ from studio.backend.residence import Adapter
 from studio.backend.versions import Version
 from studio.data.checks import Finding
 from studio.errors import InputError
-from studio.evaluation.intervals import Difference, verdict_word
+from studio.evaluation.intervals import Difference, verdict_word, wilson
 from studio.evaluation.metrics import Metric
 from studio.evaluation.verdict import ExamResult, exam_title, group_title, safety_title, shown_figure
 from studio.messages import LANGUAGES, translate
@@ -234,23 +234,25 @@ def _figures(report: Report, language: str) -> "list[tuple[Figure, bool]]":
     for exam in report.exams:
         for result in exam.results[0]:
             worse = verdict_word(result.change, "higher") == "worse"
-            shares = (f"{result.before:.1%}", f"{result.after:.1%}", _change(result.change, None))
-            found.append(((_exam_title(result, language), *shares), worse))
+            before, after = (_share(part, result.change.rows) for part in (result.before, result.after))
+            found.append(((_exam_title(result, language), before, after, _change(result.change, None)), worse))
     return found
+
+
+def _share(value: float, rows: int) -> str:
+    low, high = wilson(value, rows)
+    return f"{value:.1%} ({low:.1%}–{high:.1%})"
 
 
 def _change(change: Difference, metric: Metric | None) -> str:
     """What differs, with its interval; of shares in percentage points."""
+    parts = (change.value, change.low, change.high)
     if metric is None or metric.scale == "share":
-        value, low, high = (f"{100 * part:+.1f}" for part in (change.value, change.low, change.high))
-        return f"{value} ({low} – {high}) pt"
-    value, low, high = (_signed(part, metric) for part in (change.value, change.low, change.high))
-    return f"{value} ({low} – {high})"
-
-
-def _signed(value: float, metric: Metric) -> str:
-    shown = shown_figure(value, metric)
-    return shown if shown.startswith("-") else f"+{shown}"
+        value, low, high = (f"{100 * part:+.1f}" for part in parts)
+        return f"{value} pt ({low} … {high})".replace("-", "−")
+    shown = (shown_figure(part, metric) for part in parts)
+    value, low, high = (text if text.startswith("-") else f"+{text}" for text in shown)
+    return f"{value} ({low} … {high})".replace("-", "−")
 
 
 def _worse(figure: "Figure", language: str) -> str:
@@ -276,6 +278,7 @@ def _scores(report: Report) -> "tuple[Score, ...]":
     task = [
         Score(line.metric.name, line.metric.title("en"), report.task.title, line.figures[1].value)
         for line in report.lines
+        if line.metric.better != "neither"
     ]
     exams = [
         Score("accuracy", "Right answers", _exam_title(result, "en"), result.after)

@@ -16,6 +16,7 @@ from studio.export.card_text import bullets, escaped, span, spans, table
 from studio.export.energy import energy
 from studio.export.facts import CardFacts, Evaluated, RunFacts
 from studio.export.names import name_of
+from studio.export.rows import TRAIN
 from studio.export.script import FILE as SCRIPT
 from studio.export.script import differences, why_not
 from studio.messages import LANGUAGES, translate
@@ -55,7 +56,7 @@ def _body(facts: CardFacts, export: ExportSpec, proof: Proof | None, files: Mapp
     if run:
         parts += [
             ("use", bullets(limits(facts, run, language))),
-            ("data", _data(run, say, language)),
+            ("data", _data(run, files, say, language)),
             ("training", _training(facts, run, say, language)),
             ("scores", _scores(run, say, language)),
             ("evaluation", _evaluation(run.evaluation, say, language)),
@@ -98,7 +99,7 @@ def _base(facts: CardFacts, say: Say, language: str) -> list[str]:
     )
 
 
-def _data(run: RunFacts, say: Say, language: str) -> list[str]:
+def _data(run: RunFacts, files: Mapping[str, str], say: Say, language: str) -> list[str]:
     data = run.data
     lines = [
         say("data.name", name=span(data.name), version=data.version),
@@ -107,7 +108,7 @@ def _data(run: RunFacts, say: Say, language: str) -> list[str]:
         *([say("data.skipped", rows=run.training.skipped)] if run.training.skipped else []),
         *([say("data.lost", rows=run.training.lost)] if run.training.lost else []),
         *([say("data.mixed")] if data.mixed else []),
-        say("data.secret"),
+        say("data.inside" if TRAIN in files else "data.secret"),
     ]
     steps, found = data.steps.get(language, ()), data.findings
     cleaned = (
@@ -146,12 +147,8 @@ def _training(facts: CardFacts, run: RunFacts, say: Say, language: str) -> list[
         say("training.device", device=span(made.device), numbers=made.numbers),
         *([say("training.memory", memory=f"{made.memory_bytes / _GIGABYTE:.2f}")] if made.memory_bytes else []),
         say("training.time", time=_duration(made.seconds, say)),
-        " ".join(
-            (
-                say("training.energy", low=low, high=high, time=_duration(made.seconds, say), watts=watts),
-                say(f"training.energy.{spent.assumed}", **spent.values),
-            )
-        ),
+        say("training.energy", low=low, high=high, time=_duration(made.seconds, say), watts=watts),
+        say(f"training.energy.{spent.assumed}", **spent.values),
         say("training.made", version=facts.studio_version, run=run.id),
     ]
     return bullets(parts)
@@ -207,7 +204,7 @@ def _regressions(found: Evaluated | None, say: Say, language: str) -> list[str]:
         say("regressions.found" if worse else "regressions.none"),
         "",
         *bullets([escaped(one) for one in worse]),
-        *bullets([escaped(one) for one in found.not_asked[language]]),
+        *(line for one in found.not_asked[language] for line in (escaped(one), "")),
     ]
 
 
@@ -256,7 +253,7 @@ def _again(facts: CardFacts, files: Mapping[str, str], say: Say, language: str) 
     if why := why_not(facts):
         return [say(f"script.none.{why}"), ""]
     assert facts.run is not None
-    rows = "script.rows" if "train.jsonl" in files else "script.no_rows"
+    rows = "script.rows" if TRAIN in files else "script.no_rows"
     told = [say(f"script.differs.{name}") for name in differences(facts.run)]
     return [
         say("script.about", file=SCRIPT),

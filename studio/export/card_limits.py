@@ -35,7 +35,7 @@ def _languages(run: RunFacts, language: str) -> str:
         return translate("ui.export.card.use.languages.unknown", language)
     rows = sum(count for _, count in run.data.languages)
     counts = dict(run.data.languages)
-    named = ", ".join(f"`{code}` ({counts[code] / rows:.0%})" for code in spoken(run))
+    named = " · ".join(f"`{code}` ({counts[code] / rows:.0%})" for code in spoken(run))
     if not named:
         return translate("ui.export.card.use.languages.unknown", language)
     return translate("ui.export.card.use.languages", language, languages=named)

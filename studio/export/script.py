@@ -48,6 +48,10 @@ from trl import (
 )
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 """
+_COMPARED = (
+    "Losses of the run stand below, and are printed beside those this comes to. Sums are taken in another order, and "
+    "what that rounds away grows: first steps are the same to six digits, later ones to about three."
+)
 _STANDARD = ("argparse", "copy", "json", "math", "random", "unicodedata", "pathlib")
 
 
@@ -101,7 +105,7 @@ def _about(facts: CardFacts, run: RunFacts) -> str:
     ]
     made = [
         f"Made by Fine-Tuning Studio {facts.studio_version} of run {run.id}; all settings are in run-spec.yaml.",
-        *([] if _draws(run) else ["Losses of the run stand below, and are printed beside those this comes to."]),
+        *([] if _draws(run) else [_COMPARED]),
     ]
     told = [translate(f"ui.export.card.script.differs.{name}", "en") for name in differences(run)]
     parent = " --parent FOLDER_OF_THE_ADAPTER_IT_WENT_ON_FROM" if run.training.parent else ""

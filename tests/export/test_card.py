@@ -229,6 +229,8 @@ def test_whether_and_how_it_can_be_trained_again_is_told() -> None:
     assert told not in model_card(FACTS)
     assert "`reproduce.py`" not in model_card(replace(FACTS, vocabulary=600))
     beside = model_card(FACTS, files={"train.jsonl": "0" * 64})
+    assert translate("ui.export.card.data.inside", "ja") in beside
+    assert translate("ui.export.card.data.secret", "ja") not in beside
     assert translate("ui.export.card.script.rows", "en") in beside
 
 
@@ -263,7 +265,7 @@ def test_the_hub_reads_scores_and_languages() -> None:
     data = replace(DATA, languages=(("ja", 80), ("en", 20)))
     hub = replace(BASE, name="owner/tiny", source="owner/tiny@main", commit="c" * 40)
     facts = replace(with_run(evaluation=FOUND, data=data), base=hub)
-    read = ModelCard(model_card(facts)).data
+    read: Any = ModelCard(model_card(facts)).data
     assert read.model_name == "My run"
     found = {(one.dataset_name, one.metric_type, one.metric_value) for one in read.eval_results or ()}
     assert found == {
@@ -271,7 +273,7 @@ def test_the_hub_reads_scores_and_languages() -> None:
     }  # fmt: skip
     assert read.language == ["ja", "en"]
     assert read.get("base_model_relation") == "adapter"
-    unscored = ModelCard(model_card(with_run(loss_after=None))).data
+    unscored: Any = ModelCard(model_card(with_run(loss_after=None))).data
     assert not unscored.eval_results
     assert json.loads(json.dumps(read.to_dict()))["license"] == "mit"
 
