@@ -31,7 +31,7 @@ from tests.tiny import save_tiny
 PASSED = Proof(prompts=1, equal=1, max_score_difference=0.0, passed=True)
 NAMES = {
     "README.md", "adapter_config.json", "adapter_model.safetensors", "base_model.json", "chat_template.jinja",
-    "run-spec.yaml", "tokenizer.json", "tokenizer_config.json",
+    "reproduce.py", "run-spec.yaml", "tokenizer.json", "tokenizer_config.json",
 }  # fmt: skip
 
 
