@@ -106,7 +106,7 @@ def _data(datasets: Datasets, spec: RunSpec, started: Started) -> "DataFacts":
         personal=None if found is None else _told([one for one in found if one.key.split(".")[1] in _PERSONAL]),
         steps=cleaned_steps(lineage),
         recipe_sha256=hashlib.sha256(recipe.to_yaml().encode()).hexdigest() if recipe.steps else None,
-        languages=datasets.languages(version.id, *_scan_of(datasets, version, spec)) if found is not None else (),
+        languages=datasets.languages(version.id, *scan_of(datasets, version, spec)) if found is not None else (),
         mixed=any(one.mix is not None for one in lineage),
     )
 
@@ -116,11 +116,11 @@ def findings_of(datasets: Datasets, version: Version, spec: RunSpec | None = Non
     makes them."""
     if version.mapping is None:
         return None
-    asked = _scan_of(datasets, version, spec)
+    asked = scan_of(datasets, version, spec)
     return datasets.findings(version.id, *asked) if datasets.scanned(version.id, *asked) else None
 
 
-def _scan_of(datasets: Datasets, version: Version, spec: RunSpec | None) -> tuple[str | None, int]:
+def scan_of(datasets: Datasets, version: Version, spec: RunSpec | None = None) -> tuple[str | None, int]:
     """The model and longest length that a scan was made for, the run's own first."""
     own: list[tuple[str | None, int]] = [] if spec is None else [(spec.model.source, spec.data.max_length)]
     asked: list[tuple[str | None, int]] = [*own, ("starter", 256), (None, 256)]

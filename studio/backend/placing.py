@@ -29,7 +29,7 @@ def refused(target: Path) -> Iterator[None]:
     except OSError as error:
         if is_disk_full(error):
             raise
-        raise InputError("error.export.targetrefused", target=str(target), reason=str(error)) from None
+        raise InputError("error.export.target_refused", target=str(target), reason=str(error)) from None
 
 
 def make_room(folder: Path, needed: int) -> None:

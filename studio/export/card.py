@@ -7,12 +7,11 @@ card is shown as a page elsewhere.
 """
 
 from collections.abc import Mapping
-from typing import Protocol
 
 from studio.export.card_front import front_matter
 from studio.export.card_limits import limits
 from studio.export.card_loading import commands, python_code
-from studio.export.card_text import bullets, escaped, span, spans, table
+from studio.export.card_text import Say, bullets, escaped, span, spans, table
 from studio.export.energy import energy
 from studio.export.facts import CardFacts, Evaluated, RunFacts
 from studio.export.names import name_of
@@ -26,12 +25,6 @@ from studio.runs.spec import LoraSpec, RunSpec, spec_fields
 
 _VARIANTS = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}
 _GIGABYTE = 1e9
-
-
-class Say(Protocol):
-    """A sentence of the card in one language."""
-
-    def __call__(self, key: str, **values: object) -> str: ...
 
 
 def model_card(

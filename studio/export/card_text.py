@@ -1,11 +1,18 @@
 """Texts as Markdown shows them as they are: what users or data brought is never markup."""
 
 import re
+from typing import Protocol
 
 # Markdown's own signs, and what many renderers make a link of: www., ://, a mail address.
 _MARKUP = re.compile(r"[\\`*_{}\[\]<>#|!~@]|(?<=[wW]{3})\.|:(?=//)")
 # Control characters, and those that turn the direction of the text around them.
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+class Say(Protocol):
+    """A sentence of a card in one language."""
+
+    def __call__(self, key: str, **values: object) -> str: ...
 
 
 def escaped(text: str) -> str:
