@@ -21,6 +21,7 @@ from studio.backend.export_plan import Offer, offer, offers, pace_of
 from studio.backend.placing import free_target, make_room, put, refused
 from studio.backend.report import Reports
 from studio.backend.residence import Adapter
+from studio.backend.training_rows import write_training_rows
 from studio.backend.work import turn
 from studio.errors import ExportError, InputError, StudioError, WorkspaceError
 from studio.runs.contestants import Contestant
@@ -221,6 +222,8 @@ class Exports:
 
         # 4. What tells of it
         tell(0.9, "ui.export.progress.pack")
+        if spec.rows and adapter.run:
+            write_training_rows(self._store, self._datasets, self._settings, adapter.run, staged)
         hashes = {path.name: sha256_of(path) for path in sorted(staged.iterdir())}
         self._write_card(source, spec, found, proof, hashes, staged)
         stamp = ended_time(self._store, adapter.run) if adapter.run else 0.0

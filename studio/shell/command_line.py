@@ -157,6 +157,7 @@ def _export_options(parser: CommandParser, say: Say) -> None:
     options.add_argument("--target", default="adapter", metavar="TARGET", help=say("cli.export.target", known=targets))
     options.add_argument("--numbers", default="", metavar="KIND", help=say("cli.export.numbers", known=numbers))
     options.add_argument("--prompts", type=_whole(1), metavar="N", help=say("cli.export.prompts"))
+    options.add_argument("--rows", action="store_true", help=say("cli.export.rows"))
     options.add_argument("--adapter", type=Path, metavar="FOLDER", help=say("cli.export.adapter"))
     options.add_argument("--model", metavar="MODEL", default="starter", help=say("cli.export.model"))
 
