@@ -126,11 +126,12 @@ def _again(card: DataCard, say: Say) -> list[str]:
     """How it is made of the file: one recipe by a command; several, which rest on the ids of rows, in the studio."""
     if not card.recipes:
         return []
+    first, *others = card.recipes
     by_hand = [say("by_hand", steps=card.by_hand), ""] if card.by_hand else []
-    if len(card.recipes) > 1:
+    if others:
         order = ", ".join(f"`{name}`" for name in card.recipes)
         return [say("again.several", recipes=order), "", *by_hand]
-    command = f"studio data clean FILE --recipe {card.recipes[0]} --to {ROWS}.jsonl"
+    command = f"studio data clean FILE --recipe {first} --to {ROWS}.jsonl"
     return [say("again"), "", "```sh", command, "```", "", *by_hand]
 
 
