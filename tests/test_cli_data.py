@@ -140,3 +140,17 @@ def test_mix(shell: Shell, data: Path, tmp_path: Path) -> None:
     assert [row["task"] for row in read(tmp_path / "mix.held_out.jsonl")] == ["other.jsonl"] * 10
     code, found, _ = shell("data", "mix", spec)
     assert (code, found["key"]) == (2, "error.cli.required")
+
+
+def test_export_of_a_version(shell: Shell, data: Path, tmp_path: Path) -> None:
+    workspace = ("--workspace", tmp_path / "workspace")
+    _, opened, _ = shell("data", "import", data, *workspace)
+    code, found, _ = shell("data", "export", opened["version"], "--to", tmp_path / "out.zip", *workspace)
+    assert (code, found["files"]["rows.jsonl"]) == (0, 42)
+    assert (tmp_path / "out.zip").is_file()
+    code, found, _ = shell("data", "export", opened["version"], "--to", tmp_path / "out.zip", *workspace)
+    assert code != 0
+    assert "out.zip" in str(found["error"])
+    code, found, _ = shell("data", "export", "nothing", "--to", tmp_path / "out", *workspace)
+    assert code != 0
+    assert not (tmp_path / "out").exists()

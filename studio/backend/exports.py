@@ -5,8 +5,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,15 +17,17 @@ from studio.backend.compare import Comparison
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
 from studio.backend.export_files import Answered, Source, answered, find_source, prove_files, write_files
-from studio.backend.export_plan import Offer, free_bytes, offer, offers, pace_of
+from studio.backend.export_plan import Offer, offer, offers, pace_of
+from studio.backend.placing import free_target, make_room, put, refused
 from studio.backend.report import Reports
 from studio.backend.residence import Adapter
+from studio.backend.training_rows import write_training_rows
 from studio.backend.work import turn
 from studio.errors import ExportError, InputError, StudioError, WorkspaceError
 from studio.runs.contestants import Contestant
 from studio.runs.exports import ExportSpec, Proof
 from studio.runs.spec import ModelSpec, RunSpec, with_changes
-from studio.runs.store import Store, disk_full, file_words, is_disk_full, sync_folder, told_disk
+from studio.runs.store import Store, file_words, told_disk
 from studio.settings import Settings
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Exports:
         target = made.path.with_name(f"{made.path.name}.zip")
         partial = target.with_name(f"{target.name}.partial")
         with told_disk(self.folder):
-            _make_room(self.folder, made.bytes + self._settings.min_free_bytes)
+            make_room(self.folder, made.bytes + self._settings.min_free_bytes)
             try:
                 pack(made.path, partial, made.created)
                 os.replace(partial, target)
@@ -146,7 +147,7 @@ class Exports:
         """
         if self._store.read_only:
             raise WorkspaceError("error.workspace.read_only", folder=str(self._store.folder))
-        target = _free_target(target)
+        target = free_target(target)
         return self._export(self._compare.adapter(run, step), spec or ExportSpec(), target, progress, stopping)
 
     def write_outside(
@@ -162,7 +163,7 @@ class Exports:
         fit, or the adapter says that it was made for other weights."""
         adapter = find_weights(self._store, Contestant(base=base, folder=str(folder))).adapter
         assert adapter is not None
-        target = _free_target(target)
+        target = free_target(target)
         return self._export(adapter, spec or ExportSpec(), target, progress, stopping)
 
     def _export(
@@ -183,9 +184,9 @@ class Exports:
             raise planned.refusal
         with turn(self._making, stop), told_disk(target.parent):
             self._sweep()
-            _make_room(target.parent, planned.room_bytes + self._settings.min_free_bytes)
+            make_room(target.parent, planned.room_bytes + self._settings.min_free_bytes)
             work = target.parent / f"{secrets.token_hex(6)}.partial"
-            with _refused(target):
+            with refused(target):
                 work.mkdir()
             try:
                 made = self._make(source, spec, work, target, progress or (lambda share, key: None), stop)
@@ -221,12 +222,14 @@ class Exports:
 
         # 4. What tells of it
         tell(0.9, "ui.export.progress.pack")
+        if spec.rows and adapter.run:
+            write_training_rows(self._store, self._datasets, self._settings, adapter.run, staged)
         hashes = {path.name: sha256_of(path) for path in sorted(staged.iterdir())}
         self._write_card(source, spec, found, proof, hashes, staged)
         stamp = ended_time(self._store, adapter.run) if adapter.run else 0.0
         sizes = {path.name: path.stat().st_size for path in sorted(staged.iterdir())}
         zipped = target.suffix.lower() == ".zip"
-        digest = _put_zip(staged, work, target, stamp) if zipped else _put_folder(staged, work, target)
+        digest = put(staged, work, target, stamp)
         tell(1.0, "ui.export.progress.done")
         return Export(
             path=target,
@@ -244,13 +247,18 @@ class Exports:
     ) -> None:
         from studio.export.adapter import CARD, SPEC
         from studio.export.card import model_card
+        from studio.export.script import FILE, reproduction
 
         adapter = source.adapter
         facts = card_facts(
             self._store, self._datasets, self._reports, adapter, found.identity, found.expected, found.sha256,
             found.vocabulary,
         )  # fmt: skip
-        (staged / CARD).write_text(model_card(facts), encoding="utf-8")
+        (staged / CARD).write_text(model_card(facts, spec, proof, hashes), encoding="utf-8")
+        if (script := reproduction(facts)) is not None:
+            (staged / FILE).write_text(script, encoding="utf-8")
+        if not adapter.run:
+            return
         recorded = self._store.run(adapter.run).spec
         (staged / SPEC).write_text(_public(recorded, found.identity).to_yaml(), encoding="utf-8")
 
@@ -307,56 +315,6 @@ def file_name(name: str, run: str, step: int | None, spec: ExportSpec | None = N
     if spec.target == "adapter":
         return f"{stem}.zip"
     return f"{stem}-{spec.target}-{spec.kind}"
-
-
-def _free_target(target: Path) -> Path:
-    """Raises InputError when something is there already."""
-    target = target.expanduser().absolute()
-    empty_folder = target.suffix.lower() != ".zip" and target.is_dir() and not any(target.iterdir())
-    if target.exists() and not empty_folder:
-        raise InputError("error.export.target_exists", target=str(target))
-    with _refused(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-    return target
-
-
-@contextmanager
-def _refused(target: Path) -> Iterator[None]:
-    """What the system does not allow is told as InputError; a full disk by whoever knows of it."""
-    try:
-        yield
-    except OSError as error:
-        if is_disk_full(error):
-            raise
-        raise InputError("error.export.target_refused", target=str(target), reason=str(error)) from None
-
-
-def _make_room(folder: Path, needed: int) -> None:
-    if free_bytes(folder) < needed:
-        raise disk_full(folder, needed)
-
-
-def _put_zip(staged: Path, work: Path, target: Path, stamp: float) -> str:
-    """The files as one zip, read back whole, under its name at last; returns its hash."""
-    from studio.export.adapter import check_zip, pack, sha256_of
-
-    packed = work / "packed.zip"
-    pack(staged, packed, stamp)
-    check_zip(packed, staged)
-    digest = sha256_of(packed)
-    with _refused(target):
-        os.replace(packed, target)
-    return digest
-
-
-def _put_folder(staged: Path, work: Path, target: Path) -> str:
-    """The folder under its name, in place of an earlier one."""
-    sync_folder(staged)
-    with _refused(target):
-        if target.is_dir():
-            os.replace(target, work / "old")
-        os.replace(staged, target)
-    return ""
 
 
 def _alike(one: ExportSpec, other: ExportSpec) -> bool:

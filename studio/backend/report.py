@@ -23,9 +23,6 @@ from studio.evaluation.verdict import (
     ExamResult,
     Verdict,
     decide,
-    exam_title,
-    group_title,
-    safety_title,
     shown_figure,
 )
 
@@ -262,22 +259,7 @@ def _rows(questions: Sequence[Question], taken: Sequence[Taken], main: Line) -> 
     return tuple(found)
 
 
-def figures(report: Report, language: str) -> tuple[tuple[str, str, str], ...]:
-    """Name, base and tuned model's figure with its interval: of the task, then of the exams."""
-    found = [
-        (one.metric.title(language), *(_with_interval(figure, one.metric) for figure in one.figures[:2]))
-        for one in report.lines
-    ]
-    for one in report.safety:
-        cells = (_with_interval(figure, one.metric) for figure in one.figures[:2])
-        found.append((safety_title(one.metric, language), *cells))
-    for exam in report.exams:
-        for result in exam.results[0]:
-            name = f"{exam_title(result.exam, language)}: {group_title(result.group, language)}"
-            found.append((name, f"{result.before:.1%}", f"{result.after:.1%}"))
-    return tuple((name, before, after) for name, before, after in found)
-
-
-def _with_interval(figure: Interval, metric: Metric) -> str:
+def with_interval(figure: Interval, metric: Metric) -> str:
+    """A figure as people read it, its 95 % interval in brackets."""
     value, low, high = (shown_figure(part, metric) for part in (figure.value, figure.low, figure.high))
     return f"{value} ({low}–{high})"

@@ -24,11 +24,13 @@ MOST_PROMPTS = 200
 
 
 class ExportSpec(BaseModel, frozen=True, extra="forbid"):
-    """`numbers`: one of `NUMBERS`; "" the usual one. `prompts`: so many are asked for the proof, if there are."""
+    """`numbers`: one of `NUMBERS`; "" the usual one. `prompts`: so many are asked for the proof, if there are.
+    `rows`: the rows that a run learned from go along, for its reproduction script; who gets the export gets them."""
 
     target: Target = "adapter"
     numbers: str = ""
     prompts: Annotated[int, Field(ge=1, le=MOST_PROMPTS)] = 8
+    rows: bool = False
 
     @model_validator(mode="after")
     def _known(self) -> "ExportSpec":

@@ -101,6 +101,7 @@ def build_parser(language: str) -> CommandParser:
     _clean_options(command("clean", steps), say)
     _split_options(command("split", steps), say)
     _mix_options(command("mix", steps), say)
+    _data_export_options(command("export", steps, action="data_export"), say)
     return parser
 
 
@@ -156,6 +157,7 @@ def _export_options(parser: CommandParser, say: Say) -> None:
     options.add_argument("--target", default="adapter", metavar="TARGET", help=say("cli.export.target", known=targets))
     options.add_argument("--numbers", default="", metavar="KIND", help=say("cli.export.numbers", known=numbers))
     options.add_argument("--prompts", type=_whole(1), metavar="N", help=say("cli.export.prompts"))
+    options.add_argument("--rows", action="store_true", help=say("cli.export.rows"))
     options.add_argument("--adapter", type=Path, metavar="FOLDER", help=say("cli.export.adapter"))
     options.add_argument("--model", metavar="MODEL", default="starter", help=say("cli.export.model"))
 
@@ -255,6 +257,13 @@ def _mix_options(parser: CommandParser, say: Say) -> None:
     options = parser.group
     options.add_argument("--to", type=Path, metavar="OUT", help=say("cli.mix.to"))
     options.add_argument("--plan", action="store_true", help=say("cli.mix.plan"))
+
+
+def _data_export_options(parser: CommandParser, say: Say) -> None:
+    parser.words.add_argument("version", metavar="VERSION", help=say("cli.data_export.version"))
+    options = parser.group
+    options.add_argument("--to", type=Path, required=True, metavar="DIR_OR_ZIP", help=say("cli.data_export.to"))
+    options.add_argument("--format", choices=("jsonl", "parquet"), default="jsonl", help=say("cli.data_export.format"))
 
 
 def _port(text: str) -> int:

@@ -18,7 +18,7 @@ from studio.messages import translate
 from studio.runs.reference import settings_reference
 from studio.runs.spec import ModelSpec
 from studio.shell.command_line import Outcome
-from studio.shell.data_commands import check, clean, import_data, mix, split
+from studio.shell.data_commands import check, clean, export_data, import_data, mix, split
 from studio.shell.options import Refused, cluster_of, evaluation_plan, export_spec, full_path, make_spec, ways_out
 from studio.shell.report_text import report_text, report_values
 from studio.shell.text_table import printable, text_table
@@ -189,6 +189,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "clean": clean,
     "split": split,
     "mix": mix,
+    "data_export": export_data,
 }
 
 

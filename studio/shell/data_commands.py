@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from studio.backend.data_package import write_data_package
 from studio.backend.studio import Studio
 from studio.data.checks import Finding
 from studio.data.export_file import check_ending, export_table
@@ -77,6 +78,17 @@ def clean(options: argparse.Namespace) -> Outcome:
     }
     done = translate("cli.clean.done", options.language, before=version.rows, after=cleaned.rows, path=options.to)
     return Outcome(values, "\n".join([*(f"- {step.message(options.language)}" for step in steps), done]))
+
+
+def export_data(options: argparse.Namespace) -> Outcome:
+    """`studio data export VERSION --to DIR_OR_ZIP`: a version with its recipe, where it comes from, and its card."""
+    with open_studio(options) as studio, bar_of("cli.export.bar", options.language) as progress:
+        made = write_data_package(
+            studio.datasets, studio.settings, options.version, options.to, options.format, progress
+        )
+    values = {"version": options.version, "path": str(made.path), "files": made.files, "sha256": made.sha256}
+    rows = next(iter(made.files.values()))
+    return Outcome(values, translate("cli.data_export.done", options.language, rows=rows, path=made.path))
 
 
 def split(options: argparse.Namespace) -> Outcome:

@@ -70,7 +70,7 @@ def export_spec(options: argparse.Namespace) -> ExportSpec:
             "error.cli.choice", name="--numbers", value=options.numbers, known=known, command="studio export"
         )
     asked = {} if options.prompts is None else {"prompts": min(options.prompts, MOST_PROMPTS)}
-    return ExportSpec(target=options.target, numbers=options.numbers, **asked)
+    return ExportSpec(target=options.target, numbers=options.numbers, rows=options.rows, **asked)
 
 
 def full_path(model: str) -> str:

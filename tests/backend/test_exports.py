@@ -15,13 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from studio.backend import exports
+from studio.backend import placing
 from studio.backend.exports import Export, Exports, file_name
 from studio.data.records import Message
 from studio.errors import ExportError, InputError, ResourceError
 from studio.export import adapter as files
 from studio.export import proof as proofs
-from studio.runs.exports import Proof
+from studio.messages import translate
+from studio.runs.exports import ExportSpec, Proof
 from studio.runs.spec import load_spec
 from tests.backend.asked import beside_base, last
 from tests.backend.made import Made, make, save_models
@@ -31,7 +32,7 @@ from tests.tiny import save_tiny
 PASSED = Proof(prompts=1, equal=1, max_score_difference=0.0, passed=True)
 NAMES = {
     "README.md", "adapter_config.json", "adapter_model.safetensors", "base_model.json", "chat_template.jinja",
-    "run-spec.yaml", "tokenizer.json", "tokenizer_config.json",
+    "reproduce.py", "run-spec.yaml", "tokenizer.json", "tokenizer_config.json",
 }  # fmt: skip
 
 
@@ -142,6 +143,17 @@ def test_a_wrong_adapter_does_not_pass(made: Made, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.usefixtures("proven")
+def test_the_rows_go_along_only_where_they_are_wanted(made: Made, tmp_path: Path) -> None:
+    run = made.run()
+    beside = made.studio.exports.write(run, tmp_path / "with", spec=ExportSpec(rows=True)).path
+    assert {path.name for path in beside.iterdir()} == NAMES | {"train.jsonl", "validation.jsonl"}
+    card = (beside / "README.md").read_text(encoding="utf-8")
+    assert card.count(translate("ui.export.card.data.inside", "en")) == 1
+    sha256 = hashlib.sha256((beside / "train.jsonl").read_bytes()).hexdigest()
+    assert card.count(sha256) == 2
+
+
+@pytest.mark.usefixtures("proven")
 def test_equal_runs_give_equal_files(made: Made) -> None:
     run = made.run()
     first = made.studio.exports.make(run)
@@ -224,7 +236,7 @@ def test_a_disk_that_fills_up_leaves_nothing(made: Made, monkeypatch: pytest.Mon
             made.studio.exports.make(run)
     assert left(made) == before
     with monkeypatch.context() as patched:
-        patched.setattr(exports, "sync_folder", full)
+        patched.setattr(placing, "sync_folder", full)
         with pytest.raises(ResourceError):
             made.studio.exports.write(run, tmp_path / "out")
     assert not list(tmp_path.iterdir())
