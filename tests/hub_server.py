@@ -86,6 +86,7 @@ class StandIn(ThreadingHTTPServer):
         self.part_bytes: int | None = None
         self.forced_private: bool | None = None
         self.ignored: set[str] = set()
+        self.renamed: dict[str, str] = {}
 
     @property
     def address(self) -> str:
@@ -130,6 +131,7 @@ class _Broken(Exception):
 class _Handler(BaseHTTPRequestHandler):
     server: StandIn  # type: ignore[assignment]
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one piece: two of them wait for each other
 
     def do_HEAD(self) -> None:
         self._answer()
@@ -217,7 +219,7 @@ class _Handler(BaseHTTPRequestHandler):
         commit = repository.head if revision == "main" else revision
         return self._json(
             {
-                "id": id_, "modelId": id_, "sha": commit, "private": repository.private, "tags": [],
+                "id": self.server.renamed.get(id_, id_), "modelId": id_, "sha": commit, "private": repository.private, "tags": [],
                 "siblings": [_entry(n, raw, "rfilename") for n, raw in files.items()],
                 "cardData": {"license": "apache-2.0"}, "safetensors": {"parameters": {"F32": 1234}, "total": 1234},
             }

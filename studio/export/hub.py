@@ -18,15 +18,14 @@ import httpx2
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetInfo, HfApi, ModelInfo
 from huggingface_hub.errors import (
     HfHubHTTPError,
-    HFValidationError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
-from huggingface_hub.utils import validate_repo_id
 from pydantic import BaseModel
 
 from studio import __version__
 from studio.errors import ExportError, InputError, Stopped, StudioError
+from studio.models.hub import parse_hub_name
 
 RepoType = Literal["model", "dataset"]
 Tell = Callable[[float], None]
@@ -97,11 +96,8 @@ def files_of(folder: Path) -> dict[str, Path]:
 
 def check_name(repo: str) -> None:
     """Raises InputError where this is no `owner/name`."""
-    try:
-        validate_repo_id(repo)
-    except HFValidationError:
-        raise InputError("error.hub.name", repo=repo) from None
-    if repo.count("/") != 1:
+    name = parse_hub_name(repo)
+    if name is None or name.revision:
         raise InputError("error.hub.name", repo=repo)
 
 

@@ -44,6 +44,7 @@ def _client() -> httpx2.Client:
 
 
 set_client_factory(_client)
+logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # the rest is told by the studio
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,6 @@ def _cached(name: HubName, cache: Path | None, otherwise: ModelError) -> HubMode
 
 def _download(name: HubName, commit: str, patterns: tuple[str, ...], endpoint: str | None, cache: Path | None) -> Path:
     disable_progress_bars()
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         return Path(
             snapshot_download(
