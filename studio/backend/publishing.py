@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from studio.backend.work import Stopping, Tell, turn
 from studio.errors import InputError, WorkspaceError
 from studio.export.hub import CARD, Found, Place, Published, check_name, files_of, look, push
+from studio.messages import translate
 from studio.runs.store import Store, disk_full, told_disk
 from studio.settings import Settings
 
@@ -183,3 +184,30 @@ def _licence(source: Path, card: str) -> str | None:
         reason = " ".join(str(error).split())[:200]
         raise InputError("error.hub.card", source=str(source), card=CARD, reason=reason) from None
     return str(named) if named else None
+
+
+def terms(parcel: Parcel, language: str) -> tuple[tuple[str, str], ...]:
+    """All that is to be agreed to before anything is sent, as a name and a sentence each."""
+
+    def say(key: str, **values: object) -> str:
+        return translate(f"ui.publish.{key}", language, **values)
+
+    place, found = parcel.place, parcel.found
+    who = say("who.private" if place.private else "who.public")
+    if found.commit is None:
+        there = say("there.nothing")
+    elif found.files:
+        there = say("there.files", files=len(found.files))
+    else:
+        there = say("there.empty")
+    rows = say("rows.some", names=", ".join(parcel.with_rows)) if parcel.with_rows else say("rows.none")
+    told = {
+        "where": say(f"where.{place.repo_type}", repo=place.repo),
+        "account": found.account,
+        "who": who,
+        "there": there,
+        "files": say("files.told", files=len(parcel.files), mb=f"{parcel.bytes / 1e6:,.1f}"),
+        "rows": rows,
+        "licence": parcel.licence or say("licence.none"),
+    }
+    return tuple((say(name), text) for name, text in told.items())
