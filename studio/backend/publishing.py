@@ -5,7 +5,7 @@ import secrets
 import shutil
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,7 +14,7 @@ import yaml
 from huggingface_hub import RepoCard, get_token
 from pydantic import TypeAdapter, ValidationError
 
-from studio.backend.work import Stopping, Tell, turn
+from studio.backend.work import Stopping, Tell, Work, turn
 from studio.errors import InputError, WorkspaceError
 from studio.export.hub import CARD, Found, Place, Published, check_name, files_of, look, push
 from studio.messages import translate
@@ -53,6 +53,7 @@ class Publishing:
         self._store = store
         self._endpoint = endpoint
         self._sending = threading.Lock()
+        self._work = Work()
 
     def has_token(self) -> bool:
         """Whether this machine has a token of its own: `HF_TOKEN`, or what `hf auth login` left."""
@@ -86,6 +87,12 @@ class Publishing:
             )
             self._note(parcel.source, made)
         return made
+
+    def follow(self, parcel: Parcel, token: str = "") -> Generator[float, None, Published]:
+        """`push` in a thread of its own; yields the share done (0 to 1), and returns what it made. Closing the iterator
+        early stops it, unless somebody else follows the same push."""
+        key = (parcel.source, parcel.place.repo_type, parcel.place.repo.lower())
+        return self._work.follow(key, lambda tell, stop: self.push(parcel, token, tell=tell, stopping=stop))
 
     def pushed(self, source: Path) -> tuple[Published, ...]:
         """Where an export of the workspace was pushed to, newest first. What was pushed from elsewhere is not kept."""
