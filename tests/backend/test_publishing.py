@@ -146,13 +146,19 @@ def test_an_export_that_changed_since_it_was_looked_at(publishing: Publishing, h
     assert ("model", PLACE.repo) not in hub.repositories
 
 
-@pytest.mark.parametrize("made_by_others", [Repository(True, [(COMMIT, {"README.md": b"theirs"})])])
-def test_a_repository_that_changed_since(
-    publishing: Publishing, hub: StandIn, source: Path, made_by_others: Repository
-) -> None:
-    place = replace(PLACE, replace=True)
-    parcel = publishing.look(source, place, TOKEN)
-    hub.repositories["model", PLACE.repo] = made_by_others
+def test_a_repository_that_was_made_public_since(publishing: Publishing, hub: StandIn, source: Path) -> None:
+    there = hub.repositories["model", PLACE.repo] = Repository(True, [(COMMIT, {})])
+    parcel = publishing.look(source, PLACE, TOKEN)
+    there.private = False
+    with pytest.raises(InputError) as caught:
+        publishing.push(parcel, TOKEN)
+    assert caught.value.key == "error.hub.is_public"
+    assert (on_hub(hub), hub.received) == ({}, {})
+
+
+def test_a_repository_that_was_made_by_others_since(publishing: Publishing, hub: StandIn, source: Path) -> None:
+    parcel = publishing.look(source, replace(PLACE, replace=True), TOKEN)
+    hub.repositories["model", PLACE.repo] = Repository(True, [(COMMIT, {"README.md": b"theirs"})])
     with pytest.raises(InputError) as caught:
         publishing.push(parcel, TOKEN)
     assert caught.value.key == "error.hub.changed"
