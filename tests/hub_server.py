@@ -219,7 +219,8 @@ class _Handler(BaseHTTPRequestHandler):
         commit = repository.head if revision == "main" else revision
         return self._json(
             {
-                "id": self.server.renamed.get(id_, id_), "modelId": id_, "sha": commit, "private": repository.private, "tags": [],
+                "id": self.server.renamed.get(id_, id_), "modelId": id_, "sha": commit, "tags": [],
+                "private": repository.private,
                 "siblings": [_entry(n, raw, "rfilename") for n, raw in files.items()],
                 "cardData": {"license": "apache-2.0"}, "safetensors": {"parameters": {"F32": 1234}, "total": 1234},
             }

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from studio.backend.exports import Export
 from studio.runs.events import Queued
+from studio.runs.exports import Proof
 from studio.runs.spec import RunSpec
 from studio.runs.store import Store
 from tests.hub_server import TOKEN, StandIn, running
@@ -94,12 +96,19 @@ def test_a_run_by_its_id(hub: StandIn, export: Path, variables: dict[str, str], 
     assert run(known, run_id, "--to", "owner/support", "--yes")[1]["key"] == "error.hub.not_exported"
     exports = tmp_path / "workspace" / "exports"
     exports.mkdir(exist_ok=True)
-    export.rename(exports / f"support-{run_id}")
+    _record(export.rename(exports / f"support-{run_id}"), run_id)
     assert run(known, run_id, "--to", "owner/support", "--yes")[0] == 0
     assert (exports / f"support-{run_id}.pushed.json").is_file()
     (exports / f"support-{run_id}-gguf").mkdir()
+    _record(exports / f"support-{run_id}-gguf", run_id)
     assert run(known, run_id, "--to", "owner/support", "--yes")[1]["key"] == "error.hub.several"
     assert run(known, "nothing", "--to", "owner/support", "--yes")[1]["key"] == "error.run.unknown"
+
+
+def _record(path: Path, run_id: str) -> None:
+    """What the workspace keeps of an export."""
+    made = Export(path=path, bytes=1, sha256="", proof=Proof(prompts=1, equal=1, passed=True), run=run_id)
+    path.with_name(f"{path.name}.json").write_text(made.model_dump_json(), encoding="utf-8")
 
 
 @pytest.mark.parametrize(("answer", "pushed"), [("y", True), ("", False), ("n", False)])

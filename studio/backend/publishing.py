@@ -104,11 +104,6 @@ class Publishing:
             raise WorkspaceError("error.hub.record", file=str(self._record(source))) from None
         return kept[::-1]
 
-    def exports_of(self, run: str) -> tuple[Path, ...]:
-        """The exports of a run that lie in the workspace."""
-        folder = self._store.folder / "exports"
-        return tuple(sorted(p for p in folder.glob(f"*-{run}*") if p.is_dir() or p.suffix == ".zip"))
-
     def _token(self, given: str) -> str:
         if self._settings.offline:
             raise InputError("error.hub.offline")

@@ -39,7 +39,7 @@ def _source(studio: Studio, what: str) -> Path:
     if path.exists():
         return path
     run = studio.store.run(what).id
-    exports = studio.publishing.exports_of(run)
+    exports = [made.path for made in studio.exports.made(run)]
     if not exports:
         raise InputError("error.hub.not_exported", run=run)
     first, *others = exports
