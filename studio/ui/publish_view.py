@@ -30,7 +30,7 @@ def build_publish(page: Page, source: gr.State, *, dataset: bool = False) -> Non
             f'<h3 class="s-h2">{shown(t("ui.publish.title"))}</h3><p class="s-muted">{shown(t("ui.publish.about"))}</p>'
         )
         with gr.Column(elem_id="publish-form") as form:
-            with gr.Row(elem_classes="pub-fields"):
+            with gr.Row():
                 repo = gr.Textbox(
                     label=t("ui.publish.repo"), info=t("ui.publish.repo.help"), placeholder="owner/name",
                     max_length=200, min_width=240, elem_id="publish-repo",
@@ -50,7 +50,7 @@ def build_publish(page: Page, source: gr.State, *, dataset: bool = False) -> Non
             )  # fmt: skip
             with gr.Row(elem_classes="ev-buttons"):
                 look = gr.Button(
-                    t("ui.publish.look"), variant="primary", scale=0, min_width=220, elem_id="publish-look"
+                    t("ui.publish.look"), variant="primary", scale=0, min_width=280, elem_id="publish-look"
                 )
         with gr.Column(visible=False, elem_id="publish-agree") as agree:
             told = html(elem_id="publish-terms")
