@@ -423,7 +423,7 @@ def test_options_go_before_or_after_the_command(place: str) -> None:
 
 @pytest.mark.parametrize("language", ["en", "ja"])
 @pytest.mark.parametrize(
-    "words", [[], ["run"], ["resume"], ["runs"], ["export"], ["chat"], ["data"], ["data", "check"]]
+    "words", [[], ["run"], ["resume"], ["runs"], ["export"], ["push"], ["chat"], ["data"], ["data", "check"]]
 )
 def test_every_command_has_help(words: list[str], language: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:

@@ -21,6 +21,7 @@ from studio.backend.evaluations import Evaluations
 from studio.backend.exports import Exports
 from studio.backend.learning_curve import LearningCurve
 from studio.backend.mixtures import Mixtures
+from studio.backend.publishing import Publishing
 from studio.backend.report import Reports
 from studio.backend.room import Room
 from studio.backend.runner import Runner
@@ -108,6 +109,7 @@ class Studio:
         self.evaluations = Evaluations(self.store, self.datasets, self.mixtures, self.compare)
         self.reports = Reports(self.evaluations)
         self.exports = Exports(settings, self.store, self.datasets, self.compare, self.reports)
+        self.publishing = Publishing(settings, self.store)
         self.runner = Runner(
             settings,
             self.store,

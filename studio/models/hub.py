@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, set_client_factory, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -23,15 +23,28 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.utils import disable_progress_bars, validate_repo_id
+from huggingface_hub.utils._http import default_client_factory
 
 from studio.errors import ModelError
 from studio.models import folder as folders
 
 SECONDS = 10.0
+# Of silence, after which a connection counts as broken; the client itself would wait for ever.
+SILENCE_SECONDS = 60.0
 DEFAULT_REVISION = "main"
 _SMALL = ("*.json", "*.txt", "*.model", "*.jinja", "README.md")
 _WEIGHTS = ("*.safetensors",)
 _REVISION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|[./](?![./]))*")
+
+
+def _client() -> httpx2.Client:
+    client = default_client_factory()
+    client.timeout = httpx2.Timeout(SILENCE_SECONDS)
+    return client
+
+
+set_client_factory(_client)
+logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # the rest is told by the studio
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +164,6 @@ def _cached(name: HubName, cache: Path | None, otherwise: ModelError) -> HubMode
 
 def _download(name: HubName, commit: str, patterns: tuple[str, ...], endpoint: str | None, cache: Path | None) -> Path:
     disable_progress_bars()
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         return Path(
             snapshot_download(

@@ -91,6 +91,7 @@ def build_parser(language: str) -> CommandParser:
     command("runs")
     command("settings")
     _export_options(command("export"), say)
+    _push_options(command("push"), say)
     _chat_options(command("chat"), say)
     _evaluate_options(command("evaluate"), say)
     data = command("data")
@@ -160,6 +161,16 @@ def _export_options(parser: CommandParser, say: Say) -> None:
     options.add_argument("--rows", action="store_true", help=say("cli.export.rows"))
     options.add_argument("--adapter", type=Path, metavar="FOLDER", help=say("cli.export.adapter"))
     options.add_argument("--model", metavar="MODEL", default="starter", help=say("cli.export.model"))
+
+
+def _push_options(parser: CommandParser, say: Say) -> None:
+    parser.words.add_argument("what", metavar="RUN_OR_EXPORT", help=say("cli.push.what"))
+    options = parser.group
+    options.add_argument("--to", required=True, metavar="OWNER/NAME", help=say("cli.push.to"))
+    options.add_argument("--public", action="store_true", help=say("cli.push.public"))
+    options.add_argument("--replace", action="store_true", help=say("cli.push.replace"))
+    options.add_argument("--dataset", action="store_true", help=say("cli.push.dataset"))
+    options.add_argument("--yes", action="store_true", help=say("cli.push.yes"))
 
 
 def _chat_options(parser: CommandParser, say: Say) -> None:

@@ -20,6 +20,7 @@ from studio.runs.spec import ModelSpec
 from studio.shell.command_line import Outcome
 from studio.shell.data_commands import check, clean, export_data, import_data, mix, split
 from studio.shell.options import Refused, cluster_of, evaluation_plan, export_spec, full_path, make_spec, ways_out
+from studio.shell.publishing import push
 from studio.shell.report_text import report_text, report_values
 from studio.shell.text_table import printable, text_table
 from studio.shell.training import losses, number, stopping, train
@@ -182,6 +183,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "runs": runs,
     "settings": settings,
     "export": export,
+    "push": push,
     "chat": chat,
     "evaluate": evaluate,
     "import": import_data,

@@ -1,14 +1,9 @@
 """The Hub, played by a server in this process: every way it can fail is told, and told soon."""
 
-import hashlib
-import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import huggingface_hub.constants
 import pytest
@@ -17,91 +12,8 @@ from studio.errors import ModelError
 from studio.messages import LANGUAGES
 from studio.models import folder as folders
 from studio.models.hub import HubName, download, look_up, parse_hub_name
+from tests.hub_server import COMMIT, StandIn, running
 from tests.tiny import save_tiny
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-class StandIn(ThreadingHTTPServer):
-    """A Hub with one model, `owner/tiny`. `status` answers every question with an error instead; `asked` are the
-    paths that were asked for."""
-
-    daemon_threads = True
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.files = {path.name: path.read_bytes() for path in folder.iterdir()}
-        self.files["pytorch_model.bin"] = b"a pickle nobody should fetch"
-        self.status: int | None = None
-        self.error_code = ""
-        self.asked: list[str] = []
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: StandIn  # type: ignore[assignment]
-
-    def do_HEAD(self) -> None:
-        self._answer(body=False)
-
-    def do_GET(self) -> None:
-        self._answer(body=True)
-
-    def _answer(self, *, body: bool) -> None:
-        self.server.asked.append(self.path)
-        if self.server.status is not None:
-            return self._send(self.server.status, b"{}", {"X-Error-Code": self.server.error_code}, body)
-        path = self.path.partition("?")[0]
-        if path.startswith("/api/models/owner/tiny/tree/"):
-            return self._send(200, json.dumps(self._tree()).encode(), {"Content-Type": "application/json"}, body)
-        if path.startswith("/api/models/owner/tiny"):
-            revision = path.partition("/revision/")[2]
-            if revision not in ("", "main", COMMIT):
-                return self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound"}, body)
-            return self._send(200, json.dumps(self._info()).encode(), {"Content-Type": "application/json"}, body)
-        name = path.rpartition("/")[2]
-        if path == f"/owner/tiny/resolve/{COMMIT}/{name}" and name in self.server.files:
-            raw = self.server.files[name]
-            digest = hashlib.sha256(raw).hexdigest()
-            return self._send(200, raw, {"ETag": f'"{digest}"', "X-Repo-Commit": COMMIT}, body)
-        return self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"}, body)
-
-    def _info(self) -> dict[str, Any]:
-        siblings = []
-        for name, raw in self.server.files.items():
-            entry: dict[str, Any] = {"rfilename": name, "size": len(raw), "blobId": "b"}
-            if name.endswith((".safetensors", ".bin")):
-                entry["lfs"] = {"sha256": hashlib.sha256(raw).hexdigest(), "size": len(raw), "pointerSize": 130}
-            siblings.append(entry)
-        return {
-            "id": "owner/tiny", "modelId": "owner/tiny", "sha": COMMIT, "siblings": siblings, "tags": [],
-            "cardData": {"license": "apache-2.0"}, "safetensors": {"parameters": {"F32": 1234}, "total": 1234},
-        }  # fmt: skip
-
-    def _tree(self) -> list[dict[str, Any]]:
-        tree = []
-        for name, raw in self.server.files.items():
-            entry: dict[str, Any] = {"type": "file", "path": name, "size": len(raw), "oid": "b"}
-            if name.endswith((".safetensors", ".bin")):
-                entry["lfs"] = {"oid": hashlib.sha256(raw).hexdigest(), "size": len(raw), "pointerSize": 130}
-            tree.append(entry)
-        return tree
-
-    def _send(self, status: int, raw: bytes, headers: dict[str, str], body: bool) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            if value:
-                self.send_header(name, value)
-        self.send_header("Content-Length", str(len(raw)))
-        self.end_headers()
-        if body:
-            self.wfile.write(raw)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Quiet."""
 
 
 @pytest.fixture(scope="module")
@@ -112,13 +24,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def hub(saved: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    server = StandIn(saved)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with running(StandIn(saved)) as server:
+        yield server
 
 
 NAME = HubName("owner/tiny")
@@ -141,7 +48,7 @@ def test_a_copy_serves_when_the_hub_is_gone(hub: StandIn, tmp_path: Path) -> Non
     again = look_up(NAME, offline=False, endpoint=hub.address, cache=tmp_path)
     assert not again.reached
     assert (download(again) / "model.safetensors").is_file()
-    hub.asked.clear()
+    hub.requests.clear()
     assert look_up(NAME, offline=True, cache=tmp_path).folder == again.folder
     assert not hub.asked
 
