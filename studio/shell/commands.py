@@ -21,6 +21,7 @@ from studio.shell.command_line import Outcome
 from studio.shell.data_commands import check, clean, import_data, mix, split
 from studio.shell.options import Refused, cluster_of, evaluation_plan, export_spec, full_path, make_spec, ways_out
 from studio.shell.report_text import report_text, report_values
+from studio.shell.serving import serve
 from studio.shell.text_table import printable, text_table
 from studio.shell.training import losses, number, stopping, train
 from studio.shell.workspace import bar_of, open_data, open_studio
@@ -183,6 +184,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "settings": settings,
     "export": export,
     "chat": chat,
+    "serve": serve,
     "evaluate": evaluate,
     "import": import_data,
     "check": check,

@@ -6,7 +6,6 @@ import json
 import locale
 import logging
 import os
-import socket
 import threading
 import webbrowser
 from collections.abc import AsyncIterator, Callable
@@ -24,12 +23,11 @@ from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from studio.errors import InputError
 from studio.messages import LANGUAGES, translate
 from studio.ui import compare_tab, data_tab, evaluate_tab, export_tab, runs_tab, start_tab, train_tab
 from studio.ui.events import quieten, untangle
 from studio.ui.page import TABS, Page, chosen, html
-from studio.ui.security import OwnPageOnly
+from studio.ui.security import OwnPageOnly, listen
 from studio.ui.theme import make_theme, read_css
 
 if TYPE_CHECKING:
@@ -217,20 +215,6 @@ def preferred_language(accepted: str) -> str:
             if language in LANGUAGES:
                 found.append((float(quality or 1), language))
     return max(found, key=lambda item: item[0])[1]
-
-
-def listen(port: int) -> socket.socket:
-    """A socket of this machine alone. Raises InputError: port in use."""
-    # asyncio sends at once (TCP_NODELAY) only where the protocol is named; else each answer waits up to 40 ms.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    if os.name == "posix":
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port))
-        listener.listen()  # whoever comes before the server is ready waits
-    except OSError:
-        raise InputError("error.port.in_use", port=port) from None
-    return listener
 
 
 def serve(studio: "Studio", port: int = 7860, open_browser: bool = True) -> None:
