@@ -21,7 +21,7 @@ from tests.backend.made import Made, make, save_models
 from tests.backend.test_new_tokens import PROMPT as NEW_TOKENS_PROMPT
 from tests.backend.test_new_tokens import Place
 from tests.models.adapters import save_for
-from tests.tiny import save_tiny, tiny_model
+from tests.tiny import CHAT_TEMPLATE, save_tiny, tiny_model, tiny_tokenizer
 
 CHAT = "/v1/chat/completions"
 
@@ -90,11 +90,21 @@ def test_whole_models_and_new_tokens_are_served(tmp_path: Path) -> None:
     for run in (adapter, whole):
         check_equal(place.studio, run, text)
     with chat_service(place.studio, adapter) as service, TestClient(service.app) as client:
-        biased = {name: answer(client, name, text, logit_bias={"270": 100}) for name in (BASE_NAME, adapter)}
-    piece = biased[adapter][: len(biased[adapter]) // 10]
-    assert biased[adapter] == piece * 10  # the last of the new tokens, whose rows the base has in memory too
-    assert piece not in biased[BASE_NAME]
+        fields = {"logit_bias": {"270": 100, "70": 50}}  # 270 is a new token, whose row the base has in memory too
+        assert answer(client, adapter, text, **fields) != answer(client, BASE_NAME, text, **fields) == "b" * 10
     place.studio.close()
+
+
+def test_an_end_token_is_never_shown_though_it_is_no_special_one(made: Made, tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer(chat_template=CHAT_TEMPLATE.replace("<|end|>", "<|done|>"))
+    tokenizer.add_tokens(["<|done|>"])
+    tokenizer.save_pretrained(tmp_path / "base")
+    tiny_model(vocabulary=262).save_pretrained(tmp_path / "base")
+    adapters = [save_for(tmp_path / "base", tmp_path / str(seed), seed=seed) for seed in (1, 2)]
+    run = made.run(base=tmp_path / "base", adapters=adapters)
+    with chat_service(made.studio, run) as service, TestClient(service.app) as client:
+        for name in (BASE_NAME, run):
+            assert answer(client, name, logit_bias={"261": 100}) == ""
 
 
 def test_a_temperature_draws_and_a_seed_repeats(made: Made) -> None:
