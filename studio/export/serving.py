@@ -23,9 +23,9 @@ class ServingHint:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """An export as far as it matters to who serves it. `path`: of `adapter` and `merged` the folder (what is in the zip),
-    of the others the GGUF file, with its Modelfile beside it. `base`: folder or Hub name of the base model. `whole`: of
-    a run that trained all weights, so that its `adapter` is a model. `rank`: the highest of any layer."""
+    """An export as far as it matters to who serves it. `path`: of `adapter` and `merged` the folder (what is in the
+    zip), of the others the GGUF file, with its Modelfile beside it. `base`: folder or Hub name of the base model.
+    `whole`: of a run that trained all weights, so that its `adapter` is a model. `rank`: the highest of any layer."""
 
     target: Target
     path: Path

@@ -75,6 +75,7 @@ def build_parser(language: str) -> CommandParser:
     parser.set_defaults(action="open")
     parser.group.add_argument("--port", type=_port, help=say("cli.open.port"), metavar="N")
     parser.group.add_argument("--no-browser", action="store_true", help=say("cli.open.no_browser"))
+    parser.group.add_argument("--mcp", action="store_true", help=say("cli.open.mcp"))
     parser.group.add_argument("--version", action="version", version=__version__, help=say("cli.version"))
     commands = _commands(parser, say)
 

@@ -34,17 +34,17 @@ def open_page(options: argparse.Namespace) -> Outcome:
     """`studio`: show the page until interrupted."""
     with open_studio(options, worker=True) as studio:
         gc.disable()  # imports leave hardly any garbage, and looking for it is a tenth of the start-up time
-        from studio.ui.app import serve
+        from studio.ui.app import serve as show_page
 
         gc.enable()
 
-        browser = not options.no_browser
+        browser, mcp = not options.no_browser, options.mcp or studio.settings.mcp
         try:
-            serve(studio, _PORT if options.port is None else options.port, browser)
+            show_page(studio, _PORT if options.port is None else options.port, browser, mcp)
         except InputError as error:
             if options.port is not None or error.key != "error.port.in_use":
                 raise
-            serve(studio, 0, browser)
+            show_page(studio, 0, browser, mcp)
     return Outcome()
 
 
