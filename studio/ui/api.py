@@ -75,9 +75,10 @@ class Answers(TypedDict):
 
 
 class Exported(TypedDict):
-    """A file on this computer, proven to answer as the run does."""
+    """A file on this computer, proven to answer as the run does: `equal` of `prompts` answers are the same. (What has a
+    `path`, clients of Gradio take for an upload.)"""
 
-    path: str
+    file: str
     bytes: int
     sha256: str
     prompts: int
@@ -228,7 +229,7 @@ class Endpoints:
         """
         made = self.studio.exports.make(run, step)
         return Exported(
-            path=str(made.path),
+            file=str(made.path),
             bytes=made.bytes,
             sha256=made.sha256,
             prompts=made.proof.prompts,
