@@ -19,7 +19,7 @@ from studio.backend.comparisons import Comparisons
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
 from studio.backend.evaluations import Evaluations
-from studio.backend.exports import Exports
+from studio.backend.exports import Export, Exports
 from studio.backend.learning_curve import LearningCurve
 from studio.backend.mixtures import Mixtures
 from studio.backend.report import Report, Reports
@@ -196,6 +196,17 @@ class Studio:
         report = self.reports.report(run, step, plan)
         assert report is not None, "all were asked"
         return report
+
+    def export(
+        self,
+        run: str,
+        target: str | Path,
+        step: int | None = None,
+        progress: Callable[[float, str], None] | None = None,
+    ) -> Export:
+        """An export of the run (or one of its checkpoints), proven and put at `target`: a zip if its name ends so, else
+        a new folder. Raises StudioError."""
+        return self.exports.write(run, Path(target), step, progress)
 
     # Settings of runs
 
