@@ -38,7 +38,7 @@ def chat_service(studio: Studio, run: str, step: int | None = None, language: st
     the run, FaultError when a package is missing.
     """
     if find_spec("openai") is None:
-        raise FaultError("error.serve.missing", command=f"{sys.executable} -m pip install 'openai>=1.98'")
+        raise FaultError("error.serve.missing", command=f"{sys.executable} -m pip install 'openai>=3.57'")
     weights = [find_weights(studio.store, contestant) for contestant in studio.compare.beside_base(run, step)]
     load_engine()
     from transformers.utils import logging

@@ -185,7 +185,7 @@ def create_server(studio: "Studio", mcp: bool = False) -> FastAPI:
     Raises FaultError when the package for that is missing.
     """
     if mcp and find_spec("mcp") is None:
-        raise FaultError("error.mcp.missing", command=f"{sys.executable} -m pip install 'mcp>=1.21,<2'")
+        raise FaultError("error.mcp.missing", command=f"{sys.executable} -m pip install 'mcp>=1.30,<2'")
     stack = contextlib.AsyncExitStack()
 
     @contextlib.asynccontextmanager

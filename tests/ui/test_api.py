@@ -168,7 +168,7 @@ def test_a_queued_run_is_stopped(run: dict[str, Any], english: Client) -> None:
     ],
 )
 def test_errors_are_plain_sentences_in_the_pages_language(
-    name: str, given: dict[str, str], key: str, values: dict[str, str], english: Client, japanese: Client
+    name: str, given: dict[str, Any], key: str, values: dict[str, str], english: Client, japanese: Client
 ) -> None:
     for language, client in (("en", english), ("ja", japanese)):
         with pytest.raises(AppError) as told:
@@ -182,7 +182,8 @@ def test_wrong_settings_are_told_at_once(run: dict[str, Any], english: Client) -
             english.predict(version=run["version"], settings=settings, api_name="/start_run")
     for given in ({"preset": "none"}, {"method": "magic"}, {"version": "gone"}, {"model": "/no/model"}):
         with pytest.raises(AppError) as told:
-            english.predict(**{"version": run["version"], "settings": QUICK, **given}, api_name="/start_run")
+            asked: dict[str, Any] = {"version": run["version"], "settings": QUICK, **given}
+            english.predict(**asked, api_name="/start_run")
         assert translate("error.bug", "en", log="logs/studio.log") not in str(told.value)
 
 
