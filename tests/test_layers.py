@@ -114,7 +114,15 @@ def loaded(modules: list[str], watched: set[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["studio.ui.app", "studio.backend", "studio.backend.studio", "studio.export.serving", "studio.shell.commands", "studio.runs.store"]
+    "module",
+    [
+        "studio.ui.app",
+        "studio.backend",
+        "studio.backend.studio",
+        "studio.backend.serving",
+        "studio.shell.commands",
+        "studio.runs.store",
+    ],
 )
 def test_opens_without_the_heavy_libraries(module: str) -> None:
     assert loaded([module], HEAVY) == []

@@ -1,23 +1,54 @@
-"""A run that answers as an OpenAI-compatible server, beside its base."""
+"""A run that answers as an OpenAI-compatible server, beside its base; and how other programs serve an export of it."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studio.backend.candidates import find_weights
 from studio.backend.engine import load_engine
+from studio.backend.exports import Export
 from studio.backend.residence import Residence
 from studio.backend.studio import Studio
 from studio.errors import FaultError
+from studio.export.serving import Exported, ServingHint, serving_hints
+from studio.models.adapter_folder import ADAPTER_CONFIG
+from studio.models.folder import read_json
+from studio.runs.spec import STARTER
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 BASE_NAME = "base"
 """The name that the base model answers to."""
+
+
+def hints(studio: Studio, made: Export) -> tuple[ServingHint, ...]:
+    """Command lines with which other programs serve an export of a run. Raises InputError: the run is gone."""
+    adapter = studio.compare.adapter(made.run, made.step)
+    config = {} if adapter.full else read_json(adapter.folder, ADAPTER_CONFIG)
+    ggufs = [name for name in made.files if name.endswith(".gguf")]
+    source = str(studio.settings.starter) if adapter.model.source == STARTER else adapter.model.source
+    base, _, revision = (source, "", "") if Path(source).expanduser().exists() else source.partition("@")
+    return serving_hints(
+        Exported(
+            target=made.spec.target,
+            path=made.path / ggufs[0] if ggufs else made.path,
+            name=adapter.name,
+            run=made.run,
+            step=made.step,
+            workspace=studio.settings.workspace,
+            base=base,
+            revision=revision,
+            whole=adapter.full,
+            rank=max([config.get("r", 0), *(config.get("rank_pattern") or {}).values()]),
+            dora=bool(config.get("use_dora")),
+            new_tokens=bool(config.get("modules_to_save") or config.get("trainable_token_indices")),
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ from studio.models.recommended import Fit, RecommendedModel, recommended_models
 from studio.runs.cautions import Caution, cautions
 from studio.runs.cluster import ClusterSpec
 from studio.runs.events import Ended, RunState
+from studio.runs.exports import ExportSpec
 from studio.runs.methods import METHODS
 from studio.runs.presets import Preset, find_preset, list_presets
 from studio.runs.problems import Problem
@@ -200,13 +201,14 @@ class Studio:
     def export(
         self,
         run: str,
-        target: str | Path,
+        to: str | Path,
+        spec: ExportSpec | None = None,
         step: int | None = None,
         progress: Callable[[float, str], None] | None = None,
     ) -> Export:
-        """An export of the run (or one of its checkpoints), proven and put at `target`: a zip if its name ends so, else
-        a new folder. Raises StudioError."""
-        return self.exports.write(run, Path(target), step, progress)
+        """An export of the run (or one of its checkpoints), its adapter if nothing else is asked for, proven and put at
+        `to`: a zip if its name ends so, else a new folder. Raises StudioError."""
+        return self.exports.write(run, Path(to), step, spec, progress)
 
     # Settings of runs
 

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from studio.runs.exports import Target
@@ -23,9 +23,10 @@ class ServingHint:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """An export as far as it matters to who serves it. `path`: of `adapter` and `merged` the folder (what is in the
-    zip), of the others the GGUF file, with its Modelfile beside it. `base`: folder or Hub name of the base model.
-    `whole`: of a run that trained all weights, so that its `adapter` is a model. `rank`: the highest of any layer."""
+    """An export as far as it matters to who serves it. `path`: of `adapter` and `merged` the folder, or the zip of it;
+    of the others the GGUF file, with its Modelfile beside it. `base`: folder or Hub name of the base model, and of the
+    latter the `revision`, if one was asked for. `whole`: of a run that trained all weights, so that its `adapter` is a
+    model. `rank`: the highest of any layer."""
 
     target: Target
     path: Path
@@ -34,6 +35,7 @@ class Exported:
     step: int | None
     workspace: Path
     base: str
+    revision: str = ""
     whole: bool = False
     rank: int = 0
     dora: bool = False
@@ -49,7 +51,13 @@ def serving_hints(made: Exported) -> tuple[ServingHint, ...]:
         return (_ollama(made), _llama_server(made), own)
     if made.target == "gguf-adapter":
         return (_llama_server(made), own)
-    return (_vllm(made), _transformers(made), own)
+    if made.path.suffix.lower() != ".zip":
+        return (_vllm(made), _transformers(made), own)
+    folder = made.path.with_suffix("")
+    unpack = shlex.join(["python3", "-m", "zipfile", "-e", str(made.path), str(folder)])
+    unpacked = replace(made, path=folder)
+    hints = (_vllm(unpacked), _transformers(unpacked))
+    return (*(replace(hint, commands=(unpack, *hint.commands)) if hint.commands else hint for hint in hints), own)
 
 
 def served_name(made: Exported) -> str:
@@ -71,7 +79,8 @@ def _vllm(made: Exported) -> ServingHint:
         return ServingHint("vLLM", (), "ui.export.serve.vllm_rank")
     lora = ["--enable-lora", "--max-lora-rank", str(rank), "--lora-modules", f"{name}={made.path}"]
     template = ["--chat-template", str(made.path / "chat_template.jinja")]
-    return _hint("vLLM", ["vllm", "serve", made.base, *lora, *template, *local])
+    base = [made.base, *(["--revision", made.revision] if made.revision else [])]
+    return _hint("vLLM", ["vllm", "serve", *base, *lora, *template, *local])
 
 
 def _transformers(made: Exported) -> ServingHint:

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import gradio as gr
 from gradio.events import api
+from pydantic import ValidationError
 
 from studio.errors import InputError, StudioError
 from studio.messages import translate
+from studio.runs.exports import ExportSpec
 from studio.runs.spec import with_changes
 
 if TYPE_CHECKING:
@@ -75,12 +77,13 @@ class Answers(TypedDict):
 
 
 class Exported(TypedDict):
-    """A file on this computer, proven to answer as the run does: `equal` of `prompts` answers are the same. (What has a
-    `path`, clients of Gradio take for an upload.)"""
+    """A file or folder on this computer, proven by `program`: `equal` of `prompts` answers are those of the run. (What
+    has a `path`, clients of Gradio take for an upload.)"""
 
     file: str
     bytes: int
     sha256: str
+    program: str
     prompts: int
     equal: int
 
@@ -220,18 +223,35 @@ class Endpoints:
         report = self.studio.evaluate(run, step, **changes)
         return report_values(run, step, report, self.language)
 
-    def export(self, run: str, step: int | None = None) -> Exported:
-        """Make a zip of a run's adapter with a model card, loaded back and compared before it is given.
+    def export(
+        self,
+        run: str,
+        target: str = "adapter",
+        numbers: str = "",
+        prompts: int = ExportSpec().prompts,
+        step: int | None = None,
+    ) -> Exported:
+        """Make an export of a run, given only when the program it is for answers with it as the run does.
 
         Args:
             run: the run's id
+            target: adapter (a zip for PEFT), merged (a model for Transformers), gguf or gguf-adapter (for llama.cpp)
+            numbers: what weights are written in, such as float16 of merged or Q8_0 of gguf; empty for the usual
+            prompts: so many are asked for the proof
             step: a checkpoint's step instead of the result
         """
-        made = self.studio.exports.make(run, step)
+        try:
+            spec = ExportSpec.model_validate({"target": target, "numbers": numbers, "prompts": prompts})
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"])) or "numbers"
+            raise InputError("error.api.export", place=place, problem=first["msg"]) from None
+        made = self.studio.exports.make(run, step, spec)
         return Exported(
             file=str(made.path),
             bytes=made.bytes,
             sha256=made.sha256,
+            program=made.proof.program,
             prompts=made.proof.prompts,
             equal=made.proof.equal,
         )

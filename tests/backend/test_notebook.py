@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,7 +72,7 @@ def test_without_a_worker_it_trains_all_the_same(spec: RunSpec, studio: Studio, 
 def test_a_run_that_fails_says_why(studio: Studio, spec: RunSpec, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="gone"):
         studio.train(with_changes(spec, {"data.version": "gone"}))
-    broken = tiny_model()
+    broken: Any = tiny_model()
     broken.get_input_embeddings().weight.data.fill_(float("nan"))
     save_tiny(tmp_path / "broken")
     broken.save_pretrained(tmp_path / "broken")

@@ -1,7 +1,9 @@
 """Runs of every kind, served: asked over the protocol they answer what Compare shows."""
 
 import json
+import shlex
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,18 +11,19 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from studio.backend.serving import BASE_NAME, chat_service
+from studio.backend.serving import BASE_NAME, chat_service, hints
 from studio.backend.studio import Studio
 from studio.data.records import Message
 from studio.errors import InputError, ModelError
 from studio.messages import catalogue
 from studio.runs.events import Queued
+from studio.runs.exports import ExportSpec
 from studio.runs.spec import with_changes
 from tests.backend.asked import PROMPT, beside_base, last
 from tests.backend.made import Made, make, save_models
 from tests.backend.test_new_tokens import PROMPT as NEW_TOKENS_PROMPT
 from tests.backend.test_new_tokens import Place
-from tests.models.adapters import save_for
+from tests.models.adapters import save_for, save_plain
 from tests.tiny import CHAT_TEMPLATE, save_tiny, tiny_model, tiny_tokenizer
 
 CHAT = "/v1/chat/completions"
@@ -158,6 +161,21 @@ def test_what_asks_for_nothing_more_is_taken(served: TestClient) -> None:
     fields = {"n": 1, "stream_options": {"include_usage": True}, "user": "me", "tool_choice": None, "logprobs": False}
     found = served.post(CHAT, json=body(BASE_NAME, max_tokens=600, **fields)).json()
     assert found["usage"]["total_tokens"] <= 512  # as far as the model reads
+
+
+def test_hints_are_those_of_the_exports_files(made: Made, tmp_path: Path) -> None:
+    run = made.run(name="My run")
+    made_there = made.studio.exports.make(run, spec=ExportSpec(prompts=1))
+    unpack, serve = (shlex.split(line) for line in hints(made.studio, made_there)[0].commands)
+    subprocess.run(unpack, check=True)
+    folder = Path(serve[serve.index("--lora-modules") + 1].partition("=")[2])
+    assert (folder / "adapter_config.json").is_file()
+    assert (folder / "chat_template.jinja").is_file()
+    assert serve[2] == str(made.models / "llama")
+    assert serve[serve.index("--max-lora-rank") + 1] == "8"  # the run's is 4
+    dora = made.run(adapters=[save_plain(tmp_path / str(seed), seed=seed, use_dora=True) for seed in (1, 2)])
+    first = hints(made.studio, made_there.model_copy(update={"run": dora}))[0]
+    assert (first.program, first.commands) == ("vLLM", ())
 
 
 def test_runs_that_cannot_be_served_are_told(made: Made, tmp_path: Path) -> None:

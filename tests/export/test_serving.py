@@ -1,6 +1,8 @@
 """Hints for other servers: only what fits, safe in a shell, and understood by the program where it is here."""
 
 import shlex
+import subprocess
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,11 +44,23 @@ def test_paths_reach_the_program_as_they_are(folder: str) -> None:
 def test_an_adapter_is_served_over_its_base_with_room_for_its_rank() -> None:
     line = words(PLAIN, "vLLM")
     assert line[:3] == ["vllm", "serve", "owner/base"]
+    assert "--revision" not in line
+    assert option(words(replace(PLAIN, revision="abc"), "vLLM"), "--revision") == "abc"
     assert option(line, "--max-lora-rank") == "16"
     assert option(line, "--lora-modules") == "my-run=/tmp/out"
     assert option(line, "--chat-template") == "/tmp/out/chat_template.jinja"
     assert option(words(replace(PLAIN, rank=16), "vLLM"), "--max-lora-rank") == "16"
     assert option(words(replace(PLAIN, rank=300), "vLLM"), "--max-lora-rank") == "320"
+
+
+def test_a_zip_is_unpacked_first(tmp_path: Path) -> None:
+    packed = tmp_path / "my adapter.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("chat_template.jinja", "")
+    unpack, serve = commands(replace(PLAIN, path=packed))["vLLM"]
+    subprocess.run(shlex.split(unpack), check=True)
+    assert Path(option(shlex.split(serve), "--chat-template")).is_file()
+    assert serving_hints(replace(PLAIN, path=packed, dora=True))[0].commands == ()
 
 
 @pytest.mark.parametrize("change", [{"dora": True}, {"new_tokens": True}, {"rank": 600}])
