@@ -8,6 +8,8 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
+_ON = {"1", "true", "yes", "on"}
+
 
 def _shipped(name: str) -> Path:
     """`assets` or `presets`: inside the package when installed, beside it in a checkout."""
@@ -19,7 +21,7 @@ def _shipped(name: str) -> Path:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Where things are and how much is allowed. `offline` forbids every Hub request. `memory_bytes`: what training may
-    take; None: all that is free."""
+    take; None: all that is free. `mcp`: whether programs may use the open page over the Model Context Protocol."""
 
     workspace: Path
     assets: Path = field(default_factory=partial(_shipped, "assets"))
@@ -28,6 +30,7 @@ class Settings:
     min_free_bytes: int = 200_000_000
     memory_bytes: int | None = None
     offline: bool = False
+    mcp: bool = False
 
     @property
     def starter(self) -> Path:
@@ -46,8 +49,9 @@ def default_workspace() -> Path:
 
 
 def read_settings(workspace: Path | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from the command line and the environment (`STUDIO_WORKSPACE`, `HF_HUB_OFFLINE`)."""
+    """Settings from the command line and the environment (`STUDIO_WORKSPACE`, `STUDIO_MCP`,
+    `HF_HUB_OFFLINE`)."""
     named = environment.get("STUDIO_WORKSPACE")
     folder = workspace or (Path(named) if named else default_workspace())
-    offline = environment.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}
-    return Settings(workspace=folder.expanduser().absolute(), offline=offline)
+    offline, mcp = (environment.get(name, "").lower() in _ON for name in ("HF_HUB_OFFLINE", "STUDIO_MCP"))
+    return Settings(workspace=folder.expanduser().absolute(), offline=offline, mcp=mcp)

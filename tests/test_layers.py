@@ -34,7 +34,7 @@ VALUES = {
     "studio.runs.cluster", "studio.runs.events", "studio.runs.differences", "studio.data.languages.LANGUAGES",
     "studio.runs.store.RunRecord", "studio.runs.reference", "studio.runs.contestants", "studio.runs.votes",
     "studio.runs.cautions", "studio.runs.rates", "studio.runs.unfit", "studio.runs.coach", "studio.runs.ways",
-    "studio.runs.remedies",
+    "studio.runs.remedies", "studio.runs.exports",
     "studio.evaluation.plan", "studio.evaluation.metrics", "studio.evaluation.intervals", "studio.evaluation.verdict",
     "studio.evaluation.exams", "studio.evaluation.classes", "studio.evaluation.report", "studio.evaluation.advice",
 }  # fmt: skip
@@ -114,7 +114,15 @@ def loaded(modules: list[str], watched: set[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["studio.ui.app", "studio.backend.studio", "studio.shell.commands", "studio.runs.store"]
+    "module",
+    [
+        "studio.ui.app",
+        "studio.backend",
+        "studio.backend.studio",
+        "studio.backend.serving",
+        "studio.shell.commands",
+        "studio.runs.store",
+    ],
 )
 def test_opens_without_the_heavy_libraries(module: str) -> None:
     assert loaded([module], HEAVY) == []

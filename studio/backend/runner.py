@@ -212,6 +212,11 @@ class Runner:
         """The run in training in this process."""
         return self._current
 
+    @property
+    def works(self) -> bool:
+        """Whether a worker of this process trains what is queued."""
+        return self._thread is not None
+
     def queue(self) -> list[str]:
         """Waiting runs, first come first."""
         waiting = [(state.last_time or 0.0, run) for run, state in self._outlines().items() if state.status == "queued"]

@@ -3,6 +3,7 @@
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -13,36 +14,41 @@ from typing import TYPE_CHECKING, Any, Self
 import psutil
 
 from studio.backend.chain import Next
-from studio.backend.compare import Comparison
+from studio.backend.compare import Column, ColumnState, CompareRequest, Comparison
 from studio.backend.comparisons import Comparisons
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
 from studio.backend.evaluations import Evaluations
-from studio.backend.exports import Exports
+from studio.backend.exports import Export, Exports
 from studio.backend.learning_curve import LearningCurve
 from studio.backend.mixtures import Mixtures
 from studio.backend.publishing import Publishing
-from studio.backend.report import Reports
+from studio.backend.report import Report, Reports
 from studio.backend.room import Room
 from studio.backend.runner import Runner
 from studio.backend.sources import find_sources, given_ranks, look_at_folder
+from studio.backend.versions import Version
 from studio.backend.votes import Votes
 from studio.data.chat_templates import TemplateUse
+from studio.data.records import Message
 from studio.data.scan_workers import BOTH_CORES, Spread
 from studio.data.splits import SplitSpec
-from studio.errors import ModelError, SpecError
+from studio.errors import InputError, ModelError, SpecError, Stopped, TrainingError
+from studio.evaluation.plan import make_plan
 from studio.models.adapter_folder import read_adapter_shape
 from studio.models.catalog import ModelInfo, describe, find_tokenizer, width_here
 from studio.models.recommended import Fit, RecommendedModel, recommended_models
 from studio.runs.cautions import Caution, cautions
 from studio.runs.cluster import ClusterSpec
+from studio.runs.events import Ended, RunState
+from studio.runs.exports import ExportSpec
 from studio.runs.methods import METHODS
 from studio.runs.presets import Preset, find_preset, list_presets
 from studio.runs.problems import Problem
 from studio.runs.spec import STARTER, RunSpec, with_changes
 from studio.runs.store import RunRecord, Store
 from studio.runs.unfit import Unfit, UnfitError
-from studio.settings import Settings
+from studio.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from studio.models.shape import ModelShape
@@ -50,6 +56,7 @@ if TYPE_CHECKING:
 
 LOG_FILE = "studio.log"
 _LOG_BYTES = 2_000_000
+_LOOK_SECONDS = 0.25
 
 
 class Models:
@@ -119,6 +126,93 @@ class Studio:
         )
         self.learning_curve = LearningCurve(self.datasets, self.runner)
         self._room = Room(settings)
+
+    # One call per step, for notebooks and programs
+
+    @classmethod
+    def open(cls, workspace: str | Path | None = None) -> Self:
+        """The studio on a folder, which is made where there is none; None: the one that the page opens. Queued runs
+        train in the background. Close it at the end, or use `with`. Raises WorkspaceError as `Studio` does."""
+        return cls(read_settings(Path(workspace) if workspace is not None else None))
+
+    def import_data(self, path: str | Path, encoding: str | None = None) -> Version:
+        """A new data set from a file, an archive or a folder. Raises DataError: what is wrong, where, what to do."""
+        return self.datasets.import_file(Path(path).expanduser().absolute(), encoding=encoding)
+
+    def train(self, spec: RunSpec, name: str = "", progress: Callable[[RunState], None] | None = None) -> RunRecord:
+        """Train a run and come back when it has ended; `progress` sees its state a few times a second. Interrupted (the
+        stop button of a notebook) it stops after its step and keeps what it has learned.
+
+        Raises what `start` raises, and the error that the run failed with.
+        """
+        run = self.start(lambda: spec, name)
+        if not self.runner.works:
+            threading.Thread(target=self.runner.run_now, args=(run.id,), name="studio-training", daemon=True).start()
+        while True:
+            try:
+                ended = self._wait(run.id, progress)
+                break
+            except KeyboardInterrupt:
+                self.runner.stop(run.id)
+        if ended.status == "failed":
+            raise (InputError if ended.wrong_input else TrainingError)(ended.key or "error.bug", **ended.values)
+        return run
+
+    def _wait(self, run: str, progress: Callable[[RunState], None] | None) -> Ended:
+        while True:
+            state = self.runner.state(run)
+            if progress:
+                progress(state)
+            if self._closed:
+                raise Stopped("error.run.closed")
+            if state.ended is not None and self.runner.current() != run:
+                return state.ended
+            time.sleep(_LOOK_SECONDS)
+
+    def ask(
+        self,
+        run: str,
+        prompt: str,
+        *,
+        system: str = "",
+        step: int | None = None,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        max_new_tokens: int = 128,
+        seed: int = 0,
+    ) -> tuple[ColumnState, ColumnState]:
+        """What the base model answers, and what the run (or one of its checkpoints) does. Raises StudioError."""
+        turns = (Message("user", prompt),)
+        columns = tuple(Column(who, turns) for who in self.compare.beside_base(run, step))
+        *_, last = self.compare.stream(CompareRequest(columns, system, temperature, top_p, max_new_tokens, seed))
+        base, tuned = last.columns
+        return base, tuned
+
+    def evaluate(
+        self, run: str, step: int | None = None, progress: Callable[[float], None] | None = None, **changes: Any
+    ) -> Report:
+        """Ask base and tuned model rows that were never trained on, and general questions; figures and verdict.
+        `changes`: settings of the `EvaluationPlan` that are to be other than last time. Raises StudioError."""
+        plan = make_plan({**self.evaluations.plan(run).model_dump(), **changes})
+        self.evaluations.evaluate(run, step, plan, progress)
+        self.evaluations.set_plan(run, plan)
+        report = self.reports.report(run, step, plan)
+        assert report is not None, "all were asked"
+        return report
+
+    def export(
+        self,
+        run: str,
+        to: str | Path,
+        spec: ExportSpec | None = None,
+        step: int | None = None,
+        progress: Callable[[float, str], None] | None = None,
+    ) -> Export:
+        """An export of the run (or one of its checkpoints), its adapter if nothing else is asked for, proven and put at
+        `to`: a zip if its name ends so, else a new folder. Raises StudioError."""
+        return self.exports.write(run, Path(to), step, spec, progress)
+
+    # Settings of runs
 
     def presets(self) -> list[Preset]:
         """The named starting points, in order."""

@@ -2,7 +2,8 @@
 trained or whose adapter is of a kind that PEFT does not mix with others in a batch."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from peft import PeftModel
 from torch.nn import functional
 
-from studio.models.generation import inner
+from studio.models.generation import BASE, inner
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +33,15 @@ class OneAdapter:
     """A PEFT model as one of its adapters makes it. Nobody else may call the model meanwhile."""
 
     def __init__(self, model: PeftModel, name: str) -> None:
-        self._model, self._name = model, name
+        self.peft, self._name = model, name
         self.config, self.generation_config = model.config, model.generation_config
         self.device, self.dtype = model.device, model.dtype
         self.forward = model.get_base_model().forward
 
     def __call__(self, **inputs: Any) -> Any:
-        if self._model.active_adapters != [self._name]:
-            self._model.set_adapter(self._name, inference_mode=True)
-        return self._model(**inputs)
+        if self.peft.active_adapters != [self._name]:
+            self.peft.set_adapter(self._name, inference_mode=True)
+        return self.peft(**inputs)
 
 
 class Beside:
@@ -57,6 +58,10 @@ class Beside:
         self.config, self.generation_config = last.config, last.generation_config
         self.device, self.dtype = last.device, last.dtype
         self._takes_positions = "position_ids" in inspect.signature(inner(last).forward).parameters
+
+    def of(self, name: str) -> Any:
+        """The model that computes the rows of this name."""
+        return self._models[self._places.get(name, 0)]()
 
     def __call__(self, **inputs: Any) -> BesideOutput:
         return self.forward(**inputs)
@@ -90,3 +95,19 @@ class Beside:
         widest = max(scores.shape[-1] for scores in logits)
         alike = [functional.pad(scores, (0, widest - scores.shape[-1])) for scores in logits]
         return BesideOutput(torch.stack(alike), tuple(caches))
+
+
+@contextmanager
+def alone(model: Any, name: str) -> Iterator[Any]:
+    """Of what takes the name of an adapter for each row, the transformers model that computes the rows of this name:
+    for whole answers in one call. Nobody else may call the model meanwhile."""
+    found = model.of(name) if isinstance(model, Beside) else model
+    found = found.peft if isinstance(found, OneAdapter) else found
+    if not isinstance(found, PeftModel):
+        yield found
+    elif name == BASE:
+        with found.disable_adapter():
+            yield found.get_base_model()
+    else:
+        found.set_adapter(name, inference_mode=True)
+        yield found.get_base_model()

@@ -75,6 +75,7 @@ def build_parser(language: str) -> CommandParser:
     parser.set_defaults(action="open")
     parser.group.add_argument("--port", type=_port, help=say("cli.open.port"), metavar="N")
     parser.group.add_argument("--no-browser", action="store_true", help=say("cli.open.no_browser"))
+    parser.group.add_argument("--mcp", action="store_true", help=say("cli.open.mcp"))
     parser.group.add_argument("--version", action="version", version=__version__, help=say("cli.version"))
     commands = _commands(parser, say)
 
@@ -93,6 +94,10 @@ def build_parser(language: str) -> CommandParser:
     _export_options(command("export"), say)
     _push_options(command("push"), say)
     _chat_options(command("chat"), say)
+    serve = command("serve")
+    serve.words.add_argument("run", metavar="RUN", help=say("cli.run_id"))
+    serve.group.add_argument("--step", type=int, metavar="N", help=say("cli.step"))
+    serve.group.add_argument("--port", type=_port, default=7870, metavar="N", help=say("cli.serve.port"))
     _evaluate_options(command("evaluate"), say)
     data = command("data")
     data.set_defaults(action="data")

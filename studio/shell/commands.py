@@ -22,6 +22,7 @@ from studio.shell.data_commands import check, clean, export_data, import_data, m
 from studio.shell.options import Refused, cluster_of, evaluation_plan, export_spec, full_path, make_spec, ways_out
 from studio.shell.publishing import push
 from studio.shell.report_text import report_text, report_values
+from studio.shell.serving import serve
 from studio.shell.text_table import printable, text_table
 from studio.shell.training import losses, number, stopping, train
 from studio.shell.workspace import bar_of, open_data, open_studio
@@ -34,17 +35,17 @@ def open_page(options: argparse.Namespace) -> Outcome:
     """`studio`: show the page until interrupted."""
     with open_studio(options, worker=True) as studio:
         gc.disable()  # imports leave hardly any garbage, and looking for it is a tenth of the start-up time
-        from studio.ui.app import serve
+        from studio.ui.app import serve as show_page
 
         gc.enable()
 
-        browser = not options.no_browser
+        browser, mcp = not options.no_browser, options.mcp or studio.settings.mcp
         try:
-            serve(studio, _PORT if options.port is None else options.port, browser)
+            show_page(studio, _PORT if options.port is None else options.port, browser, mcp)
         except InputError as error:
             if options.port is not None or error.key != "error.port.in_use":
                 raise
-            serve(studio, 0, browser)
+            show_page(studio, 0, browser, mcp)
     return Outcome()
 
 
@@ -185,6 +186,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "export": export,
     "push": push,
     "chat": chat,
+    "serve": serve,
     "evaluate": evaluate,
     "import": import_data,
     "check": check,

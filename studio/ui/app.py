@@ -6,11 +6,12 @@ import json
 import locale
 import logging
 import os
-import socket
+import sys
 import threading
 import webbrowser
 from collections.abc import AsyncIterator, Callable
 from html import escape
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,12 +25,13 @@ from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from studio.errors import InputError
+from studio.errors import FaultError
 from studio.messages import LANGUAGES, translate
 from studio.ui import compare_tab, data_tab, evaluate_tab, export_tab, runs_tab, start_tab, train_tab
+from studio.ui.api import add_api
 from studio.ui.events import quieten, untangle
 from studio.ui.page import TABS, Page, chosen, html
-from studio.ui.security import OwnPageOnly
+from studio.ui.security import OwnPageOnly, listen
 from studio.ui.theme import make_theme, read_css
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ def build_app(studio: "Studio", language: str) -> gr.Blocks:
         wanted = gr.Textbox("start", visible=False)
         blocks.load(None, outputs=wanted, js=_OPEN_TAB, queue=False)
         wanted.change(lambda tab: gr.Tabs(selected=tab), wanted, tabs, queue=False, show_progress="hidden")
+        add_api(blocks, studio, language)
         untangle(blocks)
         quieten(blocks, nowhere)
     return blocks
@@ -148,13 +151,41 @@ class _LanguagePages:
         async with self._lock:
             if language not in self._pages:
                 page = await asyncio.to_thread(self._build, language)
-                await self._stack.enter_async_context(page.router.lifespan_context(page))
+                await _live(page, self._stack)
                 self._pages[language] = page
             return self._pages[language]
 
 
-def create_server(studio: "Studio") -> FastAPI:
-    """The whole site. `/` leads to the language chosen before, else to the browser's first that there is."""
+async def _live(page: FastAPI, stack: contextlib.AsyncExitStack) -> None:
+    """Let a page live until the stack ends, in a task of its own: what its MCP server begins must be ended by the same
+    task, and the one that asked for the page first is soon done."""
+    began, over = asyncio.Event(), asyncio.Event()
+
+    async def live() -> None:
+        async with page.router.lifespan_context(page):
+            began.set()
+            await over.wait()
+
+    async def end() -> None:
+        over.set()
+        await task
+
+    task, waiting = asyncio.create_task(live()), asyncio.create_task(began.wait())
+    await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        waiting.cancel()
+        task.result()
+    stack.push_async_callback(end)
+
+
+def create_server(studio: "Studio", mcp: bool = False) -> FastAPI:
+    """The whole site. `/` leads to the language chosen before, else to the browser's first that there is. `mcp`: each
+    language's endpoints are tools too, for programs that speak the Model Context Protocol.
+
+    Raises FaultError when the package for that is missing.
+    """
+    if mcp and find_spec("mcp") is None:
+        raise FaultError("error.mcp.missing", command=f"{sys.executable} -m pip install 'mcp>=1.30,<2'")
     stack = contextlib.AsyncExitStack()
 
     @contextlib.asynccontextmanager
@@ -176,7 +207,7 @@ def create_server(studio: "Studio") -> FastAPI:
             ssr_mode=False,
             enable_monitoring=False,
             pwa=False,
-            mcp_server=False,
+            mcp_server=mcp,
             theme=make_theme(),
             css=read_css(studio.settings.assets),
             head=_head(language, studio.settings.assets),
@@ -219,27 +250,18 @@ def preferred_language(accepted: str) -> str:
     return max(found, key=lambda item: item[0])[1]
 
 
-def listen(port: int) -> socket.socket:
-    """A socket of this machine alone. Raises InputError: port in use."""
-    # asyncio sends at once (TCP_NODELAY) only where the protocol is named; else each answer waits up to 40 ms.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    if os.name == "posix":
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port))
-        listener.listen()  # whoever comes before the server is ready waits
-    except OSError:
-        raise InputError("error.port.in_use", port=port) from None
-    return listener
-
-
-def serve(studio: "Studio", port: int = 7860, open_browser: bool = True) -> None:
-    """Show the page on 127.0.0.1 until interrupted. Port 0 takes any free one. Raises InputError: port in use."""
+def serve(studio: "Studio", port: int = 7860, open_browser: bool = True, mcp: bool = False) -> None:
+    """Show the page on 127.0.0.1 until interrupted. Port 0 takes any free one. Raises InputError: port in use; and as
+    `create_server`."""
+    site = create_server(studio, mcp)
     listener = listen(port)
     address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
     _log_with_the_studio()
-    server = uvicorn.Server(uvicorn.Config(create_server(studio), log_config=None, timeout_graceful_shutdown=1))
-    print(translate("ui.serving", _shell_language(), address=address), flush=True)
+    server = uvicorn.Server(uvicorn.Config(site, log_config=None, timeout_graceful_shutdown=1))
+    language = _shell_language()
+    print(translate("ui.serving", language, address=address), flush=True)
+    if mcp:
+        print(translate("ui.serving.mcp", language, address=f"{address}{language}/gradio_api/mcp/"), flush=True)
     if open_browser:
         threading.Timer(0.1, webbrowser.open, [address]).start()
     server.run(sockets=[listener])

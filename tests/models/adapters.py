@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import torch
 from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
 
 from studio.runs.spec import LoraSpec
 from studio.training.lora import lora_config
@@ -48,4 +49,19 @@ def save_plain(folder: Path, kind: str = "llama", *, seed: int = 1, strength: fl
             elif "magnitude" in name:
                 parameter.data *= 1.5
     model.save_pretrained(str(folder))
+    return folder
+
+
+def save_for(
+    model: Path, folder: Path, *, seed: int = 1, strength: float = 0.5, variant: Literal["lora", "dora"] = "lora"
+) -> Path:
+    """An adapter of the model in this folder; returns its own."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        base = AutoModelForCausalLM.from_pretrained(model)
+        tuned = get_peft_model(base, lora_config(LoraSpec(rank=4, alpha=8, variant=variant), base))
+        for name, parameter in tuned.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=strength)
+    tuned.save_pretrained(str(folder))
     return folder
