@@ -1,4 +1,4 @@
-"""What docs/programs.*.md shows is run as it stands, but for addresses, and the names of files and runs."""
+"""What assets/programs.*.md shows is run as it stands, but for addresses, and the names of files and runs."""
 
 import contextlib
 import io
@@ -21,7 +21,7 @@ from studio.shell.command_line import build_parser
 from studio.ui.api import NAMES
 from studio.ui.app import create_server
 
-FOLDER = Path(__file__).parents[1] / "docs"
+FOLDER = Path(__file__).parents[1] / "assets"
 DOCS = {language: (FOLDER / f"programs.{language}.md").read_text(encoding="utf-8") for language in LANGUAGES}
 EXAMPLES = dict(re.findall(r"<!-- (\w+) -->\n```python\n(.*?)```", DOCS["en"], re.DOTALL))
 PAGE, CHAT, RUN = "http://127.0.0.1:7860", "http://127.0.0.1:7870", "20260101-120000-abc123"

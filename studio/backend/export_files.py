@@ -162,7 +162,7 @@ def write_files(
         case "gguf":
             return _write_gguf(source, spec, found, tokenizer_folder, staged, scratch, tell, stopping)
         case "gguf-adapter":
-            _write_gguf_adapter(source, spec, tokenizer_folder, staged, scratch, tell, stopping)
+            _write_gguf_adapter(source, spec, found, tokenizer_folder, staged, scratch, tell, stopping)
     return None
 
 
@@ -219,8 +219,9 @@ def _write_gguf(
     error = _merge(source, "float32", found, merged, lambda share: tell(share / 2), stopping)
     file = staged / gguf_name(source.adapter, spec)
     later: Tell = lambda share: tell(0.5 + share / 2)  # noqa: E731
-    write_gguf(merged, file, spec.kind, name=source.adapter.name, tell=later, stopping=stopping)
-    write_modelfile(staged, file.name, tokenizer_folder, found.expected.stops)
+    stops = found.expected.stops
+    write_gguf(merged, file, spec.kind, name=source.adapter.name, stops=stops, tell=later, stopping=stopping)
+    write_modelfile(staged, file.name, tokenizer_folder, stops)
     shutil.rmtree(merged)
     return error
 
@@ -228,6 +229,7 @@ def _write_gguf(
 def _write_gguf_adapter(
     source: Source,
     spec: ExportSpec,
+    found: Answered,
     tokenizer_folder: Path,
     staged: Path,
     scratch: Path,
@@ -244,7 +246,8 @@ def _write_gguf_adapter(
     base.mkdir()
     _copy(source.base.folder, base)
     _copy(tokenizer_folder, base)
-    write_gguf(base, scratch / "base.gguf", "F16", name=source.base.name, tell=tell, stopping=stopping)
+    stops = found.expected.stops
+    write_gguf(base, scratch / "base.gguf", "F16", name=source.base.name, stops=stops, tell=tell, stopping=stopping)
 
 
 def gguf_name(adapter: Adapter, spec: ExportSpec) -> str:

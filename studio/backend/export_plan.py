@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from studio.backend.residence import Adapter
 from studio.errors import ExportError, StudioError
-from studio.runs.exports import FEW_BITS, NUMBERS, ExportSpec
+from studio.runs.exports import NUMBERS, ExportSpec
 
 if TYPE_CHECKING:
     from studio.models.catalog import ModelFiles
@@ -74,9 +74,9 @@ def _sizes(adapter: Adapter, files: "ModelFiles", spec: ExportSpec) -> tuple[int
         case "gguf":
             return _gguf_sizes(files, spec.kind, parameters)
         case "gguf-adapter":
-            check_gguf_adapter(adapter)
+            size = _gguf_adapter_bytes(adapter, files, spec.kind)
             base, _ = _gguf_sizes(files, "F16", parameters)
-            return own * (2 if spec.kind == "F16" else 4) // 4, base
+            return size, base
 
 
 def _parameters(files: "ModelFiles") -> int:
@@ -92,17 +92,16 @@ def _gguf_sizes(files: "ModelFiles", kind: str, parameters: int) -> tuple[int, i
     plan = look_at_gguf(files.folder)
     if refused := kinds_here()[kind]:
         raise refused
-    between = plan.sizes["F32"] if kind in FEW_BITS else 0
-    return plan.sizes[kind], parameters * 4 + between
+    return plan.sizes[kind], parameters * 4 + plan.scratch(kind)
 
 
-def check_gguf_adapter(adapter: Adapter) -> None:
+def _gguf_adapter_bytes(adapter: Adapter, files: "ModelFiles", kind: str) -> int:
     """Raises ExportError where llama.cpp has no such adapter: told with what can be exported in its place."""
-    from studio.export.gguf_adapter import check_adapter
+    from studio.export.gguf_adapter import look_at_gguf_adapter
 
     if adapter.full:
         raise ExportError("error.export.no_adapter", run=adapter.name)
-    check_adapter(adapter.folder)
+    return look_at_gguf_adapter(files.folder, adapter.folder).size(kind)
 
 
 def _seconds(files: "ModelFiles", spec: ExportSpec, size: int, scratch: int) -> float:

@@ -31,7 +31,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from studio.errors import InputError, ResourceError, WorkspaceError
+from studio.errors import InputError, ResourceError, StudioError, WorkspaceError
 from studio.runs.evaluations import Evaluation
 from studio.runs.events import Event, RunState, Stamped, parse_event
 from studio.runs.spec import RunSpec
@@ -550,7 +550,9 @@ def told_disk(folder: Path) -> Iterator[None]:
     """A write that found no room is told as `disk_full`."""
     try:
         yield
-    except OSError as error:
+    except StudioError:
+        raise
+    except Exception as error:  # safetensors has errors of its own
         if is_disk_full(error):
             raise disk_full(folder) from error
         raise

@@ -12,6 +12,7 @@ import gradio as gr
 from studio.backend.candidates import Candidate
 from studio.backend.export_plan import Offer, free_bytes
 from studio.backend.exports import Export
+from studio.backend.serving import hints
 from studio.errors import Stopped
 from studio.runs.exports import MOST_PROMPTS, NUMBERS, ExportSpec, Target
 from studio.ui.contestants import choices, find, first_of
@@ -26,11 +27,13 @@ from studio.ui.export_view import (
     progress_html,
     read_package,
     result_html,
+    serving_html,
     target_cards,
     usual,
 )
 from studio.ui.method_view import CHOOSE
 from studio.ui.page import Page, goto, html
+from studio.ui.publish_view import build_publish
 
 _SECONDS_BETWEEN_UPDATES = 0.3
 
@@ -75,6 +78,9 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                             1, MOST_PROMPTS, ExportSpec().prompts, step=1,
                             label=t("ui.export.prompts"), info=t("ui.export.prompts.help"), elem_id="export-prompts",
                         )  # fmt: skip
+                        rows = gr.Checkbox(
+                            False, label=t("ui.export.rows"), info=t("ui.export.rows.help"), elem_id="export-rows"
+                        )
                     with gr.Row(elem_classes="exp-buttons"):
                         make = gr.Button(t("ui.export.make"), variant="primary", elem_id="export-make")
                         cancel = gr.Button(t("ui.export.cancel"), visible=False, elem_id="export-cancel")
@@ -88,14 +94,21 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                     files = html(files_html(None, t))
             with gr.Column(visible=False, elem_classes="s-card") as coded:
                 code = html(js_on_load=_COPY_JS, elem_id="export-code")
+            with gr.Column(visible=False, elem_classes="s-card") as served:
+                serving = html(js_on_load=_COPY_JS, elem_id="export-serving")
             with gr.Accordion(t("ui.export.card"), open=False, visible=False, elem_id="export-card") as folded:
                 card = html()
-            made = html(elem_id="export-made")
+            lies = gr.State(None)
+            build_publish(page, lies)
+            with gr.Column(elem_classes="s-card", visible=False) as before:
+                made = html(elem_id="export-made")
 
     lists = [run, step, chosen]
     ways = [target, cards, numbers, plan]
-    results = [make, cancel, state, download, zipped, files, coded, code, folded, card, made]
-    locked = [run, step, numbers, prompts]
+    results = [
+        make, cancel, state, download, zipped, files, coded, code, served, serving, folded, card, lies, before, made,
+    ]  # fmt: skip
+    locked = [run, step, numbers, prompts, rows]
 
     def refresh(wanted: str | None, now: Candidate | None, aim: Target, kind: str | None) -> list[Any]:
         """A finished export stays in sight as long as the same adapter is chosen."""
@@ -104,45 +117,46 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         if not found:
             return [*shown, *[gr.skip()] * len((*lists, *ways, *results))]
         if now in found and wanted in (now.run, None):
-            kept = [gr.skip()] * (len(results) - 1)
-            return [*shown, *choices(page, found, now), now, *_ways(page, now, aim, kind), *kept, _made(page, now)]
+            kept = [gr.skip()] * (len(results) - 2)
+            return [*shown, *choices(page, found, now), now, *_ways(page, now, aim, kind), *kept, *_made(page, now)]
         first = first_of(found, wanted)
-        return [*shown, *choices(page, found, first), first, *_ways(page, first, aim, kind), *_fresh(page, first)]
+        return [*shown, *choices(page, found, first), first, *_ways(page, first, aim, kind), *_fresh(page, first, aim)]
 
     def choose_run(wanted: str, aim: Target, kind: str | None) -> list[Any]:
         found = page.studio.compare.candidates()
         first = first_of(found, wanted)
-        return [wanted, *choices(page, found, first), first, *_ways(page, first, aim, kind), *_fresh(page, first)]
+        return [wanted, *choices(page, found, first), first, *_ways(page, first, aim, kind), *_fresh(page, first, aim)]
 
     def choose_step(wanted: str, now: Candidate, aim: Target, kind: str | None) -> list[Any]:
         found = page.studio.compare.candidates()
         first = find(found, now.run, wanted)
-        return [*choices(page, found, first), first, *_ways(page, first, aim, kind), *_fresh(page, first)]
+        return [*choices(page, found, first), first, *_ways(page, first, aim, kind), *_fresh(page, first, aim)]
 
     def choose_target(now: Candidate, event: gr.EventData) -> list[Any]:
         aim = event._data["method"]  # every field of the event is in it
-        return [*_ways(page, now, aim if aim in NUMBERS else "adapter", None), *_fresh(page, now)]
+        aim = aim if aim in NUMBERS else "adapter"
+        return [*_ways(page, now, aim, None), *_fresh(page, now, aim)]
 
     def choose_numbers(now: Candidate, aim: Target, kind: str | None, count: float) -> list[Any]:
-        return [_plan(page, now, aim, kind, count), *_fresh(page, now)]
+        return [_plan(page, now, aim, kind, count), *_fresh(page, now, aim)]
 
-    def export(now: Candidate, aim: Target, kind: str | None, count: float) -> Iterator[list[Any]]:
+    def export(now: Candidate, aim: Target, kind: str | None, count: float, data: bool) -> Iterator[list[Any]]:
         own, hidden, busy = uuid.uuid4().hex, gr.update(visible=False), gr.update(interactive=False)
         stops[own] = threading.Event()
         shown = gr.update(visible=True, interactive=True)
-        begun = [busy, shown, progress_html(0, t("ui.export.begin")), hidden, hidden, *[gr.skip()] * 6]
+        begun = [busy, shown, progress_html(0, t("ui.export.begin")), hidden, hidden, *[gr.skip()] * 10]
         yield [own, *begun, *[busy] * len(locked)]
-        making, news = _start(page, now, _spec(aim, kind, count), stops[own])
+        making, news = _start(page, now, _spec(aim, kind, count, data), stops[own])
         try:
             while not making.done():
                 try:
                     share, key = news.get(timeout=_SECONDS_BETWEEN_UPDATES)
                 except queue.Empty:
                     continue
-                yield [gr.skip(), gr.skip(), gr.skip(), progress_html(share, t(key)), *[gr.skip()] * (8 + len(locked))]
+                yield [*[gr.skip()] * 3, progress_html(share, t(key)), *[gr.skip()] * (12 + len(locked))]
             yield [gr.skip(), *_finished(page, now, making.result()), *_unlocked(locked)]
         except Stopped:
-            yield [gr.skip(), *_fresh(page, now), *_unlocked(locked)]
+            yield [gr.skip(), *_fresh(page, now, aim), *_unlocked(locked)]
         finally:
             stops.pop(own, None)
 
@@ -166,17 +180,19 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     cards.choose(page.guard(choose_target), chosen, [*ways, *results], **latest)
     numbers.input(page.guard(choose_numbers), form, [plan, *results], **latest)
     prompts.release(page.guard(choose_numbers), form, [plan, *results], **latest)
-    done = make.click(page.guard(export), form, [asked, *results, *locked], concurrency_limit=4, **quiet)
-    done.failure(lambda now: [*_fresh(page, now), *_unlocked(locked)], chosen, [*results, *locked], **quiet)
+    done = make.click(page.guard(export), [*form, rows], [asked, *results, *locked], concurrency_limit=4, **quiet)
+    done.failure(
+        lambda now, aim: [*_fresh(page, now, aim), *_unlocked(locked)], [chosen, target], [*results, *locked], **quiet
+    )
     cancel.click(stop, asked, cancel, queue=False, **quiet)
     zipped.click(page.guard(pack), form, [download, zipped], **quiet)
     to_train.click(lambda: goto("train"), None, page.tabs, queue=False, **quiet)
     to_runs.click(lambda: goto("runs"), None, page.tabs, queue=False, **quiet)
 
 
-def _spec(aim: Target, kind: str | None, count: float) -> ExportSpec:
+def _spec(aim: Target, kind: str | None, count: float, rows: bool = False) -> ExportSpec:
     known = kind if kind in NUMBERS[aim] else ""
-    return ExportSpec(target=aim, numbers=known or "", prompts=int(count))
+    return ExportSpec(target=aim, numbers=known or "", prompts=int(count), rows=rows)
 
 
 def _start(
@@ -225,16 +241,17 @@ def _planned(page: Page, offers: tuple[Offer, ...], aim: Target, kind: str | Non
     return plan_html(found, free_bytes(page.studio.exports.folder), page.t)
 
 
-def _made(page: Page, now: Candidate) -> str:
-    return made_html(page.studio.exports.made(now.run), page.t)
+def _made(page: Page, now: Candidate) -> list[Any]:
+    found = page.studio.exports.made(now.run)
+    return [gr.update(visible=bool(found)), made_html(found, page.t)]
 
 
-def _fresh(page: Page, now: Candidate) -> list[Any]:
+def _fresh(page: Page, now: Candidate, aim: Target) -> list[Any]:
     """No export yet, in the order of what is shown of one."""
     hidden = gr.update(visible=False)
     ready = gr.update(interactive=True, variant="primary")
-    files = files_html(None, page.t, full=now.full)
-    return [ready, hidden, "", hidden, hidden, files, hidden, "", hidden, "", _made(page, now)]
+    files = files_html(None, page.t, aim, full=now.full)
+    return [ready, hidden, "", hidden, hidden, files, hidden, "", hidden, "", hidden, "", None, *_made(page, now)]
 
 
 def _finished(page: Page, now: Candidate, made: Export) -> list[Any]:
@@ -252,8 +269,11 @@ def _finished(page: Page, now: Candidate, made: Export) -> list[Any]:
         gr.update(visible=bool(code)),
         code,
         gr.update(visible=True),
+        serving_html(hints(page.studio, made), page.t),
+        gr.update(visible=True),
         card_html(package, page.t),
-        _made(page, now),
+        str(made.path),
+        *_made(page, now),
     ]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from studio.backend.export_plan import Offer
 from studio.backend.exports import Export
+from studio.backend.serving import ServingHint
 from studio.errors import StudioError
 from studio.runs.exports import FEW_BITS, NUMBERS, Proof, Target
 from studio.ui.markup import said, shown
@@ -33,10 +34,19 @@ _FILES = {
     "base_model.json": "base_model",
     "Modelfile": "modelfile",
     "reproduce.py": "script",
+    "train.jsonl": "rows",
+    "validation.jsonl": "rows",
 }
 _ENDINGS = {".gguf": "gguf", ".safetensors": "model", ".safetensors.index.json": "index"}
-_OF_ADAPTER = ("adapter_model.safetensors", "adapter_config.json", "base_model.json")
-_OF_MODEL = ("model.safetensors", "config.json")
+_TOLD = (CARD, "run-spec.yaml", "reproduce.py")
+_WORDS = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+_MODEL = ("model.safetensors", "config.json", "generation_config.json", *_TOLD, *_WORDS)
+_EXPECTED: dict[Target, tuple[str, ...]] = {
+    "adapter": ("adapter_model.safetensors", "adapter_config.json", "base_model.json", *_TOLD, *_WORDS),
+    "merged": _MODEL,
+    "gguf": ("*.gguf", "Modelfile", *_TOLD),
+    "gguf-adapter": ("*.gguf", *_TOLD),
+}
 _WORSE = 1.05
 """So many times the perplexity of the run is worth a caution."""
 
@@ -148,14 +158,14 @@ def about(seconds: float, t: Sentence) -> str:
 # A finished one
 
 
-def files_html(files: Mapping[str, int] | None, t: Sentence, *, full: bool = False) -> str:
-    """The files with what they are for; their sizes once they are there. `full`: it will hold a whole model."""
-    others_than = _OF_ADAPTER if full else _OF_MODEL
-    expected = dict.fromkeys(name for name in list(_FILES)[:9] if name not in others_than)
-    there: Mapping[str, int | None] = files if files is not None else expected
+def files_html(files: Mapping[str, int] | None, t: Sentence, target: Target = "adapter", *, full: bool = False) -> str:
+    """The files with what they are for; their sizes once they are there, else those that a target will hold. `full`:
+    all weights were tuned."""
+    expected = _MODEL if full and target == "adapter" else _EXPECTED[target]
+    there: Mapping[str, int | None] = files if files is not None else dict.fromkeys(expected)
     known = [name for name in _FILES if name in there]
     others = sorted(name for name in there if name not in _FILES)
-    rows = "".join(_file(name, there[name], t) for name in (*known, *others))
+    rows = "".join(_file(name, there[name], t) for name in (*others, *known))
     return f'<h3 class="s-h2">{t("ui.export.files")}</h3><ul class="exp-files">{rows}</ul>'
 
 
@@ -238,6 +248,26 @@ def made_html(made: Sequence[Export], t: Sentence) -> str:
         for one in made
     )
     return f'<h3 class="s-h2">{shown(t("ui.export.made"))}</h3><ul class="exp-files exp-made">{rows}</ul>'
+
+
+def serving_html(hints: Sequence[ServingHint], t: Sentence) -> str:
+    """How each program serves the export: what to type, to be copied; of those that cannot, why."""
+    if not hints:
+        return ""
+    parts = "".join(_hint(hint, t) for hint in hints)
+    title, help_ = t("ui.export.serve"), t("ui.export.serve.help")
+    return f'<h3 class="s-h2">{shown(title)}</h3><p class="s-muted">{shown(help_)}</p>{parts}'
+
+
+def _hint(hint: ServingHint, t: Sentence) -> str:
+    note = f'<p class="s-muted">{said(t(hint.note))}</p>' if hint.note else ""
+    if not hint.commands:
+        return f'<div class="exp-serve exp-serve-not"><b>{shown(hint.program)}</b>{note}</div>'
+    lines = shown("\n".join(hint.commands))
+    return (
+        f'<div class="exp-serve"><div class="exp-head"><b>{shown(hint.program)}</b>{copy_button(t)}'
+        f'<pre class="exp-pre exp-copied">{lines}</pre></div>{note}</div>'
+    )
 
 
 def code_html(package: Package, t: Sentence) -> str:
