@@ -43,7 +43,7 @@ def main() -> None:
         scores[str(i)] = first
         answers.append({"ids": answer, "text": _text(llama, answer)})
     found = {
-        "program": f"llama-cpp-python {llama_cpp.__version__}",
+        "program": f"llama.cpp (llama-cpp-python {llama_cpp.__version__})",
         "answers": answers,
         "perplexity": _perplexity(llama, request["lessons"]),
         "rendered": rendered,

@@ -68,7 +68,7 @@ def build_publish(page: Page, source: gr.State, *, dataset: bool = False) -> Non
 
     parts = [parcel, form, agree, going, note]
 
-    def refresh(export: str | None) -> list[Any]:
+    def show_again(export: str | None) -> list[Any]:
         """Another export: nothing of the one before is agreed to."""
         if not export:
             return [gr.update(visible=False), "", *_at("form")]
@@ -101,7 +101,7 @@ def build_publish(page: Page, source: gr.State, *, dataset: bool = False) -> Non
     quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
     once = {**quiet, "trigger_mode": "once"}
     given = [source, repo, private, replace, token]
-    source.change(page.guard(refresh), source, [block, made, *parts], **quiet)
+    source.change(page.guard(show_again), source, [block, made, *parts], **quiet)
     gr.on([look.click, repo.submit, token.submit], page.guard(ask), given, [look, replace, told, *parts], **once)
     back.click(lambda: _at("form"), None, parts, queue=False, **quiet)
     sending = send.click(page.guard(push), [parcel, token], [token, state, made, *parts], concurrency_limit=4, **once)

@@ -54,7 +54,7 @@ def whole(starter: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_model_itself_passes(expected: Expected, whole: Path, tmp_path: Path) -> None:
     proof = prove_gguf(expected, whole, tmp_path, kind="F32")
     assert proof.passed
-    assert proof.program.startswith("llama-cpp-python ")
+    assert proof.program.startswith("llama.cpp (llama-cpp-python ")
     assert (proof.equal, proof.prompts, proof.first_tokens) == (4, 4, 1.0)
     assert (proof.rendered, proof.conversations) == (7, 7)
     assert proof.max_score_difference is not None

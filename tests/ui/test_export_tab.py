@@ -12,11 +12,15 @@ import gradio as gr
 import pytest
 
 from studio.backend.candidates import Candidate
+from studio.backend.export_plan import Offer
 from studio.backend.exports import Export
+from studio.backend.residence import Adapter
 from studio.backend.studio import Studio
-from studio.errors import ExportError
+from studio.errors import ExportError, Stopped
 from studio.messages import LANGUAGES, translate
-from studio.runs.exports import Proof
+from studio.runs.exports import ExportSpec, Proof
+from studio.runs.spec import ModelSpec
+from studio.settings import Settings
 from studio.ui import export_tab
 from studio.ui.export_view import card_html, code_html, files_html, progress_html, read_package, result_html
 from studio.ui.page import Page, chosen
@@ -38,34 +42,60 @@ def made(tmp_path: Path) -> Export:
         archive.writestr("adapter_model.safetensors", b"0" * 2_500_000)
         archive.writestr("vocab<b>.json", "{}")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Export(
-        path, path.stat().st_size, digest, Proof(prompts=4, equal=4, max_score_difference=0.00012, passed=True)
-    )
+    proof = Proof(program="PEFT 1", prompts=4, equal=4, max_score_difference=0.00012, passed=True)
+    return Export(path=path, bytes=path.stat().st_size, sha256=digest, proof=proof, run="run-1", created=1.0)
 
 
 class FakeExports:
     def __init__(self, made: Export) -> None:
-        self.made = made
+        self.finished = made
         self.error: Exception | None = None
-        self.asked: list[tuple[str, int | None]] = []
+        self.asked: list[tuple[str, int | None, ExportSpec]] = []
         self.go_on = threading.Event()
 
-    def make(self, run: str, step: int | None, progress: Callable[[float, str], None]) -> Export:
-        self.asked.append((run, step))
-        progress(0.5, "ui.export.progress.proof")
-        self.go_on.wait(10)
+    folder = Path("/")
+
+    def offers(self, run: str, step: int | None, prompts: int = 8) -> tuple[Offer, ...]:
+        refusal = ExportError("error.export.not_loaded", reason="<i>never</i>")
+        return (
+            Offer(ExportSpec(), 2_500_000, 3_000_000, 12.0),
+            Offer(ExportSpec(target="merged"), 14_000_000, 15_000_000, 200.0),
+            Offer(ExportSpec(target="gguf"), 4_000_000, 10**18, 30.0),
+            Offer(ExportSpec(target="gguf", numbers="Q4_K_M"), refusal=refusal),
+            Offer(ExportSpec(target="gguf-adapter"), refusal=refusal),
+        )
+
+    def made(self, run: str) -> tuple[Export, ...]:
+        return ()
+
+    def make(
+        self,
+        run: str,
+        step: int | None,
+        spec: ExportSpec,
+        progress: Callable[[float, str], None],
+        stopping: Callable[[], bool],
+    ) -> Export:
+        self.asked.append((run, step, spec))
+        progress(0.5, "ui.export.progress.proof.adapter")
+        while not self.go_on.wait(0.05):
+            if stopping():
+                raise Stopped("error.stopped")
         if self.error:
             raise self.error
-        return self.made
+        return self.finished
 
 
 class Opened:
     """The tab with its handlers, found by the names of their functions."""
 
     def __init__(self, exports: FakeExports, folder: Path, found: tuple[Candidate, ...] = (KEPT,)) -> None:
-        compare = SimpleNamespace(candidates=lambda: found)
+        model = Adapter("run-1", "A run", None, folder, None, ModelSpec(), None, full=True)
+        compare = SimpleNamespace(candidates=lambda: found, adapter=lambda run, step: model)
         runner = SimpleNamespace(record=lambda run: SimpleNamespace(name=run, created=0.0))
-        studio = cast(Studio, SimpleNamespace(compare=compare, runner=runner, exports=exports))
+        publishing = SimpleNamespace(pushed=lambda path: ())
+        parts = {"compare": compare, "runner": runner, "exports": exports, "publishing": publishing}
+        studio = cast(Studio, SimpleNamespace(**parts, settings=Settings(workspace=folder)))
         with gr.Blocks() as self.blocks:
             tabs = gr.Tabs()
             self.page = Page(studio, "en", tabs, chosen("version", folder), chosen("run", folder))
@@ -84,19 +114,19 @@ class Opened:
 def test_an_export_is_offered_only_after_its_proof(made: Export, tmp_path: Path) -> None:
     exports = FakeExports(made)
     opened = Opened(exports, tmp_path)
-    running: Iterator[list[Any]] = opened.handler("export")(KEPT)
+    running: Iterator[list[Any]] = opened.handler("export")(KEPT, "merged", "float32", 3, True)
     first = next(running)
     assert opened.by_id("export", "export-download", first)["visible"] is False
     assert opened.by_id("export", "export-make", first)["interactive"] is False
     second = next(running)
-    assert t("ui.export.progress.proof") in opened.by_id("export", "export-state", second)
+    assert t("ui.export.progress.proof.adapter") in opened.by_id("export", "export-state", second)
     exports.go_on.set()
     last = list(running)[-1]
     download = opened.by_id("export", "export-download", last)
     assert (download["visible"], download["value"]) == (True, str(made.path))
     assert made.sha256 in opened.by_id("export", "export-state", last)
     assert opened.by_id("export", "export-make", last)["interactive"] is True
-    assert exports.asked == [("run-1", None)]
+    assert exports.asked == [("run-1", None, ExportSpec(target="merged", numbers="float32", prompts=3, rows=True))]
 
 
 def test_a_failed_export_is_told_and_offers_nothing(made: Export, tmp_path: Path) -> None:
@@ -104,26 +134,63 @@ def test_a_failed_export_is_told_and_offers_nothing(made: Export, tmp_path: Path
     exports.error = ExportError("error.export.not_loaded", reason="<b>no</b>")
     exports.go_on.set()
     opened = Opened(exports, tmp_path)
-    running = opened.handler("export")(KEPT)
+    running = opened.handler("export")(KEPT, "adapter", None, 8, False)
     with pytest.raises(gr.Error, match="&lt;b&gt;no"):
         list(running)
-    download, make = export_tab._fresh(opened.page, KEPT)[2], export_tab._fresh(opened.page, KEPT)[0]
-    assert download["visible"] is False
-    assert make["interactive"] is True
+    fresh = export_tab._fresh(opened.page, KEPT, "adapter")
+    assert fresh[0]["interactive"] is True
+    assert fresh[3]["visible"] is False
+
+
+def test_an_export_can_be_cancelled(made: Export, tmp_path: Path) -> None:
+    exports = FakeExports(made)
+    opened = Opened(exports, tmp_path)
+    running = opened.handler("export")(KEPT, "adapter", None, 8, False)
+    first = next(running)
+    assert opened.by_id("export", "export-cancel", first)["visible"] is True
+    next(running)
+    opened.handler("stop")(first[0])
+    last = list(running)[-1]
+    assert opened.by_id("export", "export-make", last)["interactive"] is True
+    assert opened.by_id("export", "export-state", last) == ""
+    assert opened.by_id("export", "export-run", last)["interactive"] is True
+
+
+def test_the_ways_are_told_with_size_and_time_or_why_not(made: Export, tmp_path: Path) -> None:
+    opened = Opened(FakeExports(made), tmp_path)
+    event = SimpleNamespace(_data={"method": "gguf"})
+    row = opened.handler("choose_target")(KEPT, event)
+    cards = opened.by_id("choose_target", "export-target", row)
+    assert "2.5 MB, about 10 s" in cards
+    assert "14 MB, about 3 min" in cards
+    assert "&lt;i&gt;never" in cards
+    assert 'value="gguf-adapter" disabled' in cards
+    assert 'value="gguf" checked' in cards
+    kinds = opened.by_id("choose_target", "export-numbers", row)
+    assert [kind for _, kind in kinds["choices"]] == ["Q8_0"]
+    plan = opened.by_id("choose_target", "export-plan", row)
+    assert t("ui.export.plan.tight") in plan
+    assert "Q4_K_M" in plan
+
+
+def test_a_target_that_there_is_not_is_not_chosen(made: Export, tmp_path: Path) -> None:
+    opened = Opened(FakeExports(made), tmp_path)
+    row = opened.handler("choose_target")(KEPT, SimpleNamespace(_data={"method": "gguf-adapter"}))
+    assert 'value="adapter" checked' in opened.by_id("choose_target", "export-target", row)
 
 
 def test_another_adapter_hides_the_finished_export(made: Export, tmp_path: Path) -> None:
     opened = Opened(FakeExports(made), tmp_path)
-    row = opened.handler("choose_run")("run-1")
+    row = opened.handler("choose_run")("run-1", "adapter", None)
     assert opened.by_id("choose_run", "export-download", row)["visible"] is False
     assert opened.by_id("choose_run", "export-state", row) == ""
-    kept = opened.handler("refresh")("run-1", KEPT)
+    kept = opened.handler("refresh")("run-1", KEPT, "adapter", None)
     assert opened.by_id("refresh", "export-download", kept) == gr.skip()
 
 
 def test_nothing_to_export_says_so(made: Export, tmp_path: Path) -> None:
     opened = Opened(FakeExports(made), tmp_path, found=())
-    empty, body, *others = opened.handler("refresh")(None, None)
+    empty, body, *others = opened.handler("refresh")(None, None, "adapter", None)
     assert (empty["visible"], body["visible"]) == (True, False)
     assert all(value == gr.skip() for value in others)
 
@@ -131,7 +198,7 @@ def test_nothing_to_export_says_so(made: Export, tmp_path: Path) -> None:
 def test_the_zip_is_shown_as_it_is(made: Export) -> None:
     package = read_package(made.path)
     assert package.code == CODE
-    html = files_html(package, t)
+    html = files_html(package.files, t)
     assert "2.5 MB" in html
     assert "vocab&lt;b&gt;.json" in html
     assert "run-spec.yaml" not in html

@@ -1,0 +1,213 @@
+"""Every target of an export, made of a run and proven by the program it is for; an adapter from elsewhere, too."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from studio.backend.exports import Export
+from studio.errors import ExportError, InputError, ModelError, ResourceError, Stopped
+from studio.export import gguf_model, merged, proof
+from studio.runs.exports import ExportSpec, Proof
+from studio.runs.spec import ModelSpec
+from tests.backend.made import Made, make
+from tests.models.adapters import save_adapter, save_plain
+from tests.tiny import save_tiny
+
+TOLD = {"README.md", "run-spec.yaml", "reproduce.py"}
+WORDS = {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    models = tmp_path_factory.mktemp("models of someone")
+    for kind in ("llama", "mixtral", "qwen2"):
+        save_tiny(models / kind, kind)
+    made = make(tmp_path_factory.mktemp("studio"), models)
+    yield made
+    made.studio.close()
+
+
+@pytest.fixture(scope="module")
+def run(made: Made) -> str:
+    return made.run(strength=4.0)  # so that no two tokens are nearly as likely
+
+
+def left(made: Made) -> set[str]:
+    return {path.name for path in made.studio.exports.folder.iterdir()}
+
+
+def check(export: Export) -> None:
+    assert export.proof.passed
+    assert export.proof.rendered == export.proof.conversations >= 5
+    assert export.files == {path.name: path.stat().st_size for path in export.path.iterdir()}
+    assert export.bytes == sum(export.files.values())
+    card = (export.path / "README.md").read_text(encoding="utf-8")
+    assert export.proof.program.split()[0] in card
+    for path in export.path.iterdir():
+        if path.suffix in {".json", ".md", ".yaml", ".py", ""}:
+            assert "someone" not in path.read_text(encoding="utf-8"), path.name
+
+
+def test_one_merged_model(made: Made, run: str) -> None:
+    told: list[float] = []
+    spec = ExportSpec(target="merged", numbers="float32")
+    export = made.studio.exports.make(run, None, spec, lambda share, key: told.append(share))
+    check(export)
+    assert export.proof.program.startswith("Transformers ")
+    assert export.proof.equal == export.proof.prompts == 2
+    assert set(export.files) == {"model.safetensors", "config.json", "generation_config.json", *TOLD, *WORDS}
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+    assert made.studio.exports.made(run)[0] == export
+    packed = made.studio.exports.zipped(run, None, spec)
+    assert packed.stat().st_size > 0
+    assert packed.name == f"{export.path.name}.zip"
+
+
+def test_a_gguf_file_with_its_modelfile(made: Made, run: str) -> None:
+    export = made.studio.exports.make(run, None, ExportSpec(target="gguf", numbers="F32"))
+    check(export)
+    assert export.proof.program.startswith("llama.cpp ")
+    assert export.proof.equal == export.proof.prompts == 2
+    assert set(export.files) == {"a-run-F32.gguf", "Modelfile", *TOLD}
+    assert "FROM ./a-run-F32.gguf" in (export.path / "Modelfile").read_text()
+
+
+def test_a_gguf_adapter(made: Made, run: str, tmp_path: Path) -> None:
+    export = made.studio.exports.write(run, tmp_path / "out", None, ExportSpec(target="gguf-adapter", numbers="F32"))
+    check(export)
+    assert set(export.files) == {"a-run-lora-F32.gguf", *TOLD}
+    assert export.proof.first_tokens == 1.0
+    assert export.path not in {one.path for one in made.studio.exports.made()}
+
+
+def test_rows_go_along_only_where_they_are_wanted(
+    made: Made, run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proof, "prove", lambda *_, **__: Proof(prompts=1, equal=1, passed=True))
+    for wanted in (False, True):
+        spec = ExportSpec(target="merged", rows=wanted)
+        files = made.studio.exports.write(run, tmp_path / str(wanted), None, spec).files
+        assert ("train.jsonl" in files) is wanted
+
+
+def test_an_adapter_from_elsewhere(made: Made, tmp_path: Path) -> None:
+    adapter = save_plain(tmp_path / "their adapter", use_rslora=True, strength=0.5)
+    base = ModelSpec(source=str(made.models / "llama"))
+    spec = ExportSpec(target="merged", numbers="float32")
+    export = made.studio.exports.write_outside(base, adapter, tmp_path / "out", spec)
+    assert export.proof.passed
+    assert export.proof.prompts == 8
+    assert export.run == ""
+    assert set(export.files) == {"model.safetensors", "config.json", "generation_config.json", "README.md", *WORDS}
+    assert str(tmp_path) not in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+
+
+def test_an_adapter_of_another_base_is_told(made: Made, tmp_path: Path) -> None:
+    adapter = save_adapter(tmp_path / "adapter")
+    (adapter / "base_model.json").write_text(json.dumps({"name": "other", "revision": None, "sha256": "0" * 64}))
+    base = ModelSpec(source=str(made.models / "llama"))
+    with pytest.raises(ModelError) as caught:
+        made.studio.exports.write_outside(base, adapter, tmp_path / "out", ExportSpec(target="merged"))
+    assert caught.value.key == "error.adapter_folder.other_weights"
+    assert not (tmp_path / "out").exists()
+
+
+# Said before anything is started
+
+
+def test_what_cannot_be_is_said_beforehand(made: Made, tmp_path: Path) -> None:
+    other = made.run("mixtral", base=made.models / "mixtral", name="Experts")
+    offers = {offer.spec.target: offer for offer in made.studio.exports.offers(other)}
+    assert offers["merged"].refusal is None
+    assert isinstance(offers["gguf"].refusal, ExportError)
+    with pytest.raises(ExportError):
+        made.studio.exports.write(other, tmp_path / "out", None, ExportSpec(target="gguf"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_sizes_are_told_beforehand(made: Made, run: str) -> None:
+    offers = {(one.spec.target, one.spec.kind): one for one in made.studio.exports.offers(run)}
+    sizes = {(one.spec.target, one.spec.kind): one for one in made.studio.exports.made(run)}
+    assert sizes, "the tests above make some"
+    for key, export in sizes.items():
+        weights = max(size for name, size in export.files.items() if name.endswith((".safetensors", ".gguf")))
+        assert offers[key].bytes == pytest.approx(weights, rel=0.2), key
+        assert offers[key].room_bytes > export.bytes
+    more = {(one.spec.target, one.spec.kind): one for one in made.studio.exports.offers(run, None, 100)}
+    assert all(more[key].seconds > offers[key].seconds for key in offers if offers[key].refusal is None)
+
+
+@pytest.mark.parametrize("harm", ["gone", "changed"])
+def test_a_base_that_is_not_there_any_more(harm: str, made: Made, tmp_path: Path) -> None:
+    base = save_tiny(tmp_path / "base")
+    run = made.run(base=base)
+    if harm == "gone":
+        shutil.rmtree(base)
+    else:
+        weights = load_file(base / "model.safetensors")
+        save_file({name: weight + 1 for name, weight in weights.items()}, base / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError) as caught:
+        made.studio.exports.make(run, None, ExportSpec(target="merged"))
+    assert caught.value.key == ("error.model.folder_missing" if harm == "gone" else "error.compare.base_changed")
+    if harm == "gone":
+        assert all(offer.refusal for offer in made.studio.exports.offers(run))
+
+
+# Stopped, and in the way
+
+
+@pytest.mark.parametrize("at", ["answers", "files", "proof"])
+def test_it_stops_soon_and_leaves_nothing(at: str, made: Made, run: str) -> None:
+    before, heard = left(made), []
+
+    def told(share: float, key: str) -> None:
+        heard.append(key)
+
+    with pytest.raises(Stopped):
+        made.studio.exports.make(
+            run, None, ExportSpec(target="merged", numbers="float16"), told, lambda: f".{at}" in " ".join(heard)
+        )
+    assert left(made) == before
+
+
+def test_a_disk_that_fills_up_while_a_model_is_written(made: Made, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """safetensors tells it by an error of its own."""
+    from safetensors import SafetensorError
+
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    before = left(made)
+    for module, name, target in ((merged, "_save", "merged"), (gguf_model, "_write", "gguf")):
+        with monkeypatch.context() as patched:
+            patched.setattr(module, name, full)
+            with pytest.raises(ResourceError):
+                made.studio.exports.make(run, None, ExportSpec.model_validate({"target": target, "numbers": ""}))
+        assert left(made) == before
+
+
+def test_a_place_that_cannot_be_written(made: Made, run: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError) as caught:
+        made.studio.exports.write(run, tmp_path / "file" / "out", None, ExportSpec(target="merged"))
+    assert caught.value.key == "error.export.target_refused"
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_room_is_looked_for_where_it_is_written(made: Made, run: str, tmp_path: Path) -> None:
+    exports = made.studio.exports
+    settings = exports._settings
+    exports._settings = replace(settings, min_free_bytes=10**18)
+    try:
+        with pytest.raises(ResourceError) as caught:
+            exports.write(run, tmp_path / "out", None, ExportSpec(target="merged"))
+    finally:
+        exports._settings = settings
+    assert caught.value.values["folder"] == str(tmp_path)
+    assert not list(tmp_path.iterdir())
