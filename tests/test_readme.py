@@ -41,7 +41,19 @@ def test_a_studio_command_is_understood(line: str) -> None:
 
 def test_every_command_is_shown() -> None:
     shown = {build_parser("en").parse_args(shlex.split(line)[1:]).action for line in STUDIO}
-    assert shown >= {"open", "run", "resume", "runs", "export", "chat", "evaluate", "check", "settings", "serve", "push"}
+    assert shown >= {
+        "open",
+        "run",
+        "resume",
+        "runs",
+        "export",
+        "chat",
+        "evaluate",
+        "check",
+        "settings",
+        "serve",
+        "push",
+    }
 
 
 @pytest.mark.parametrize("place", re.findall(r"\]\((?!https?:)([^)#]+)\)|src=\"([^\"]+)\"", README))

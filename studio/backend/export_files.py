@@ -11,6 +11,7 @@ from studio.backend.compare import Comparison
 from studio.backend.residence import Adapter, check_fingerprint, check_weights
 from studio.errors import ExportError
 from studio.export.conversations import PROMPTS
+from studio.runs.contestants import Contestant
 from studio.runs.exports import ExportSpec, Proof
 from studio.runs.spec import LoraSpec
 from studio.runs.store import Store, file_words
@@ -47,7 +48,8 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What the run's adapter answers, and on which base. `sha256`: of the weights that were tuned. `vocabulary`: rows
+    """What the run's adapter answers, and on which base. `sha256`: of the weights that were tuned, of a model by itself
+    its fingerprint. `vocabulary`: rows
     that the embedding needs, where there are new tokens; None where the base has them all."""
 
     identity: "ModelIdentity"
@@ -93,13 +95,17 @@ def answered(
     if source.held and spec.target != "adapter":
         compare.release()
         return _answered_in_four_bits(source, spec, asked, settings, tokenizer_folder, tell, stopping)
-    with compare.lease(adapter) as lease:
-        assert lease.adapter_sha256 is not None
+    if adapter.full and not adapter.run:
+        held = compare.lease_contestant(Contestant(base=adapter.model))  # the model itself: nothing lies beside it
+    else:
+        held = compare.lease(adapter)
+    with held as lease:
         options: dict[str, Any] = {"tell": tell, "stopping": stopping}
         expected = expect(lease.model, lease.tokenizer, lease.adapter_name, asked, spec.prompts, lease.lock, **options)
         write_tokenizer(lease.tokenizer, tokenizer_folder)
         rows = max(lease.tokenizer.get_vocab().values()) + 1
-        found = Answered(lease.identity, expected, lease.adapter_sha256, rows if rows > lease.base_rows else None)
+        sha256 = lease.adapter_sha256 or lease.identity.fingerprint
+        found = Answered(lease.identity, expected, sha256, rows if rows > lease.base_rows else None)
     compare.release()  # one base model in memory is enough, and merging and proof load their own
     return found
 

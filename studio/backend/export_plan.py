@@ -62,6 +62,8 @@ def offer(adapter: Adapter, files: "ModelFiles | StudioError", spec: ExportSpec,
 
 def _sizes(adapter: Adapter, files: "ModelFiles", spec: ExportSpec) -> tuple[int, int]:
     """Bytes of what is written, and of what lies beside it meanwhile. Raises StudioError: it cannot be written."""
+    if adapter.full and not adapter.run and spec.target == "adapter":
+        raise ExportError("error.export.is_model", model=adapter.name)
     own = sum(path.stat().st_size for path in adapter.folder.glob("*.safetensors"))
     if not own:
         raise ExportError("error.adapter.missing", folder=str(adapter.folder))

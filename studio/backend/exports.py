@@ -153,16 +153,23 @@ class Exports:
     def write_outside(
         self,
         base: ModelSpec,
-        folder: Path,
+        folder: Path | None,
         target: Path,
         spec: ExportSpec | None = None,
         progress: Progress | None = None,
         stopping: Callable[[], bool] | None = None,
     ) -> Export:
-        """As `write`, of an adapter that was made elsewhere, on a base model. Raises ModelError where the two do not
-        fit, or the adapter says that it was made for other weights."""
-        adapter = find_weights(self._store, Contestant(base=base, folder=str(folder))).adapter
-        assert adapter is not None
+        """As `write`, of an adapter that was made elsewhere, in `folder`, on a base model; without one of that model as
+        it is. Raises ModelError where the two do not fit, or the adapter says that it was made for other weights."""
+        if folder is None:
+            from studio.models.catalog import find_files
+
+            files = find_files(base.source, self._settings)
+            adapter = Adapter("", files.name, None, files.folder, None, base, None, full=True)
+        else:
+            found = find_weights(self._store, Contestant(base=base, folder=str(folder))).adapter
+            assert found is not None
+            adapter = found
         target = free_target(target)
         return self._export(adapter, spec or ExportSpec(), target, progress, stopping)
 

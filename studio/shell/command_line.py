@@ -165,7 +165,7 @@ def _export_options(parser: CommandParser, say: Say) -> None:
     options.add_argument("--prompts", type=_whole(1), metavar="N", help=say("cli.export.prompts"))
     options.add_argument("--rows", action="store_true", help=say("cli.export.rows"))
     options.add_argument("--adapter", type=Path, metavar="FOLDER", help=say("cli.export.adapter"))
-    options.add_argument("--model", metavar="MODEL", default="starter", help=say("cli.export.model"))
+    options.add_argument("--model", metavar="MODEL", help=say("cli.export.model"))
 
 
 def _push_options(parser: CommandParser, say: Say) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from studio.errors import InputError, Stopped
 from studio.messages import translate
 from studio.runs.reference import settings_reference
-from studio.runs.spec import ModelSpec
+from studio.runs.spec import STARTER, ModelSpec
 from studio.shell.command_line import Outcome
 from studio.shell.data_commands import check, clean, export_data, import_data, mix, split
 from studio.shell.options import Refused, cluster_of, evaluation_plan, export_spec, full_path, make_spec, ways_out
@@ -104,14 +104,15 @@ def settings(options: argparse.Namespace) -> Outcome:
 
 def export(options: argparse.Namespace) -> Outcome:
     """`studio export RUN --to DIR_OR_ZIP`: what was tuned with its card, proven before it is given."""
-    if (options.run is None) == (options.adapter is None):
+    elsewhere = options.adapter is not None or options.model is not None
+    if (options.run is None) != elsewhere:
         raise InputError("error.cli.run_or_adapter")
     spec = export_spec(options)
     stop = threading.Event()
     interrupt = stopping(stop.set, translate("cli.export.stopping", options.language))
     with open_studio(options) as studio, _export_bar(options.language) as progress, interrupt:
         if options.run is None:
-            base = ModelSpec(source=full_path(options.model))
+            base = ModelSpec(source=full_path(options.model or STARTER))
             made = studio.exports.write_outside(base, options.adapter, options.to, spec, progress, stop.is_set)
         else:
             made = studio.exports.write(options.run, options.to, options.step, spec, progress, stop.is_set)

@@ -2,9 +2,10 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from studio.backend.studio import Studio
 from studio.models.catalog import find_files
@@ -36,12 +37,14 @@ class Made:
         ended: bool = True,
         strength: float = 0.3,
         adapters: Sequence[Path] = (),
+        changes: Mapping[str, Any] | None = None,
     ) -> str:
         """A new run; `ended` False leaves it interrupted, with its checkpoints. `adapters`: one for each checkpoint, in
-        place of random ones of the tiny model."""
+        place of random ones of the tiny model. `changes`: settings by their paths."""
         studio, base = self.studio, base or self.models / kind
         spec = with_changes(
-            studio.default_spec(self.version), {"model.source": str(base), "data.split.validation_share": 0.2}
+            studio.default_spec(self.version),
+            {"model.source": str(base), "data.split.validation_share": 0.2, **(changes or {})},
         )
         run = new_id()
         studio.store.add_run(run, name, spec, Queued())

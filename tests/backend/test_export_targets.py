@@ -108,6 +108,34 @@ def test_an_adapter_from_elsewhere(made: Made, tmp_path: Path) -> None:
     assert str(tmp_path) not in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("target", "numbers"), [("merged", "bfloat16"), ("gguf", "F32")])
+def test_a_model_from_elsewhere(target: str, numbers: str, made: Made, tmp_path: Path) -> None:
+    """Written as it is: for another program, or in other numbers."""
+    base = ModelSpec(source=str(made.models / "llama"))
+    spec = ExportSpec.model_validate({"target": target, "numbers": numbers})
+    export = made.studio.exports.write_outside(base, None, tmp_path / "out", spec)
+    assert export.proof.passed
+    assert export.proof.perplexity is None
+    assert "llama" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    with pytest.raises(ExportError) as caught:
+        made.studio.exports.write_outside(base, None, tmp_path / "adapter")
+    assert caught.value.key == "error.export.is_model"
+
+
+def test_a_run_on_four_bits_is_merged_as_it_was_trained(made: Made, tmp_path: Path) -> None:
+    run = made.run(strength=4.0, changes={"tuner.quantisation": "nf4", "model.precision": "float32"})
+    spec = ExportSpec(target="merged", numbers="float32")
+    export = made.studio.exports.write(run, tmp_path / "out", None, spec)
+    assert export.proof.equal == export.proof.prompts == 2
+    assert export.proof.weight_error is not None
+    assert 0.01 < export.proof.weight_error < 0.5
+    own, merged = export.proof.perplexity or (0, 0)
+    assert merged == pytest.approx(own, rel=1e-4)
+    plain = made.studio.exports.write(run, tmp_path / "adapter")
+    assert plain.proof.weight_error is None
+    assert plain.proof.perplexity != export.proof.perplexity  # on the base as everybody has it
+
+
 def test_an_adapter_of_another_base_is_told(made: Made, tmp_path: Path) -> None:
     adapter = save_adapter(tmp_path / "adapter")
     (adapter / "base_model.json").write_text(json.dumps({"name": "other", "revision": None, "sha256": "0" * 64}))
