@@ -300,6 +300,11 @@ def test_data_check_tells_the_layout_and_what_is_wrong(tmp_path: Path, model: Pa
         (["resume", "nothing"], 2, "error.run.unknown"),
         (["chat", "nothing", "--prompt", "x"], 2, "error.run.unknown"),
         (["export", "nothing", "--to", "x.zip"], 2, "error.run.unknown"),
+        (["export", "--to", "x.zip"], 2, "error.cli.run_or_adapter"),
+        (["export", "some", "--model", "starter", "--to", "x.zip"], 2, "error.cli.run_or_adapter"),
+        (["export", "some", "--target", "paper", "--to", "x"], 2, "error.cli.choice"),
+        (["export", "some", "--target", "merged", "--numbers", "Q8_0", "--to", "x"], 2, "error.cli.choice"),
+        (["export", "--model", "starter", "--to", "x.zip"], 1, "error.export.is_model"),
     ],
 )
 def test_a_mistake_is_told_in_both_languages(

@@ -1,9 +1,10 @@
-"""Memory and time of writing a model of 135 million parameters as GGUF, kind by kind.
+"""Memory and time of merging an adapter into a model of 135 million parameters, and of writing the model as GGUF.
 
-    python -m tests.benchmarks.export_memory [--kinds Q8_0 Q4_K_M ...] [--numbers bfloat16]
+    python -m tests.benchmarks.export_memory [--kinds merged-bfloat16 Q8_0 ...] [--numbers bfloat16]
 
 Prints one JSON object a kind: the most resident memory of the process, and of those that it started (megabytes), what
-it may be at most (1.5 times the model's size plus 500), and the seconds. The model has SmolLM's shape and random
+it may be at most (1.5 times the size of the model, as it is or, merged, as it will be, whichever is larger, plus 500),
+and the seconds. `merged-nf4` merges into what 4 bits stand for. The model has SmolLM's shape and random
 weights. It is made, and each kind is written, in a process of its own: what starts one hands its own peak down to it.
 """
 
@@ -18,10 +19,13 @@ from pathlib import Path
 
 from studio.runs.exports import NUMBERS
 
+KINDS = (*(f"merged-{kind}" for kind in (*NUMBERS["merged"], "nf4")), *NUMBERS["gguf"])
+
 
 def make_model(folder: Path, numbers: str) -> None:
     """A model folder; what it takes is not measured."""
     import torch
+    from peft import LoraConfig, get_peft_model
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from tests.tiny import tiny_tokenizer
@@ -40,17 +44,37 @@ def make_model(folder: Path, numbers: str) -> None:
     torch.manual_seed(0)
     LlamaForCausalLM(config).to(getattr(torch, numbers)).save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
+    lora = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
+    get_peft_model(LlamaForCausalLM(config), lora).save_pretrained(str(folder / "adapter"))
+
+
+def merge_into(folder: Path, kind: str, target: Path) -> int:
+    """Bytes of the merged model."""
+    from studio.export.merged import merge
+    from studio.models.catalog import find_files
+    from studio.models.loading import read_tokenizer
+    from studio.settings import Settings
+
+    files = find_files(str(folder), Settings(workspace=target, offline=True))
+    tokenizer = read_tokenizer("benchmark", folder).tokenizer
+    numbers, held = ("bfloat16", "float32") if kind == "nf4" else (kind, None)
+    merge(files, folder / "adapter", tokenizer, target / "merged", numbers, stops=(1,), held=held)
+    return sum(path.stat().st_size for path in (target / "merged").glob("*.safetensors"))
 
 
 def measure(folder: Path, kind: str) -> None:
     """One kind, in a process of its own."""
     from studio.export.gguf_model import write_gguf
 
+    model = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as target:
-        size = write_gguf(folder, Path(target) / "model.gguf", kind, name="benchmark").size
+        if kind.startswith("merged-"):
+            size = merge_into(folder, kind.removeprefix("merged-"), Path(target))
+            model = max(model, size)
+        else:
+            size = write_gguf(folder, Path(target) / "model.gguf", kind, name="benchmark").size
     seconds = time.perf_counter() - began
-    model = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     told = {
         "kind": kind,
         "model_mb": model // 2**20,
@@ -65,7 +89,7 @@ def measure(folder: Path, kind: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kinds", nargs="+", choices=NUMBERS["gguf"], default=NUMBERS["gguf"])
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--numbers", choices=("bfloat16", "float16", "float32"), default="bfloat16")
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
