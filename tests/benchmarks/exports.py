@@ -1,6 +1,6 @@
 """Whether exports equal the run: model by tuner by method by target, each with what its proof found.
 
-    python -m tests.benchmarks.exports [--models starter llama gpt2 qwen2 stories260k] [--tuners LoRA ...] [--prompts 50]
+    python -m tests.benchmarks.exports [--models starter llama ...] [--tuners LoRA ...] [--prompts 50]
 
 Real runs of a few steps, each exported to every target and asked 50 prompts (of the 60 validation rows of a sample). A
 line says which; `refused` is what was said before anything started. The starter answers the sample's questions; the
@@ -50,8 +50,9 @@ def pairs(folder: Path) -> Path:
     """A better and a worse answer to each question."""
     import json
 
-    rows = [json.loads(line) for line in (SAMPLES / "support-en.jsonl").read_text(encoding="utf-8").splitlines()]
-    texts = [list(row.values())[:2] for row in rows]
+    lines = (SAMPLES / "support-en.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line)["messages"] for line in lines]
+    texts = [(turns[-2]["content"], turns[-1]["content"]) for turns in rows]
     made = [{"prompt": q, "chosen": a, "rejected": texts[i - 1][1]} for i, (q, a) in enumerate(texts)]
     file = folder / "pairs.jsonl"
     file.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in made), encoding="utf-8")
