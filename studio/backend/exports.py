@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -275,11 +276,13 @@ class Exports:
             shutil.rmtree(path, ignore_errors=True)
 
     def _files(self, adapter: Adapter) -> "ModelFiles | StudioError":
-        """Whose weights are written, or what is wrong with them; PyTorch is not loaded for it."""
+        """Whose weights are written, or what is wrong with them; PyTorch is not loaded for it. Nothing is fetched: a
+        model of the Hub that a run was trained on is here, unless it was deleted since."""
         from studio.models.catalog import find_files
 
         try:
-            return Source(adapter, find_files(adapter.model.source, self._settings)).weights
+            here = replace(self._settings, offline=True)
+            return Source(adapter, find_files(adapter.model.source, here)).weights
         except StudioError as error:
             return error
 
