@@ -187,7 +187,7 @@ class Exports:
             raise ExportError("error.adapter.missing", folder=str(adapter.folder))
         load_engine()
         source = find_source(adapter, self._store, self._settings)
-        planned = offer(adapter, source.weights, spec)
+        planned = offer(adapter, source.base, spec)
         if planned.refusal is not None:
             raise planned.refusal
         with turn(self._making, stop), told_disk(target.parent):
@@ -276,13 +276,13 @@ class Exports:
             shutil.rmtree(path, ignore_errors=True)
 
     def _files(self, adapter: Adapter) -> "ModelFiles | StudioError":
-        """Whose weights are written, or what is wrong with them; PyTorch is not loaded for it. Nothing is fetched: a
+        """The base model's, or what is wrong with them; PyTorch is not loaded for it. Nothing is fetched: a
         model of the Hub that a run was trained on is here, unless it was deleted since."""
         from studio.models.catalog import find_files
 
         try:
             here = replace(self._settings, offline=True)
-            return Source(adapter, find_files(adapter.model.source, here)).weights
+            return find_files(adapter.model.source, here)
         except StudioError as error:
             return error
 

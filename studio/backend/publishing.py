@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from studio.backend.work import Stopping, Tell, Work, turn
 from studio.errors import InputError, WorkspaceError
-from studio.export.hub import CARD, Found, Place, Published, check_name, files_of, look, push
+from studio.export.hub import CARD, Place, Published, Remote, check_name, files_of, look, push
 from studio.messages import translate
 from studio.runs.store import Store, disk_full, told_disk
 from studio.settings import Settings
@@ -34,7 +34,7 @@ class Parcel:
 
     source: Path
     place: Place
-    found: Found
+    found: Remote
     files: tuple[tuple[str, int], ...]
     with_rows: tuple[str, ...]
     licence: str | None

@@ -52,7 +52,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Remote:
     """What the Hub says before anything is sent. `account`: whose token it is. `commit`: None where there is no such
     repository yet. `files`: what is in it."""
 
@@ -101,7 +101,7 @@ def check_name(repo: str) -> None:
         raise InputError("error.hub.name", repo=repo)
 
 
-def look(place: Place, token: str, *, endpoint: str | None = None) -> Found:
+def look(place: Place, token: str, *, endpoint: str | None = None) -> Remote:
     """Ask the Hub whether this token may write there and what is there. Raises StudioError where it would not do."""
     check_name(place.repo)
     if not _TOKEN.fullmatch(token):  # the library would quote it in an error
@@ -113,7 +113,7 @@ def look(place: Place, token: str, *, endpoint: str | None = None) -> Found:
         try:
             info = _info(api, place)
         except RepositoryNotFoundError:
-            return Found(str(who["name"]), None, ())
+            return Remote(str(who["name"]), None, ())
     if info.id.lower() != place.repo.lower():
         raise InputError("error.hub.renamed", repo=place.repo, now=info.id)
     if bool(info.private) != place.private:
@@ -121,14 +121,14 @@ def look(place: Place, token: str, *, endpoint: str | None = None) -> Found:
     files = tuple(sorted(s.rfilename for s in info.siblings or () if s.rfilename != _ATTRIBUTES))
     if files and not place.replace:
         raise InputError("error.hub.exists", repo=place.repo, files=len(files))
-    return Found(str(who["name"]), info.sha, files)
+    return Remote(str(who["name"]), info.sha, files)
 
 
 def push(
     folder: Path,
     place: Place,
     token: str,
-    found: Found,
+    found: Remote,
     *,
     tell: Tell | None = None,
     stopping: Stopping | None = None,

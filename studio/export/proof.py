@@ -1,5 +1,6 @@
 """The proof of an export: what the program that is to use it answers is what the run answers here."""
 
+import inspect
 import json
 import math
 import os
@@ -148,11 +149,16 @@ def _perplexity(
 ) -> float | None:
     import torch
 
+    from studio.models.generation import inner
+
+    takes_positions = "position_ids" in inspect.signature(inner(model).forward).parameters
     total, count = 0.0, 0
     for lesson in lessons:
         _check(stopping)
         ids = torch.tensor([lesson.ids], device=model.device)
         inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        if takes_positions:
+            inputs["position_ids"] = torch.arange(ids.shape[1], device=model.device)[None]
         if adapter:
             inputs["adapter_names"] = [adapter]
         with torch.no_grad(), lock or nullcontext():

@@ -2,13 +2,15 @@
 
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from studio.data.records import Message
-from studio.errors import InputError, ModelError
+from studio.errors import ExportError, InputError, ModelError
 from studio.models.folder import file_sha256
+from studio.runs.exports import ExportSpec
 from studio.runs.spec import with_changes
 from tests.backend import asked
 from tests.backend.asked import PROMPT, Sides, beside_base
@@ -82,6 +84,16 @@ def test_the_export_is_a_model_that_plain_transformers_answers_with(made: Made, 
     assert not any("adapter" in name for name in names)
     assert "PeftModel" not in card
     assert "library_name: transformers" in card
+
+
+def test_it_is_written_as_gguf_and_has_no_adapter(made: Made, run: str, tmp_path: Path) -> None:
+    export = made.studio.exports.write(run, tmp_path / "out", None, ExportSpec(target="gguf", numbers="F32"))
+    assert export.proof.passed
+    own, other = export.proof.perplexity or (0, 0)
+    assert other == pytest.approx(own, rel=1e-3)
+    with pytest.raises(ExportError) as caught:
+        made.studio.exports.write(run, tmp_path / "adapter", None, ExportSpec(target="gguf-adapter"))
+    assert caught.value.key == "error.export.no_adapter"
 
 
 def test_a_changed_or_missing_model_is_refused(made: Made, run: str) -> None:

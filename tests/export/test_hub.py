@@ -13,7 +13,7 @@ import huggingface_hub.utils._http as library
 import pytest
 
 from studio.errors import ExportError, InputError, Stopped, StudioError
-from studio.export.hub import Found, Place, files_of, look, push
+from studio.export.hub import Place, Remote, files_of, look, push
 from studio.messages import LANGUAGES
 from studio.models.hub import SILENCE_SECONDS
 from tests.hub_server import COMMIT, TINY, TOKEN, Fault, Repository, StandIn, account, running
@@ -70,7 +70,7 @@ def on_hub(hub: StandIn, repo: str = PLACE.repo, kind: str = "model") -> dict[st
 def test_what_the_hub_shows_is_what_was_there(hub: StandIn, folder: Path, kind: str, private: bool) -> None:
     place = Place("owner/support", private=private, repo_type=kind)  # type: ignore[arg-type]
     found = look(place, TOKEN, endpoint=hub.address)
-    assert found == Found("owner", None, ())
+    assert found == Remote("owner", None, ())
     assert (kind, place.repo) not in hub.repositories  # looking makes nothing
     shares: list[float] = []
     made = push(folder, place, TOKEN, found, tell=shares.append, endpoint=hub.address)
