@@ -89,11 +89,13 @@ def _parameters(files: "ModelFiles") -> int:
 
 def _gguf_sizes(files: "ModelFiles", kind: str, parameters: int) -> tuple[int, int]:
     from studio.export.gguf_look import look_at_gguf
-    from studio.export.llama_cpp_kinds import kinds_here
+    from studio.export.llama_cpp_kinds import has_llama_cpp, kinds_here
 
     plan = look_at_gguf(files.folder)
     if refused := kinds_here()[kind]:
         raise refused
+    if not has_llama_cpp():  # nothing is given out unproven
+        raise ExportError("error.gguf.proof_needs_llama_cpp")
     return plan.sizes[kind], parameters * 4 + plan.scratch(kind)
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from studio.backend.exports import Export
 from studio.errors import ExportError, InputError, ModelError, ResourceError, Stopped
-from studio.export import gguf_model, merged, proof
+from studio.export import gguf_model, llama_cpp_kinds, merged, proof
 from studio.runs.exports import ExportSpec, Proof
 from studio.runs.spec import ModelSpec
 from tests.backend.made import Made, make
@@ -157,6 +157,16 @@ def test_what_cannot_be_is_said_beforehand(made: Made, tmp_path: Path) -> None:
     with pytest.raises(ExportError):
         made.studio.exports.write(other, tmp_path / "out", None, ExportSpec(target="gguf"))
     assert not list(tmp_path.iterdir())
+
+
+def test_what_could_not_be_proven_is_refused_beforehand(made: Made, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llama_cpp_kinds, "has_llama_cpp", lambda: False)
+    refusals = {one.spec.target: one.refusal for one in made.studio.exports.offers(run) if one.spec.kind in ("", "F16")}
+    assert refusals["adapter"] is None
+    for target in ("gguf", "gguf-adapter"):
+        refusal = refusals[target]
+        assert refusal is not None
+        assert refusal.key == "error.gguf.proof_needs_llama_cpp"
 
 
 def test_sizes_are_told_beforehand(made: Made, run: str) -> None:
