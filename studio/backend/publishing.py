@@ -90,9 +90,12 @@ class Publishing:
 
     def follow(self, parcel: Parcel, token: str = "") -> Generator[float, None, Published]:
         """`push` in a thread of its own; yields the share done (0 to 1), and returns what it made. Closing the iterator
-        early stops it, unless somebody else follows the same push."""
-        key = (parcel.source, parcel.place.repo_type, parcel.place.repo.lower())
-        return self._work.follow(key, lambda tell, stop: self.push(parcel, token, tell=tell, stopping=stop))
+        early stops it, unless somebody else follows the same push; so does `stop`, for all."""
+        return self._work.follow(_key(parcel), lambda tell, stop: self.push(parcel, token, tell=tell, stopping=stop))
+
+    def stop(self, parcel: Parcel) -> None:
+        """Stop the push that is followed: nothing of it shows on the Hub, unless it shows already."""
+        self._work.stop(_key(parcel))
 
     def pushed(self, source: Path) -> tuple[Published, ...]:
         """Where an export of the workspace was pushed to, newest first. What was pushed from elsewhere is not kept."""
@@ -147,6 +150,10 @@ class Publishing:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, record)
+
+
+def _key(parcel: Parcel) -> tuple[Path, str, str]:
+    return parcel.source, parcel.place.repo_type, parcel.place.repo.lower()
 
 
 def _contents(source: Path) -> tuple[tuple[tuple[str, int], ...], str, tuple[int, ...]]:

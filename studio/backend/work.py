@@ -89,7 +89,8 @@ class Work:
         """Start `do(tell, stopping)`, or join it where it is under way; yields the share done (0 to 1) until it ends,
         and returns what it made (`made = yield from ...`).
 
-        Raises what `do` raised. Closing the iterator early stops the task, unless somebody else follows it.
+        Raises what `do` raised, and Stopped soon after `stop`, however long `do` then takes to end. Closing the iterator
+        early stops the task, unless somebody else follows it.
         """
         with self._lock:
             task = self._tasks.get(key)
@@ -99,6 +100,8 @@ class Work:
             task.watchers += 1
         try:
             while not task.done.wait(_TELL_SECONDS):
+                if task.stopping:
+                    raise Stopped("error.stopped")
                 yield task.share
         finally:
             with self._lock:
@@ -110,3 +113,9 @@ class Work:
         if task.error is not None:
             raise task.error
         return task.made
+
+    def stop(self, key: Hashable) -> None:
+        """Stop a task for all who follow it. One that is not under way is left alone."""
+        with self._lock:
+            if task := self._tasks.get(key):
+                task.stop()

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from studio.errors import ExportError
+from studio.errors import ExportError, Stopped
 from studio.export.proof import run_apart
 from studio.runs.exports import NUMBERS
 
@@ -57,5 +57,7 @@ def quantize(
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         try:
             run_apart(_QUANTIZE, request, Path(scratch), look)
+            if look():
+                raise Stopped("error.stopped")
         except ExportError as error:
             raise ExportError("error.gguf.quantize", kind=kind, reason=error.values.get("reason", "")) from error

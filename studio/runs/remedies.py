@@ -78,6 +78,7 @@ PLAIN = {
     "dataset": "the data set is gone",
     "workspace": "the workspace could not be opened, so that no run began",
     "run": "of what is asked of a run, not of how it ended",
+    "serve": "of what other programs ask a served model",
     "spec": "of settings, before a run begins",
     "preset": "of settings, before a run begins",
 }

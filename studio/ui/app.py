@@ -71,8 +71,10 @@ _OPEN_TAB = f"""() => {{
     const name = open && open.id.replace(/^tab-|-button$/g, '');
     if (name && (location.hash || '#start') !== '#' + name) history.replaceState(null, '', '#' + name);
   }}).observe(bar, {{subtree: true, attributes: true, attributeFilter: ['aria-selected']}});
+  const open = bar.querySelector('[role=tab][aria-selected=true]');
   const tab = location.hash.slice(1);
-  return {list(TABS)!r}.includes(tab) ? tab : 'start';
+  const chosen = open && open.id !== 'tab-start-button';  // by a visitor who was faster than this
+  return {{__type__: 'update', ...(!chosen && {list(TABS)!r}.includes(tab) && {{selected: tab}})}};
 }}"""
 
 
@@ -90,9 +92,7 @@ def build_app(studio: "Studio", language: str) -> gr.Blocks:
             for name in TABS:
                 with gr.Tab(page.t(f"ui.tab.{name}"), id=name, elem_id=f"tab-{name}") as tab:
                     _TABS[name].build(page, blocks, tab)
-        wanted = gr.Textbox("start", visible=False)
-        blocks.load(None, outputs=wanted, js=_OPEN_TAB, queue=False)
-        wanted.change(lambda tab: gr.Tabs(selected=tab), wanted, tabs, queue=False, show_progress="hidden")
+        blocks.load(None, outputs=tabs, js=_OPEN_TAB, queue=False)
         add_api(blocks, studio, language)
         untangle(blocks)
         quieten(blocks, nowhere)

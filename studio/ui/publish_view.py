@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from studio.backend.publishing import Parcel, Place, Published, terms
-from studio.errors import StudioError
+from studio.errors import Stopped, StudioError
 from studio.ui.export_view import Sentence, progress_html
 from studio.ui.markup import shown
 from studio.ui.page import Page, html
@@ -67,6 +67,7 @@ def build_publish(page: Page, source: gr.State, *, dataset: bool = False) -> Non
         made = html(elem_id="publish-made")
 
     parts = [parcel, form, agree, going, note]
+    stopped = f'<p class="s-muted" role="status">{shown(t("ui.publish.stopped"))}</p>'
 
     def show_again(export: str | None) -> list[Any]:
         """Another export: nothing of the one before is agreed to."""
@@ -87,16 +88,23 @@ def build_publish(page: Page, source: gr.State, *, dataset: bool = False) -> Non
         yield [ready, gr.skip(), terms_html(found, page.language, t), *_at("agree", parcel=found)]
 
     def push(agreed: Parcel, key: str) -> Iterator[list[Any]]:
-        still = [gr.skip()] * len(parts)
-        yield ["", progress_html(0, t("ui.publish.going")), gr.skip(), *_at("going", parcel=agreed)]
+        still = [gr.skip()] * (1 + len(parts))
+        yield ["", progress_html(0, t("ui.publish.going")), gr.skip(), gr.update(interactive=True), *_at("going", agreed)]
         try:
             with closing(publishing.follow(agreed, key)) as shares:
                 for share in shares:
                     yield [gr.skip(), progress_html(share, t("ui.publish.going")), gr.skip(), *still]
+        except Stopped:
+            yield [gr.skip(), "", gr.skip(), gr.skip(), *_at("form", note=stopped)]
+            return
         except Exception:  # told by the page; the block is to be of use again
-            yield [gr.skip(), "", gr.skip(), *_at("form")]
+            yield [gr.skip(), "", gr.skip(), gr.skip(), *_at("form")]
             raise
-        yield [gr.skip(), "", pushed_html(publishing.pushed(agreed.source), t), *_at("form")]
+        yield [gr.skip(), "", pushed_html(publishing.pushed(agreed.source), t), gr.skip(), *_at("form")]
+
+    def halt(agreed: Parcel) -> Any:
+        publishing.stop(agreed)
+        return gr.update(interactive=False)
 
     quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
     once = {**quiet, "trigger_mode": "once"}
@@ -104,9 +112,8 @@ def build_publish(page: Page, source: gr.State, *, dataset: bool = False) -> Non
     source.change(page.guard(show_again), source, [block, made, *parts], **quiet)
     gr.on([look.click, repo.submit, token.submit], page.guard(ask), given, [look, replace, told, *parts], **once)
     back.click(lambda: _at("form"), None, parts, queue=False, **quiet)
-    sending = send.click(page.guard(push), [parcel, token], [token, state, made, *parts], concurrency_limit=4, **once)
-    stopped = f'<p class="s-muted" role="status">{shown(t("ui.publish.stopped"))}</p>'
-    stop.click(lambda: _at("form", note=stopped), None, parts, cancels=[sending], queue=False, **quiet)
+    send.click(page.guard(push), [parcel, token], [token, state, made, stop, *parts], concurrency_limit=4, **once)
+    stop.click(halt, parcel, stop, queue=False, **quiet)
 
 
 def _at(step: str, parcel: Parcel | None = None, note: str = "") -> list[Any]:

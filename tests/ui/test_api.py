@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +214,9 @@ def over_mcp(address: str, *calls: tuple[str, dict[str, Any]]) -> tuple[list[Any
             tools = (await session.list_tools()).tools
             return tools, [await session.call_tool(name, given) for name, given in calls]
 
-    return asyncio.run(ask())
+    # In a thread of its own: where tests in a browser ran before, this one has a loop that goes on.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(ask())).result()
 
 
 def test_only_the_endpoints_are_tools(address: str, run: dict[str, Any]) -> None:
