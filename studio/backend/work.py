@@ -89,8 +89,8 @@ class Work:
         """Start `do(tell, stopping)`, or join it where it is under way; yields the share done (0 to 1) until it ends,
         and returns what it made (`made = yield from ...`).
 
-        Raises what `do` raised, and Stopped soon after `stop`, however long `do` then takes to end. Closing the iterator
-        early stops the task, unless somebody else follows it.
+        Raises what `do` raised, and Stopped soon after `stop`, however long `do` then takes to end. Closing the
+        iterator early stops the task, unless somebody else follows it.
         """
         with self._lock:
             task = self._tasks.get(key)

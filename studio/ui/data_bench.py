@@ -1,7 +1,8 @@
 """What the panels of an open data set share: the version, the model it is looked at with, and which rows are shown."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ class Bench:
     `opened` is the version that is open, "" for none: it tells of another version once, while the browser's own value
     is told again whenever a handler that could have changed it is done. `changed` counts what was set anew for it,
     such as its columns, and `checked` how often its checks came to their end. `model` and `limit` are made here and
-    laid out by the panel of rows.
+    laid out by the panel of rows. `turns` numbers what is asked for, each once: of two changes on their way at the same
+    time, the one that comes last is a change too.
     """
 
     page: Page
@@ -48,6 +50,7 @@ class Bench:
     model: gr.Dropdown
     limit: gr.Number
     where: gr.Textbox
+    turns: Iterator[int] = field(default_factory=lambda: count(1))
 
     def version(self, version: str | None) -> Version | None:
         """The version the browser remembers, if this workspace still has it."""

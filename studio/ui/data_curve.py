@@ -65,8 +65,8 @@ def build(bench: Bench, panel: gr.Tab) -> None:
             made,
         )
 
-    def show(version: Version, turn: int) -> tuple[Any, ...]:
-        return (f'<p class="s-muted d-waiting">{shown(t("ui.more.counting"))}</p>', turn + 1, *state(version))
+    def show(version: Version) -> tuple[Any, ...]:
+        return (f'<p class="s-muted d-waiting">{shown(t("ui.more.counting"))}</p>', next(bench.turns), *state(version))
 
     def outline(version_id: str | None, model: str, limit: float) -> Iterator[Any]:
         """What would be done, and then how long it would take; where there is a curve, it alone is shown."""
@@ -106,7 +106,7 @@ def build(bench: Bench, panel: gr.Tab) -> None:
     def on_look(version_id: str) -> tuple[Any, Any]:
         return curves.of(version_id)[-1], goto("runs")
 
-    bench.when_open(panel, "more", show, [asked], [plan, asked, *parts])
+    bench.when_open(panel, "more", show, [], [plan, asked, *parts])
     settings = [page.version, bench.model, bench.limit]
     gr.on(
         [asked.change, bench.model.input, bench.limit.submit], page.guard(outline), settings, [plan, start],

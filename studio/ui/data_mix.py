@@ -91,14 +91,14 @@ def _replay(bench: Bench, panel: gr.Tab) -> None:
                 )
                 cancel = gr.Button(t("ui.mix.stop"), size="md", elem_id="mix-replay-cancel", visible=False)
 
-    def show(version: Version, before: str | None, turn: int) -> tuple[Any, ...]:
+    def show(version: Version, before: str | None) -> tuple[Any, ...]:
         sources = [(t("ui.mix.world"), STARTER)]
         sources += [(c.label, c.id) for c in choices(bench, version.id) if c.id != version.id]
         known = {value for _, value in sources}
         replayed = studio.mixtures.replayed(version.id)
         told = _already(replayed, t) if replayed and replayed.mix and replayed.mix.replay else ""
         kept = before if before in known else STARTER
-        return gr.Dropdown(choices=sources, value=kept), told, mix_view.counting(t), turn + 1
+        return gr.Dropdown(choices=sources, value=kept), told, mix_view.counting(t), next(bench.turns)
 
     def spec_of(version: str, percent: float, data: str) -> MixSpec:
         return MixSpec(parts=(MixPart(data=version),), replay=Replay(share=percent / 100, data=data))
@@ -136,7 +136,7 @@ def _replay(bench: Bench, panel: gr.Tab) -> None:
         return event._data["version"]
 
     settings = [page.version, share, source, bench.model]
-    bench.when_open(panel, "mix", show, [source, asked], [source, note, plan, asked])
+    bench.when_open(panel, "mix", show, [source], [source, note, plan, asked])
     gr.on(
         [asked.change, share.input, source.change, bench.model.input], page.guard(count), settings, [plan, make],
         trigger_mode="always_last", show_progress="minimal",
@@ -198,22 +198,22 @@ def _mixture(bench: Bench, panel: gr.Tab) -> None:
         parts = [bench.version(part.data) for part in shape.parts]
         return [part.task or (found.name if found else "?") for part, found in zip(shape.parts, parts, strict=True)]
 
-    def show(version: Version, kept: str | None, turn: int) -> tuple[Any, ...]:
+    def show(version: Version, kept: str | None) -> tuple[Any, ...]:
         shape = mix_form.read_draft(kept, version.id)
-        return drawn(shape, version.id), mix_view.counting(t), turn + 1
+        return drawn(shape, version.id), mix_view.counting(t), next(bench.turns)
 
-    def edit(event: gr.EventData, turn: int) -> tuple[str, int]:
-        return event._data["draft"], turn + 1
+    def edit(event: gr.EventData) -> tuple[str, int]:
+        return event._data["draft"], next(bench.turns)
 
-    def act(event: gr.EventData, version: str, turn: int) -> tuple[Any, ...]:
+    def act(event: gr.EventData, version: str) -> tuple[Any, ...]:
         data = event._data
         if data["act"] == "over":
-            return None, drawn(mix_form.read_draft(None, version), version), turn + 1
+            return None, drawn(mix_form.read_draft(None, version), version), next(bench.turns)
         pressed = mix_form.pressed(
             Draft.model_validate_json(data["draft"]), data["act"], data.get("part", ""), data.get("way", ""),
             data.get("add", ""),
         )  # fmt: skip
-        return pressed.model_dump_json(), drawn(pressed, version), turn + 1
+        return pressed.model_dump_json(), drawn(pressed, version), next(bench.turns)
 
     def count(version_id: str | None, kept: str | None, model: str) -> tuple[Any, Any, Any]:
         version = bench.version(version_id)
@@ -246,22 +246,22 @@ def _mixture(bench: Bench, panel: gr.Tab) -> None:
             told = mix_view.trouble(error, page.language, names(shape), t)
             yield gr.skip(), told, gr.Button(visible=True), gr.Button(visible=False)
 
-    def use_yaml(text: str, version: str, turn: int) -> tuple[Any, ...]:
+    def use_yaml(text: str, version: str) -> tuple[Any, ...]:
         try:
             shape = mix_form.to_draft(MixSpec.from_yaml(text, "YAML"))
         except StudioError as error:
             return gr.skip(), gr.skip(), gr.skip(), mix_view.trouble(error, page.language, [], t)
-        return shape.model_dump_json(), drawn(shape, version), turn + 1, ""
+        return shape.model_dump_json(), drawn(shape, version), next(bench.turns), ""
 
-    def load_yaml(data: bytes, version: str, turn: int) -> tuple[Any, ...]:
-        return use_yaml(data.decode("utf-8-sig", "replace"), version, turn)
+    def load_yaml(data: bytes, version: str) -> tuple[Any, ...]:
+        return use_yaml(data.decode("utf-8-sig", "replace"), version)
 
     def opened(event: gr.EventData) -> str:
         return event._data["version"]
 
-    bench.when_open(panel, "mix", show, [draft, asked], [fields, plan, asked])
-    fields.edit(page.guard(edit), asked, [draft, asked], **QUICK)  # type: ignore[attr-defined]
-    fields.act(page.guard(act), [page.version, asked], [draft, fields, asked], **QUICK)  # type: ignore[attr-defined]
+    bench.when_open(panel, "mix", show, [draft], [fields, plan, asked])
+    fields.edit(page.guard(edit), None, [draft, asked], **QUICK)  # type: ignore[attr-defined]
+    fields.act(page.guard(act), page.version, [draft, fields, asked], **QUICK)  # type: ignore[attr-defined]
     gr.on(
         [asked.change, bench.model.input], page.guard(count), [page.version, draft, bench.model], [plan, make, yaml],
         trigger_mode="always_last", show_progress="minimal",
@@ -278,6 +278,6 @@ def _mixture(bench: Bench, panel: gr.Tab) -> None:
     )
     progress.click(opened, outputs=page.version, **QUICK)  # the rows that are held out
     outputs = [draft, fields, asked, wrong]
-    use.click(page.guard(use_yaml), [yaml, page.version, asked], outputs, **QUICK)
-    load.upload(page.guard(load_yaml), [load, page.version, asked], outputs, show_progress="hidden")
+    use.click(page.guard(use_yaml), [yaml, page.version], outputs, **QUICK)
+    load.upload(page.guard(load_yaml), [load, page.version], outputs, show_progress="hidden")
     save.click(None, yaml, js=_SAVE)

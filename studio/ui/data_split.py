@@ -46,10 +46,10 @@ def build(bench: Bench, panel: gr.Tab) -> None:
         with gr.Column(scale=3, min_width=300, elem_classes="s-card"):
             counts = html(elem_id="data-split-counts")
 
-    def show(version: Version, turn: int, old: str) -> tuple[Any, ...]:
+    def show(version: Version, old: str) -> tuple[Any, ...]:
         spec = version.split
         if old == _key(version):  # asked twice: a widget that was set in between keeps what it was set to
-            return *[gr.skip()] * 5, split_view.counting(t), turn + 1, gr.skip()
+            return *[gr.skip()] * 5, split_view.counting(t), next(bench.turns), gr.skip()
         none = (t("ui.data.split.stratify_none"), "")
         columns = [(shorten(column.name, 60), column.name) for column in version.columns]
         return (
@@ -59,7 +59,7 @@ def build(bench: Bench, panel: gr.Tab) -> None:
             gr.Dropdown(choices=[none, *columns], value=spec.stratify or ""),
             spec.seed,
             split_view.counting(t),
-            turn + 1,
+            next(bench.turns),
             _key(version),
         )
 
@@ -90,7 +90,7 @@ def build(bench: Bench, panel: gr.Tab) -> None:
         return split_view.Sides(spec, counts, unusable, kept, datasets.strata(version.id, spec))
 
     def on_change(name: str, scale: float = 1) -> Any:
-        def change(version_id: str | None, value: Any, turn: int) -> tuple[Any, Any]:
+        def change(version_id: str | None, value: Any) -> tuple[Any, Any]:
             version = bench.version(version_id)
             if version is None or version.mapping is None:
                 return gr.skip(), gr.skip()
@@ -98,11 +98,11 @@ def build(bench: Bench, panel: gr.Tab) -> None:
                 datasets.change_split(version.id, {name: value / scale if scale != 1 else value})
             except StudioError as error:
                 return gr.skip(), findings_view.trouble(error.message(page.language))
-            return turn + 1, gr.skip()
+            return next(bench.turns), gr.skip()
 
         return page.guard(change)
 
-    bench.when_open(panel, "split", show, [asked, told], [validation, test, group, stratify, seed, counts, asked, told])
+    bench.when_open(panel, "split", show, [told], [validation, test, group, stratify, seed, counts, asked, told])
     asked.change(page.guard(count), page.version, counts, trigger_mode="always_last", show_progress="minimal")
     bench.views.select(page.guard(leave), [page.version, told, bench.changed], [bench.changed, told], **QUICK)
     for events, widget, name, scale in (
@@ -115,7 +115,7 @@ def build(bench: Bench, panel: gr.Tab) -> None:
         gr.on(
             events,
             on_change(name, scale),
-            [page.version, widget, asked],
+            [page.version, widget],
             [asked, counts],
             trigger_mode="always_last",
             **QUICK,

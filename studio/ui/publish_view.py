@@ -89,7 +89,8 @@ def build_publish(page: Page, source: gr.State, *, dataset: bool = False) -> Non
 
     def push(agreed: Parcel, key: str) -> Iterator[list[Any]]:
         still = [gr.skip()] * (1 + len(parts))
-        yield ["", progress_html(0, t("ui.publish.going")), gr.skip(), gr.update(interactive=True), *_at("going", agreed)]
+        begun = progress_html(0, t("ui.publish.going"))
+        yield ["", begun, gr.skip(), gr.update(interactive=True), *_at("going", agreed)]
         try:
             with closing(publishing.follow(agreed, key)) as shares:
                 for share in shares:
