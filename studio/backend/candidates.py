@@ -18,6 +18,7 @@ class Candidate:
     whole model. `base` is the name of its base, `model` how it is loaded.
 
     `adapter_sha256` is the recorded hash of its weights file; None for a checkpoint, whose hash is told when it runs.
+    What was made elsewhere is of no run (""): the adapter in `folder`, or a model as it is.
     """
 
     run: str
@@ -29,10 +30,11 @@ class Candidate:
     full: bool = False
     validation_reward: float | None = None
     model: ModelSpec = field(default_factory=ModelSpec)
+    folder: str = ""
 
     @property
     def contestant(self) -> Contestant:
-        return Contestant(base=self.model, run=self.run, step=self.step)
+        return Contestant(base=self.model, run=self.run, step=self.step, folder=self.folder)
 
 
 def candidates(store: Store) -> tuple[Candidate, ...]:

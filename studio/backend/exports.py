@@ -1,5 +1,6 @@
 """Exports: what was tuned leaves the studio, proven by the program that is to use it to answer as it does here."""
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
-from studio.backend.candidates import find_weights
+from studio.backend.candidates import Candidate, find_weights
 from studio.backend.card_facts import card_facts, ended_time
 from studio.backend.compare import Comparison
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
 from studio.backend.export_files import Answered, Source, answered, find_source, prove_files, write_files
 from studio.backend.export_plan import Offer, offer, offers, pace_of
+from studio.backend.making import Making, Progress
 from studio.backend.placing import free_target, make_room, put, refused
 from studio.backend.report import Reports
 from studio.backend.residence import Adapter
@@ -34,15 +36,15 @@ from studio.settings import Settings
 if TYPE_CHECKING:
     from studio.models.catalog import ModelFiles, ModelIdentity
 
-Progress = Callable[[float, str], None]
 _RECORD = ".json"
 _PACED = 8
+_CLOSE_SECONDS = 10.0
 
 
 class Export(BaseModel, frozen=True):
     """A finished export: a zip, or a folder with its files. `sha256` is the zip's, or that of its largest file; `files`
-    are bytes by name. `seconds` it took, of which `told_seconds` were told. `run` is "" for an adapter that was made
-    elsewhere."""
+    are bytes by name. `seconds` it took, of which `told_seconds` were told. `run` is "" for what was made elsewhere;
+    `outside` says what that was, where the workspace keeps the export."""
 
     path: Path
     bytes: int
@@ -55,10 +57,11 @@ class Export(BaseModel, frozen=True):
     seconds: float = 0.0
     told_seconds: float = 0.0
     files: dict[str, int] = {}
+    outside: Contestant | None = None
 
 
 class Exports:
-    """Makes exports, one at a time."""
+    """Makes exports, one at a time. What a killed one left is swept up when the workspace is opened."""
 
     def __init__(
         self, settings: Settings, store: Store, datasets: Datasets, compare: Comparison, reports: Reports
@@ -69,6 +72,17 @@ class Exports:
         self._datasets = datasets
         self._compare = compare
         self._making = threading.Lock()
+        self._under_way: list[Making] = []
+        self._lock = threading.Lock()
+        if not store.read_only:
+            self._sweep()
+
+    def close(self) -> None:
+        """Stop what is under way; nothing of it is left."""
+        for making in self.under_way():
+            making.stop()
+        for making in self.under_way():
+            making.wait(_CLOSE_SECONDS)
 
     @property
     def folder(self) -> Path:
@@ -82,21 +96,58 @@ class Exports:
         adapter = self._compare.adapter(run, step)
         return offers(adapter, self._files(adapter), prompts, self._pace())
 
+    def offers_of(self, who: Contestant, prompts: int = ExportSpec().prompts) -> tuple[Offer, ...]:
+        """As `offers`, of a run or of what was made elsewhere."""
+        adapter = self.adapter(who, offline=True)
+        return offers(adapter, self._files(adapter), prompts, self._pace())
+
+    def adapter(self, who: Contestant, *, offline: bool = False) -> Adapter:
+        """What is exported: a run's, an adapter made elsewhere, or a model as it is. `offline`: nothing is fetched.
+        Raises InputError, and ModelError when there is no such model."""
+        if (found := find_weights(self._store, who).adapter) is not None:
+            return found
+        from studio.models.catalog import find_files
+
+        settings = replace(self._settings, offline=True) if offline else self._settings
+        files = find_files(who.base.source, settings)
+        return Adapter("", files.name, None, files.folder, None, who.base, None, full=True)
+
+    def elsewhere(self, base: str = "", folder: str = "") -> Candidate:
+        """What was made elsewhere: the adapter in `folder`, for the model that it names unless `base` says another; or
+        without a folder the model `base` as it is. Raises StudioError: what is wrong with either."""
+        from studio.models.adapter_folder import look_at_adapter
+
+        source = base.strip()
+        if folder := folder.strip():
+            found = look_at_adapter(Path(folder))
+            if found.problems:
+                raise found.problems[0]
+            folder, source = str(found.folder), source or found.base
+        if not source:
+            raise InputError("error.export.no_model")
+        who = Contestant(base=ModelSpec(source=source), folder=folder)
+        adapter = self.adapter(who)
+        return Candidate("", adapter.name, None, None, source, full=adapter.full, model=who.base, folder=folder)
+
     def made(self, run: str | None = None) -> tuple[Export, ...]:
         """The exports that lie in the workspace, newest first."""
         found = [export for file in self.folder.glob(f"*{_RECORD}") if (export := _read(file))]
         there = [export for export in found if export.path.exists() and run in (None, export.run)]
         return tuple(sorted(there, key=lambda export: -export.created))
 
-    def zipped(self, run: str, step: int | None, spec: ExportSpec) -> Path:
+    def made_of(self, who: Contestant) -> tuple[Export, ...]:
+        """Those of a run, or of what was made elsewhere, newest first."""
+        return tuple(one for one in self.made(who.run) if one.outside == (None if who.run else who))
+
+    def zipped(self, path: Path) -> Path:
         """An export of the workspace, that is a folder, as one zip beside it. Raises InputError when there is none,
         ResourceError when the disk has no room for it once more."""
         load_engine()
         from studio.export.adapter import pack
 
-        made = next((one for one in self.made(run) if one.step == step and _alike(one.spec, spec)), None)
+        made = next((one for one in self.made() if one.path == path), None)
         if made is None or not made.path.is_dir():
-            raise InputError("error.export.none", run=run)
+            raise InputError("error.export.none", path=str(path))
         target = made.path.with_name(f"{made.path.name}.zip")
         partial = target.with_name(f"{target.name}.partial")
         with told_disk(self.folder):
@@ -124,12 +175,42 @@ class Exports:
         with it. `progress` is called with the share done and the key of a sentence. Raises StudioError, Stopped soon
         after `stopping` says so; nothing is left then.
         """
-        spec = spec or ExportSpec()
+        who = Contestant(base=self._compare.adapter(run, step).model, run=run, step=step)
+        return self._make_here(who, spec or ExportSpec(), progress, stopping)
+
+    def begin(self, who: Contestant, spec: ExportSpec) -> Making:
+        """As `make`, in a thread of its own; of what was made elsewhere too. One alike that is under way is joined."""
+
+        def make(tell: Progress, stopping: Callable[[], bool]) -> Export:
+            return self._make_here(who, spec, tell, stopping)
+
+        with self._lock:
+            going = [one for one in self._under_way if not one.done]
+            making = next((one for one in going if (one.who, one.spec) == (who, spec) and not one.stopping), None)
+            if making is None:
+                making = Making(who, spec, make)
+                going.append(making)
+            self._under_way = going
+        return making
+
+    def under_way(self) -> tuple[Making, ...]:
+        """Those that were begun and are not done, the first one first."""
+        with self._lock:
+            return tuple(one for one in self._under_way if not one.done)
+
+    def _make_here(
+        self,
+        who: Contestant,
+        spec: ExportSpec,
+        progress: Progress | None,
+        stopping: Callable[[], bool] | None,
+    ) -> Export:
         if self._store.read_only:
             raise WorkspaceError("error.workspace.read_only", folder=str(self._store.folder))
-        adapter = self._compare.adapter(run, step)
-        target = self.folder / file_name(adapter.name, run, step, spec)
+        adapter = self.adapter(who)
+        target = self.folder / file_name(adapter.name, who.run or _digest(who), who.step, spec)
         made = self._export(adapter, spec, target, progress, stopping)
+        made = made.model_copy(update={"outside": None if who.run else who})
         _keep(made, target.with_name(target.name + _RECORD))
         return made
 
@@ -162,15 +243,7 @@ class Exports:
     ) -> Export:
         """As `write`, of an adapter that was made elsewhere, in `folder`, on a base model; without one of that model as
         it is. Raises ModelError where the two do not fit, or the adapter says that it was made for other weights."""
-        if folder is None:
-            from studio.models.catalog import find_files
-
-            files = find_files(base.source, self._settings)
-            adapter = Adapter("", files.name, None, files.folder, None, base, None, full=True)
-        else:
-            found = find_weights(self._store, Contestant(base=base, folder=str(folder))).adapter
-            assert found is not None
-            adapter = found
+        adapter = self.adapter(Contestant(base=base, folder=str(folder or "")))
         target = free_target(target)
         return self._export(adapter, spec or ExportSpec(), target, progress, stopping)
 
@@ -327,8 +400,9 @@ def file_name(name: str, run: str, step: int | None, spec: ExportSpec | None = N
     return f"{stem}-{spec.target}-{spec.kind}"
 
 
-def _alike(one: ExportSpec, other: ExportSpec) -> bool:
-    return (one.target, one.kind) == (other.target, other.kind)
+def _digest(who: Contestant) -> str:
+    """What was made elsewhere has no id."""
+    return hashlib.sha256(f"{who.base.source}\n{who.folder}".encode()).hexdigest()[:8]
 
 
 def _keep(made: Export, file: Path) -> None:

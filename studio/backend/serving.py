@@ -27,8 +27,8 @@ BASE_NAME = "base"
 
 
 def hints(studio: Studio, made: Export) -> tuple[ServingHint, ...]:
-    """Command lines with which other programs serve an export of a run. Raises InputError: the run is gone."""
-    adapter = studio.compare.adapter(made.run, made.step)
+    """Command lines with which other programs serve an export. Raises InputError: the run is gone."""
+    adapter = studio.exports.adapter(made.outside) if made.outside else studio.compare.adapter(made.run, made.step)
     config = {} if adapter.full else read_json(adapter.folder, ADAPTER_CONFIG)
     ggufs = [name for name in made.files if name.endswith(".gguf")]
     source = str(studio.settings.starter) if adapter.model.source == STARTER else adapter.model.source

@@ -374,6 +374,7 @@ class Studio:
                 return
             self._closed = True
         self.runner.close()
+        self.exports.close()
         self.compare.close()
         self.store.close()
         if self._log is not None:

@@ -26,7 +26,7 @@ class Exported:
     """An export as far as it matters to who serves it. `path`: of `adapter` and `merged` the folder, or the zip of it;
     of the others the GGUF file, with its Modelfile beside it. `base`: folder or Hub name of the base model, and of the
     latter the `revision`, if one was asked for. `whole`: of a run that trained all weights, so that its `adapter` is a
-    model. `rank`: the highest of any layer."""
+    model. `rank`: the highest of any layer. `run` is "" where none made it."""
 
     target: Target
     path: Path
@@ -45,19 +45,26 @@ class Exported:
 def serving_hints(made: Exported) -> tuple[ServingHint, ...]:
     """The program that fits the export best comes first, the studio's own server last; all listen on this machine
     alone. Paths are quoted for a POSIX shell."""
-    words = ["studio", "serve", made.run, *([] if made.step is None else ["--step", str(made.step)])]
-    own = _hint("Fine-Tuning Studio", [*words, "--workspace", str(made.workspace)], note="ui.export.serve.studio")
+    own = _studio(made)
     if made.target == "gguf":
-        return (_ollama(made), _llama_server(made), own)
+        return (_ollama(made), _llama_server(made), *own)
     if made.target == "gguf-adapter":
-        return (_llama_server(made), own)
+        return (_llama_server(made), *own)
     if made.path.suffix.lower() != ".zip":
-        return (_vllm(made), _transformers(made), own)
+        return (_vllm(made), _transformers(made), *own)
     folder = made.path.with_suffix("")
     unpack = shlex.join(["python3", "-m", "zipfile", "-e", str(made.path), str(folder)])
     unpacked = replace(made, path=folder)
     hints = (_vllm(unpacked), _transformers(unpacked))
-    return (*(replace(hint, commands=(unpack, *hint.commands)) if hint.commands else hint for hint in hints), own)
+    return (*(replace(hint, commands=(unpack, *hint.commands)) if hint.commands else hint for hint in hints), *own)
+
+
+def _studio(made: Exported) -> tuple[ServingHint, ...]:
+    if not made.run:  # of what was made elsewhere it has nothing to serve
+        return ()
+    words = ["studio", "serve", made.run, *([] if made.step is None else ["--step", str(made.step)])]
+    words += ["--workspace", str(made.workspace)]
+    return (_hint("Fine-Tuning Studio", words, note="ui.export.serve.studio"),)
 
 
 def served_name(made: Exported) -> str:

@@ -1,10 +1,7 @@
 """The Export tab: what was tuned, in the form that the next program takes, proven before it is offered."""
 
-import queue
-import threading
-import uuid
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -12,6 +9,7 @@ import gradio as gr
 from studio.backend.candidates import Candidate
 from studio.backend.export_plan import Offer, free_bytes
 from studio.backend.exports import Export
+from studio.backend.making import Making
 from studio.backend.serving import hints
 from studio.errors import Stopped
 from studio.runs.exports import MOST_PROMPTS, NUMBERS, ExportSpec, Target
@@ -31,6 +29,7 @@ from studio.ui.export_view import (
     target_cards,
     usual,
 )
+from studio.ui.markup import shown
 from studio.ui.method_view import CHOOSE
 from studio.ui.page import Page, goto, html
 from studio.ui.publish_view import build_publish
@@ -55,8 +54,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     t = page.t
     chosen = gr.State(None)
     target = gr.State("adapter")
-    asked = gr.State("")  # which export of `stops` was asked for here
-    stops: dict[str, threading.Event] = {}
+    followed = gr.State("")  # the export under way that is followed here
+    wanted_then = gr.State("")  # the run that the other tabs meant when something made elsewhere was chosen here
 
     with gr.Column(elem_classes="exp-page", elem_id="export-page"):
         with gr.Column(visible=False) as empty:
@@ -64,10 +63,23 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             with gr.Row(elem_classes="cmp-ways"):
                 to_train = gr.Button(t("ui.to_train"), variant="primary", scale=0, min_width=180)
                 to_runs = gr.Button(t("ui.compare.to_runs"), scale=0, min_width=180)
+        with gr.Row(visible=False, elem_classes="cmp-choice") as some:
+            run = gr.Dropdown([], label=t("ui.compare.run"), elem_id="export-run", min_width=240)
+            step = gr.Dropdown([], label=t("ui.compare.checkpoint"), elem_id="export-checkpoint", min_width=240)
+        with gr.Accordion(t("ui.export.elsewhere"), open=False, elem_id="export-elsewhere"):
+            html(f'<p class="s-muted">{shown(t("ui.export.elsewhere.help"))}</p>')
+            with gr.Row(equal_height=False):
+                folder = gr.Textbox(
+                    label=t("ui.export.elsewhere.folder"), info=t("ui.export.elsewhere.folder.help"), min_width=240,
+                    max_lines=1, max_length=4_096, elem_id="export-folder",
+                )  # fmt: skip
+                base = gr.Textbox(
+                    label=t("ui.export.elsewhere.base"), info=t("ui.export.elsewhere.base.help"), min_width=240,
+                    max_lines=1, max_length=4_096, elem_id="export-base",
+                )  # fmt: skip
+            take = gr.Button(t("ui.export.elsewhere.take"), size="md", elem_id="export-take")
+        outside = html(elem_id="export-outside")
         with gr.Column(visible=False) as body:
-            with gr.Row(elem_classes="cmp-choice"):
-                run = gr.Dropdown([], label=t("ui.compare.run"), elem_id="export-run", min_width=240)
-                step = gr.Dropdown([], label=t("ui.compare.checkpoint"), elem_id="export-checkpoint", min_width=240)
             cards = html(js_on_load=CHOOSE, elem_id="export-target")
             with gr.Row(elem_classes="exp-columns"):
                 with gr.Column(min_width=300, elem_classes="s-card exp-make"):
@@ -103,29 +115,43 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             with gr.Column(elem_classes="s-card", visible=False) as before:
                 made = html(elem_id="export-made")
 
+    page_parts = [empty, some, body, outside]
     lists = [run, step, chosen]
     ways = [target, cards, numbers, plan]
     results = [
         make, cancel, state, download, zipped, files, coded, code, served, serving, folded, card, lies, before, made,
     ]  # fmt: skip
-    locked = [run, step, numbers, prompts, rows]
+    locked = [run, step, numbers, prompts, rows, take]
 
-    def refresh(wanted: str | None, now: Candidate | None, aim: Target, kind: str | None) -> list[Any]:
-        """A finished export stays in sight as long as the same adapter is chosen."""
+    def refresh(
+        wanted: str | None, now: Candidate | None, aim: Target, kind: str | None, here: str, then: str | None
+    ) -> list[Any]:
+        """A finished export stays in sight as long as the same adapter is chosen; one that is under way comes first."""
         found = page.studio.compare.candidates()
-        shown = [gr.update(visible=not found), gr.update(visible=bool(found))]
-        if not found:
-            return [*shown, *[gr.skip()] * len((*lists, *ways, *results))]
-        if now in found and wanted in (now.run, None):
+        going = page.studio.exports.under_way()
+        if going and going[0].id != here:
+            first = _candidate(page, found, going[0])
+            aim, kind = going[0].spec.target, going[0].spec.kind
+        elif now is not None and ((now in found and wanted in (now.run, None)) or (not now.run and wanted == then)):
             kept = [gr.skip()] * (len(results) - 2)
-            return [*shown, *choices(page, found, now), now, *_ways(page, now, aim, kind), *kept, *_made(page, now)]
-        first = first_of(found, wanted)
-        return [*shown, *choices(page, found, first), first, *_ways(page, first, aim, kind), *_fresh(page, first, aim)]
+            return [*_shown(page, found, now), *_ways(page, now, aim, kind), *kept, *_made(page, now)]
+        elif found:
+            first = first_of(found, wanted)
+        else:
+            return [*_shown(page, found, None), *[gr.skip()] * len((*ways, *results))]
+        return [*_shown(page, found, first), *_ways(page, first, aim, kind), *_fresh(page, first, aim)]
+
+    def choose_elsewhere(where: str, model: str, aim: Target, wanted: str | None) -> list[Any]:
+        first = page.studio.exports.elsewhere(model, where)
+        found = page.studio.compare.candidates()
+        aim = "merged" if first.full and aim == "adapter" else aim
+        ways_now = _ways(page, first, aim, None)
+        return [wanted, *_shown(page, found, first), *ways_now, *_fresh(page, first, aim)]
 
     def choose_run(wanted: str, aim: Target, kind: str | None) -> list[Any]:
         found = page.studio.compare.candidates()
         first = first_of(found, wanted)
-        return [wanted, *choices(page, found, first), first, *_ways(page, first, aim, kind), *_fresh(page, first, aim)]
+        return [wanted, *_shown(page, found, first), *_ways(page, first, aim, kind), *_fresh(page, first, aim)]
 
     def choose_step(wanted: str, now: Candidate, aim: Target, kind: str | None) -> list[Any]:
         found = page.studio.compare.candidates()
@@ -141,51 +167,69 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         return [_plan(page, now, aim, kind, count), *_fresh(page, now, aim)]
 
     def export(now: Candidate, aim: Target, kind: str | None, count: float, data: bool) -> Iterator[list[Any]]:
-        own, hidden, busy = uuid.uuid4().hex, gr.update(visible=False), gr.update(interactive=False)
-        stops[own] = threading.Event()
-        shown = gr.update(visible=True, interactive=True)
-        begun = [busy, shown, progress_html(0, t("ui.export.begin")), hidden, hidden, *[gr.skip()] * 10]
-        yield [own, *begun, *[busy] * len(locked)]
-        making, news = _start(page, now, _spec(aim, kind, count, data), stops[own])
-        try:
-            while not making.done():
-                try:
-                    share, key = news.get(timeout=_SECONDS_BETWEEN_UPDATES)
-                except queue.Empty:
-                    continue
-                yield [*[gr.skip()] * 3, progress_html(share, t(key)), *[gr.skip()] * (12 + len(locked))]
-            yield [gr.skip(), *_finished(page, now, making.result()), *_unlocked(locked)]
-        except Stopped:
-            yield [gr.skip(), *_fresh(page, now, aim), *_unlocked(locked)]
-        finally:
-            stops.pop(own, None)
+        yield from follow(now, aim, page.studio.exports.begin(now.contestant, _spec(aim, kind, count, data)))
 
-    def stop(own: str) -> Any:
-        if own in stops:
-            stops[own].set()
+    def follow_again(now: Candidate | None, here: str) -> Iterator[list[Any]]:
+        """The page was loaded anew, or another one looks at the same studio."""
+        going = page.studio.exports.under_way()
+        if now is None or not going or going[0].id == here:
+            yield [gr.skip()] * (1 + len(results) + len(locked))
+        else:
+            yield from follow(now, going[0].spec.target, going[0])
+
+    def follow(now: Candidate, aim: Target, making: Making) -> Iterator[list[Any]]:
+        hidden, busy, told = gr.update(visible=False), gr.update(interactive=False), None
+        stoppable = gr.update(visible=True, interactive=not making.stopping)
+        begun = [busy, stoppable, progress_html(making.share, t(making.doing)), hidden, hidden]
+        yield [making.id, *begun, *[gr.skip()] * (len(results) - len(begun)), *[busy] * len(locked)]
+        try:
+            while not making.wait(_SECONDS_BETWEEN_UPDATES):
+                if (progress := progress_html(making.share, t(making.doing))) != told:
+                    told = progress
+                    yield [*[gr.skip()] * 3, progress, *[gr.skip()] * (len(results) - 3 + len(locked))]
+            yield ["", *_finished(page, now, making.result()), *_unlocked(locked)]
+        except Stopped:
+            yield ["", *_fresh(page, now, aim), *_unlocked(locked)]
+
+    def stop(here: str) -> Any:
+        for making in page.studio.exports.under_way():
+            if making.id == here:
+                making.stop()
         return gr.update(interactive=False)
 
-    def pack(now: Candidate, aim: Target, kind: str | None, count: float) -> list[Any]:
+    def pack(path: str) -> list[Any]:
         """One file of a folder, for a download: asked for, since it takes as much room again."""
-        path = page.studio.exports.zipped(now.run, now.step, _spec(aim, kind, count))
-        return [gr.update(value=str(path), visible=True), gr.update(visible=False)]
+        packed = page.studio.exports.zipped(Path(path))
+        return [gr.update(value=str(packed), visible=True), gr.update(visible=False)]
 
     quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
     latest: Any = {**quiet, "trigger_mode": "always_last"}
     form = [chosen, target, numbers, prompts]
     every = [*lists, *ways, *results]
-    tab.select(page.guard(refresh), [page.run, chosen, target, numbers], [empty, body, *every], **quiet)
-    run.input(page.guard(choose_run), [run, target, numbers], [page.run, *every], **latest)
+    seen = [page.run, chosen, target, numbers, followed, wanted_then]
+    fresh = tab.select(page.guard(refresh), seen, [*page_parts, *every], **quiet)
+    run.input(page.guard(choose_run), [run, target, numbers], [page.run, *page_parts, *every], **latest)
     step.input(page.guard(choose_step), [step, chosen, target, numbers], every, **latest)
     cards.choose(page.guard(choose_target), chosen, [*ways, *results], **latest)
     numbers.input(page.guard(choose_numbers), form, [plan, *results], **latest)
     prompts.release(page.guard(choose_numbers), form, [plan, *results], **latest)
-    done = make.click(page.guard(export), [*form, rows], [asked, *results, *locked], concurrency_limit=4, **quiet)
-    done.failure(
-        lambda now, aim: [*_fresh(page, now, aim), *_unlocked(locked)], [chosen, target], [*results, *locked], **quiet
+    take.click(
+        page.guard(choose_elsewhere),
+        [folder, base, target, page.run],
+        [wanted_then, *page_parts, *every],
+        trigger_mode="once",
+        **quiet,
     )
-    cancel.click(stop, asked, cancel, queue=False, **quiet)
-    zipped.click(page.guard(pack), form, [download, zipped], **quiet)
+    going = [followed, *results, *locked]
+    for done in (
+        make.click(page.guard(export), [*form, rows], going, concurrency_limit=4, **quiet),
+        fresh.success(page.guard(follow_again), [chosen, followed], going, concurrency_limit=8, **quiet),
+    ):
+        done.failure(
+            lambda now, aim: ["", *_fresh(page, now, aim), *_unlocked(locked)], [chosen, target], going, **quiet
+        )
+    cancel.click(stop, followed, cancel, queue=False, **quiet)
+    zipped.click(page.guard(pack), lies, [download, zipped], **quiet)
     to_train.click(lambda: goto("train"), None, page.tabs, queue=False, **quiet)
     to_runs.click(lambda: goto("runs"), None, page.tabs, queue=False, **quiet)
 
@@ -195,21 +239,6 @@ def _spec(aim: Target, kind: str | None, count: float, rows: bool = False) -> Ex
     return ExportSpec(target=aim, numbers=known or "", prompts=int(count), rows=rows)
 
 
-def _start(
-    page: Page, now: Candidate, spec: ExportSpec, stop: threading.Event
-) -> tuple[Future[Export], "queue.SimpleQueue[tuple[float, str]]"]:
-    """Begin the export in a thread of its own: it goes on to its end although the browser's tab is closed."""
-    news: queue.SimpleQueue[tuple[float, str]] = queue.SimpleQueue()
-    pool = ThreadPoolExecutor(1, "studio-export")
-
-    def told(share: float, key: str) -> None:
-        news.put((share, key))
-
-    making = pool.submit(page.studio.exports.make, now.run, now.step, spec, told, stop.is_set)
-    pool.shutdown(wait=False)
-    return making, news
-
-
 def _unlocked(locked: list[Any]) -> list[Any]:
     return [gr.update(interactive=True)] * len(locked)
 
@@ -217,9 +246,30 @@ def _unlocked(locked: list[Any]) -> list[Any]:
 # What is shown
 
 
+def _candidate(page: Page, found: Sequence[Candidate], making: Making) -> Candidate:
+    """What an export under way is of."""
+    who = making.who
+    if not who.run:
+        return page.studio.exports.elsewhere(who.base.source, who.folder)
+    return next(one for one in found if (one.run, one.step) == (who.run, who.step))
+
+
+def _shown(page: Page, found: Sequence[Candidate], now: Candidate | None) -> list[Any]:
+    """What there is of the tab, a line on what was made elsewhere, both lists, and what is chosen."""
+    there = [gr.update(visible=part) for part in (not found, bool(found), now is not None)]
+    if now is None:
+        return [*there, "", gr.skip(), gr.skip(), None]
+    if now.run:
+        return [*there, "", *choices(page, found, now), now]
+    told = page.t(f"ui.export.elsewhere.{'model' if now.full else 'adapter'}", name=now.name, base=now.base)
+    listed = choices(page, found, found[0])[0] | {"value": None} if found else gr.skip()
+    nothing = gr.update(choices=[], value=None)
+    return [*there, f'<p class="say say-note" role="status">{shown(told)}</p>', listed, nothing, now]
+
+
 def _ways(page: Page, now: Candidate, aim: Target, kind: str | None) -> list[Any]:
     """The targets, the chosen one's kinds of numbers, and what that takes. A target that there is not is not chosen."""
-    offers = page.studio.exports.offers(now.run, now.step)
+    offers = page.studio.exports.offers_of(now.contestant)
     if usual(offers, aim) is None:
         there: list[Target] = [one for one in NUMBERS if usual(offers, one)]
         aim = there[0] if there else "adapter"
@@ -231,7 +281,7 @@ def _ways(page: Page, now: Candidate, aim: Target, kind: str | None) -> list[Any
 
 
 def _plan(page: Page, now: Candidate, aim: Target, kind: str | None, count: float) -> str:
-    offers = page.studio.exports.offers(now.run, now.step, int(count))
+    offers = page.studio.exports.offers_of(now.contestant, int(count))
     return _planned(page, offers, aim, kind) + left_out(offers, aim, page.t)
 
 
@@ -242,7 +292,7 @@ def _planned(page: Page, offers: tuple[Offer, ...], aim: Target, kind: str | Non
 
 
 def _made(page: Page, now: Candidate) -> list[Any]:
-    found = page.studio.exports.made(now.run)
+    found = page.studio.exports.made_of(now.contestant)
     return [gr.update(visible=bool(found)), made_html(found, page.t)]
 
 

@@ -64,7 +64,7 @@ def test_one_merged_model(made: Made, run: str) -> None:
     assert told == sorted(told)
     assert told[-1] == 1.0
     assert made.studio.exports.made(run)[0] == export
-    packed = made.studio.exports.zipped(run, None, spec)
+    packed = made.studio.exports.zipped(export.path)
     assert packed.stat().st_size > 0
     assert packed.name == f"{export.path.name}.zip"
 

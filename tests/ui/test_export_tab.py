@@ -1,5 +1,6 @@
 """The Export tab shows what is in the zip, tells the proof, and offers nothing before it passed."""
 
+import functools
 import hashlib
 import threading
 import zipfile
@@ -14,10 +15,12 @@ import pytest
 from studio.backend.candidates import Candidate
 from studio.backend.export_plan import Offer
 from studio.backend.exports import Export
+from studio.backend.making import Making
 from studio.backend.residence import Adapter
 from studio.backend.studio import Studio
 from studio.errors import ExportError, Stopped
 from studio.messages import LANGUAGES, translate
+from studio.runs.contestants import Contestant
 from studio.runs.exports import ExportSpec, Proof
 from studio.runs.spec import ModelSpec
 from studio.settings import Settings
@@ -52,10 +55,11 @@ class FakeExports:
         self.error: Exception | None = None
         self.asked: list[tuple[str, int | None, ExportSpec]] = []
         self.go_on = threading.Event()
+        self.going: list[Making] = []
 
     folder = Path("/")
 
-    def offers(self, run: str, step: int | None, prompts: int = 8) -> tuple[Offer, ...]:
+    def offers_of(self, who: Contestant, prompts: int = 8) -> tuple[Offer, ...]:
         refusal = ExportError("error.export.not_loaded", reason="<i>never</i>")
         return (
             Offer(ExportSpec(), 2_500_000, 3_000_000, 12.0),
@@ -65,18 +69,30 @@ class FakeExports:
             Offer(ExportSpec(target="gguf-adapter"), refusal=refusal),
         )
 
-    def made(self, run: str) -> tuple[Export, ...]:
+    def made_of(self, who: Contestant) -> tuple[Export, ...]:
         return ()
+
+    def adapter(self, who: Contestant) -> Adapter:
+        raise AssertionError("of a run")
+
+    def under_way(self) -> tuple[Making, ...]:
+        return tuple(one for one in self.going if not one.done)
+
+    def elsewhere(self, base: str, folder: str) -> Candidate:
+        return Candidate("", folder or base, None, None, base, full=not folder, folder=folder)
+
+    def begin(self, who: Contestant, spec: ExportSpec) -> Making:
+        self.going.append(Making(who, spec, functools.partial(self.make, who, spec)))
+        return self.going[-1]
 
     def make(
         self,
-        run: str,
-        step: int | None,
+        who: Contestant,
         spec: ExportSpec,
         progress: Callable[[float, str], None],
         stopping: Callable[[], bool],
     ) -> Export:
-        self.asked.append((run, step, spec))
+        self.asked.append((who.run, who.step, spec))
         progress(0.5, "ui.export.progress.proof.adapter")
         while not self.go_on.wait(0.05):
             if stopping():
@@ -184,15 +200,44 @@ def test_another_adapter_hides_the_finished_export(made: Export, tmp_path: Path)
     row = opened.handler("choose_run")("run-1", "adapter", None)
     assert opened.by_id("choose_run", "export-download", row)["visible"] is False
     assert opened.by_id("choose_run", "export-state", row) == ""
-    kept = opened.handler("refresh")("run-1", KEPT, "adapter", None)
+    kept = opened.handler("refresh")("run-1", KEPT, "adapter", None, "", "")
     assert opened.by_id("refresh", "export-download", kept) == gr.skip()
 
 
 def test_nothing_to_export_says_so(made: Export, tmp_path: Path) -> None:
     opened = Opened(FakeExports(made), tmp_path, found=())
-    empty, body, *others = opened.handler("refresh")(None, None, "adapter", None)
-    assert (empty["visible"], body["visible"]) == (True, False)
-    assert all(value == gr.skip() for value in others)
+    empty, some, body, outside, *lists = opened.handler("refresh")(None, None, "adapter", None, "", "")
+    assert (empty["visible"], some["visible"], body["visible"], outside) == (True, False, False, "")
+    assert all(value in (gr.skip(), None) for value in lists)
+
+
+def test_one_under_way_is_found_again(made: Export, tmp_path: Path) -> None:
+    exports = FakeExports(made)
+    opened = Opened(exports, tmp_path)
+    first = opened.handler("export")(KEPT, "merged", "float32", 3, False)
+    next(first)
+    # another page
+    row = opened.handler("refresh")("run-1", None, "adapter", None, "", "")
+    assert 'value="merged" checked' in opened.by_id("refresh", "export-target", row)
+    second = opened.handler("follow_again")(KEPT, "")
+    begun = next(second)
+    assert opened.by_id("follow_again", "export-make", begun)["interactive"] is False
+    assert next(opened.handler("follow_again")(KEPT, begun[0]))[0] == gr.skip(), "it is followed here already"
+    exports.go_on.set()
+    for running in (first, second):
+        assert made.sha256 in opened.by_id("export", "export-state", list(running)[-1])
+    assert len(exports.asked) == 1
+
+
+def test_what_was_made_elsewhere_stays_chosen_until_a_run_is_meant(made: Export, tmp_path: Path) -> None:
+    opened = Opened(FakeExports(made), tmp_path)
+    row = opened.handler("choose_elsewhere")("/a/<b>", "starter", "adapter", "run-1")
+    assert "/a/&lt;b&gt;" in opened.by_id("choose_elsewhere", "export-outside", row)
+    assert opened.by_id("choose_elsewhere", "export-run", row)["value"] is None
+    outside = Candidate("", "/a/<b>", None, None, "starter", folder="/a/<b>")
+    for meant, chosen_run in (("run-1", None), ("run-2", "run-1")):
+        row = opened.handler("refresh")(meant, outside, "adapter", None, "", "run-1")
+        assert opened.by_id("refresh", "export-run", row)["value"] == chosen_run
 
 
 def test_the_zip_is_shown_as_it_is(made: Export) -> None:
