@@ -286,7 +286,7 @@ def compare_outputs(
     tolerance: float | None = _ROUNDING,
 ) -> Proof:
     """What came of it. With a `tolerance` it passes when all answers are equal, and the scores but for their rounding:
-    so many times the precision of the run's numbers. Without, as of 16- and 8-bit numbers, when they are `close_enough`.
+    so many times the precision of the run's numbers. Without (16- and 8-bit numbers), when they are `close_enough`.
     Whatever the numbers, every conversation must come to the same tokens."""
     import torch
 

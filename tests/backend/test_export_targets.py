@@ -10,7 +10,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from studio.backend.exports import Export
-from studio.errors import ExportError, InputError, ModelError, ResourceError, Stopped
+from studio.backend.serving import hints
+from studio.errors import ExportError, InputError, ModelError, ResourceError, Stopped, StudioError
 from studio.export import gguf_model, llama_cpp_kinds, merged, proof
 from studio.runs.exports import ExportSpec, Proof
 from studio.runs.spec import ModelSpec
@@ -106,6 +107,41 @@ def test_an_adapter_from_elsewhere(made: Made, tmp_path: Path) -> None:
     assert export.run == ""
     assert set(export.files) == {"model.safetensors", "config.json", "generation_config.json", "README.md", *WORDS}
     assert str(tmp_path) not in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+
+
+def test_one_begun_goes_on_and_is_found_again(made: Made, tmp_path: Path) -> None:
+    exports = made.studio.exports
+    adapter = save_plain(tmp_path / "their adapter", strength=0.5)
+    outside = exports.elsewhere(f" {made.models / 'llama'} ", str(adapter))
+    assert (outside.run, outside.name, outside.full) == ("", "their adapter", False)
+    who = outside.contestant
+    assert any(one.spec.target == "merged" and one.refusal is None for one in exports.offers_of(who))
+    making = exports.begin(who, ExportSpec(target="merged"))
+    assert exports.begin(who, ExportSpec(target="merged")) is making
+    assert exports.under_way() == (making,)
+    export = making.result()
+    assert (making.share, exports.under_way()) == (1.0, ())
+    assert exports.made_of(who) == (export,)
+    assert export.outside == who
+    assert [hint.program for hint in hints(made.studio, export)] == ["vLLM", "Transformers"]
+    assert exports.zipped(export.path).is_file()
+    before = left(made)
+    stopped = exports.begin(who, ExportSpec(target="gguf"))
+    stopped.stop()
+    with pytest.raises(Stopped):
+        stopped.result()
+    assert left(made) == before
+
+
+@pytest.mark.parametrize(("base", "folder", "key"), [
+    ("", "", "error.export.no_model"),
+    ("starter", "/nowhere at all", "error.adapter_folder.missing"),
+    ("no such model", "", "error.model.unknown_source"),
+])  # fmt: skip
+def test_what_is_nowhere_cannot_be_exported(base: str, folder: str, key: str, made: Made) -> None:
+    with pytest.raises(StudioError) as caught:
+        made.studio.exports.elsewhere(base, folder)
+    assert caught.value.key == key
 
 
 @pytest.mark.parametrize(("target", "numbers"), [("merged", "bfloat16"), ("gguf", "F32")])

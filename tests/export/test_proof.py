@@ -8,7 +8,7 @@ import torch
 from studio.data.records import Message
 from studio.errors import ExportError
 from studio.export import plain
-from studio.export.proof import Expected, ProofAnswer, compare_outputs, prove
+from studio.export.proof import Expected, ProofAnswer, close_enough, compare_outputs, prove
 
 PROMPTS = ((Message("user", "a"),), (Message("user", "b"),))
 SCORES = (torch.tensor([1.0, 2.0]), torch.tensor([3.0, -4.0]))
@@ -31,6 +31,15 @@ def test_one_other_answer_fails(other: ProofAnswer) -> None:
 def test_scores_may_differ_by_rounding_only(difference: float, passed: bool) -> None:
     proof = compare_outputs(EXPECTED, [ONE, TWO], [SCORES[0], SCORES[1] + difference])
     assert proof.passed is passed
+
+
+@pytest.mark.parametrize(
+    ("first", "after", "close"), [(1.0, None, True), (0.9, None, False), (0.9, 2.01, True), (1.0, 2.03, False)]
+)
+def test_8_and_16_bits_are_judged_by_what_they_do_to_the_expected_answers(
+    first: float, after: float | None, close: bool
+) -> None:
+    assert close_enough(first, None if after is None else (2.0, after)) is close
 
 
 def test_files_that_do_not_load_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from studio.runs.spec import ModelSpec
 from studio.settings import Settings
 from studio.ui import export_tab
 from studio.ui.export_view import card_html, code_html, files_html, progress_html, read_package, result_html
+from studio.ui.markup import shown
 from studio.ui.page import Page, chosen
 
 KEPT = Candidate("run-1", "Friendly support", None, "a" * 64, "starter", 0.5)
@@ -261,6 +262,17 @@ def test_all_of_it_is_text_in_every_language(made: Export, language: str) -> Non
     assert "<b>" not in html
     assert "&lt;script&gt;" in html
     assert "0.00012" in html
+
+
+@pytest.mark.parametrize(("kind", "first", "after", "told"), [
+    ("Q8_0", 0.96, 2.0, ""), ("Q8_0", 0.9, 2.0, "reworded"), ("Q4_K_M", 0.5, 2.05, ""), ("Q4_K_M", 0.9, 2.2, "few_bits"),
+])  # fmt: skip
+def test_what_fewer_bits_cost_is_told(made: Export, kind: str, first: float, after: float, told: str) -> None:
+    found = Proof(prompts=4, equal=1, first_tokens=first, perplexity=(2.0, after), passed=True)
+    spec = ExportSpec(target="gguf", numbers=kind)
+    html = result_html(made.model_copy(update={"proof": found, "spec": spec}), t)
+    assert ("say-warn" in html) is bool(told)
+    assert not told or shown(t(f"ui.export.proof.{told}", kind=kind, first=f"{first:.1%}")) in html
 
 
 @pytest.mark.parametrize(("share", "percent"), [(-1, 0), (0.504, 50), (7, 100)])
