@@ -29,7 +29,7 @@ def build(bench: Bench) -> None:
             )  # fmt: skip
             with gr.Row(elem_classes="ev-buttons"):
                 make = gr.Button(
-                    t("ui.data.package.make"), variant="primary", scale=0, min_width=180, elem_id="data-package-make"
+                    t("ui.data.package.make"), variant="primary", scale=0, min_width=260, elem_id="data-package-make"
                 )
                 stop = gr.Button(
                     t("ui.data.package.stop"), scale=0, min_width=120, visible=False, elem_id="data-package-stop"
@@ -38,8 +38,8 @@ def build(bench: Bench) -> None:
         link, lies = gr.Textbox("", visible=False), gr.State(None)
         build_publish(page, lies, dataset=True, name="data-publish")
 
-    busy = [gr.Button(interactive=False), gr.Button(visible=True)]
-    idle = [gr.Button(interactive=True), gr.Button(visible=False)]
+    busy = [gr.update(interactive=False), gr.update(visible=True)]
+    idle = [gr.update(interactive=True), gr.update(visible=False)]
 
     def pack(version_id: str, form: Form) -> Iterator[list[Any]]:
         version = datasets.version(version_id)
@@ -78,4 +78,4 @@ def package_html(made: DataPackage, address: str, t: Sentence) -> str:
     )
     told = t("ui.data.package.made", name=made.path.name, size=size(made.path.stat().st_size))
     again = f'<a href="{shown(address)}" download>{shown(t("ui.data.package.again"))}</a>'
-    return f'<div role="status"><p>{shown(told)} {again}</p><ul class="exp-files pub-made">{rows}</ul></div>'
+    return f'<div role="status"><p>{shown(told)} {again}</p><ul class="exp-files">{rows}</ul></div>'

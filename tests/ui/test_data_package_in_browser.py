@@ -59,10 +59,11 @@ def test_the_cleaned_rows_with_their_recipe_go_home_and_to_the_hub(
     clean(page)
     page.locator("#data-package > button").click()
     expect(page.locator("#data-publish")).to_be_hidden()
+    expect(page.get_by_role("button", name="Run", exact=True)).to_have_count(0)  # a button that nobody laid out
     names = make(page, tmp_path / "first.zip")
     others = {"recipe.yaml", "lineage.json", "findings.json", "README.md"}
     assert names == {"rows.jsonl", "train.jsonl", "validation.jsonl", "test.jsonl", *others}
-    rows = (tmp_path / "first" / "rows.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = (tmp_path / "first" / "rows.jsonl").read_text(encoding="utf-8").rstrip("\n").split("\n")
     heading = page.locator("#data-heading")
     expect(heading).to_contain_text(f"{len(rows)} rows")
     assert all(json.loads(row) for row in rows)
