@@ -4,7 +4,7 @@ file, where it comes from, what was found in it, and a card."""
 import json
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,13 +16,15 @@ from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
 from studio.backend.placing import free_target, make_room, put, refused
 from studio.backend.versions import Version
+from studio.backend.work import Stopping, Tell, part_of
 from studio.data.checks import Finding
 from studio.data.export_file import export_table
 from studio.data.recipe import CleanSpec
 from studio.data.splits import Split
-from studio.data.tables import Table
+from studio.data.tables import Row, Table
+from studio.errors import Stopped
 from studio.messages import LANGUAGES
-from studio.runs.store import told_disk
+from studio.runs.store import file_words, told_disk
 from studio.settings import Settings
 
 Form = Literal["jsonl", "parquet"]
@@ -30,6 +32,7 @@ LINEAGE, FINDINGS, CARD = "lineage.json", "findings.json", "README.md"
 # Of what a table takes as Parquet, about so many times as much is written: as text, twice (rows, and by their sides),
 # and once more while a zip is made of it.
 _GROWS = 12
+_LOOK_ROWS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,39 +50,72 @@ def write_data_package(
     version: str,
     target: Path,
     form: Form = "jsonl",
-    tell: Callable[[float], None] | None = None,
+    tell: Tell | None = None,
+    stopping: Stopping | None = None,
 ) -> DataPackage:
     """Put a version at `target`, whole or not at all: a zip if its name ends so, else a new folder.
 
-    Raises InputError where something is there already or nothing can be written, ResourceError where there is no room.
+    Raises InputError where something is there already or nothing can be written, ResourceError where there is no room,
+    Stopped soon after `stopping` says so.
     """
-    found, table = datasets.version(version), datasets.table(version)
+    datasets.version(version)  # told before a folder is made
     target = free_target(target)
-    progress = tell or (lambda share: None)
+    return _package(datasets, settings, version, target, target.parent, form, tell, stopping)
+
+
+def keep_data_package(
+    datasets: Datasets,
+    settings: Settings,
+    version: str,
+    form: Form = "jsonl",
+    tell: Tell | None = None,
+    stopping: Stopping | None = None,
+) -> DataPackage:
+    """A zip in the workspace's `exports`, in place of an earlier one of the version. Raises as `write_data_package`."""
+    found = datasets.version(version)
+    target = settings.workspace / "exports" / f"{file_words(found.name) or 'data'}-package-{found.id}.zip"
+    # Made in the version's folder, where what a killed studio left half made is removed.
+    beside = datasets.table(version).path.parent
+    return _package(datasets, settings, version, target, beside, form, tell, stopping)
+
+
+def _package(
+    datasets: Datasets,
+    settings: Settings,
+    version: str,
+    target: Path,
+    beside: Path,
+    form: Form,
+    tell: Tell | None,
+    stopping: Stopping | None,
+) -> DataPackage:
+    """`beside`: the folder to work in, on the disk of `target`."""
+    found, table = datasets.version(version), datasets.table(version)
+    tell, stop = tell or (lambda share: None), stopping or (lambda: False)
     load_engine()
     with told_disk(target.parent):
         make_room(target.parent, _GROWS * table.path.stat().st_size + settings.min_free_bytes)
-        work = target.parent / f"{secrets.token_hex(6)}.partial"
+        work = beside / f"{secrets.token_hex(6)}.partial"
         with refused(target):
             (work / "files").mkdir(parents=True)
         try:
-            rows = _write(datasets, found, table, work / "files", form, progress)
+            rows = _write(datasets, found, table, work / "files", form, tell, stop)
             digest = put(work / "files", work, target, found.created)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-    progress(1.0)
+    tell(1.0)
     return DataPackage(target, rows, digest)
 
 
 def _write(
-    datasets: Datasets, version: Version, table: Table, folder: Path, form: Form, tell: Callable[[float], None]
+    datasets: Datasets, version: Version, table: Table, folder: Path, form: Form, tell: Tell, stopping: Stopping
 ) -> dict[str, int]:
     from studio.export.data_card import ROWS, DataCard, data_card
 
-    files = {f"{ROWS}.{form}": export_table(table, folder / f"{ROWS}.{form}")}
-    tell(0.4)
+    every = _watched(table.read(), version.rows, part_of(tell, 0, 0.4), stopping)
+    files = {f"{ROWS}.{form}": export_table(table, folder / f"{ROWS}.{form}", every)}
     parts = datasets.split(version.id, version.split) if version.mapping else None
-    files |= _write_sides(table, parts, folder, form)
+    files |= _write_sides(version, table, parts, folder, form, tell, stopping)
     tell(0.8)
     lineage, findings = datasets.lineage(version.id), findings_of(datasets, version)
     recipes = recipes_of(lineage)
@@ -107,16 +143,32 @@ def _write(
     return files
 
 
-def _write_sides(table: Table, parts: Split | None, folder: Path, form: Form) -> dict[str, int]:
+def _write_sides(
+    version: Version, table: Table, parts: Split | None, folder: Path, form: Form, tell: Tell, stopping: Stopping
+) -> dict[str, int]:
     """A file for each side that has rows; none where all rows are on one."""
     sides = {} if parts is None else {"train": parts.train, "validation": parts.validation, "test": parts.test}
     chosen = {name: set(ids.tolist()) for name, ids in sides.items() if len(ids)}
     if len(chosen) < 2:
         return {}
-    return {
-        f"{name}.{form}": export_table(table, folder / f"{name}.{form}", (row for row in table.read() if row.id in ids))
-        for name, ids in chosen.items()
-    }
+    files, part = {}, 0.4 / len(chosen)
+    for place, (name, ids) in enumerate(chosen.items()):
+        told = part_of(tell, 0.4 + place * part, 0.4 + (place + 1) * part)
+        every = _watched(table.read(), version.rows, told, stopping)
+        file = f"{name}.{form}"
+        files[file] = export_table(table, folder / file, (row for row in every if row.id in ids))
+    return files
+
+
+def _watched(rows: Iterable[Row], total: int, tell: Tell | None, stopping: Stopping) -> Iterator[Row]:
+    """The rows, told as they go by. Raises Stopped soon after `stopping` says so."""
+    for place, row in enumerate(rows):
+        if place % _LOOK_ROWS == 0:
+            if stopping():
+                raise Stopped("error.stopped")
+            if tell:
+                tell(place / total)
+        yield row
 
 
 def recipes_of(lineage: Sequence[Version]) -> dict[str, CleanSpec]:

@@ -19,12 +19,12 @@ from studio.backend.compare import Comparison
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
 from studio.backend.export_files import Answered, Source, answered, find_source, prove_files, write_files
-from studio.backend.export_plan import Offer, offer, offers, pace_of
+from studio.backend.export_plan import Absent, Offer, offer, offers, pace_of
 from studio.backend.making import Making, Progress
 from studio.backend.placing import free_target, make_room, put, refused
 from studio.backend.report import Reports
 from studio.backend.residence import Adapter
-from studio.backend.training_rows import write_training_rows
+from studio.backend.training_rows import most_bytes, write_training_rows
 from studio.backend.work import turn
 from studio.errors import ExportError, InputError, StudioError, WorkspaceError
 from studio.runs.contestants import Contestant
@@ -39,12 +39,17 @@ if TYPE_CHECKING:
 _RECORD = ".json"
 _PACED = 8
 _CLOSE_SECONDS = 10.0
+# What fetching a model of the Hub again puts right.
+_GONE = {
+    "error.model.hub_offline", "error.model.no_config", "error.model.no_weights", "error.model.shard_missing",
+    "error.model.no_tokenizer",
+}  # fmt: skip
 
 
 class Export(BaseModel, frozen=True):
     """A finished export: a zip, or a folder with its files. `sha256` is the zip's, or that of its largest file; `files`
     are bytes by name. `seconds` it took, of which `told_seconds` were told. `run` is "" for what was made elsewhere;
-    `outside` says what that was, where the workspace keeps the export."""
+    `outside` says what that was, where the workspace keeps the export. `window`: as of an Offer."""
 
     path: Path
     bytes: int
@@ -58,6 +63,7 @@ class Export(BaseModel, frozen=True):
     told_seconds: float = 0.0
     files: dict[str, int] = {}
     outside: Contestant | None = None
+    window: int = 0
 
 
 class Exports:
@@ -90,11 +96,14 @@ class Exports:
 
     # What there is
 
-    def offers(self, run: str, step: int | None = None, prompts: int = ExportSpec().prompts) -> tuple[Offer, ...]:
+    def offers(
+        self, run: str, step: int | None = None, prompts: int = ExportSpec().prompts, rows: bool = False
+    ) -> tuple[Offer, ...]:
         """Every way to export a run's result, or one of its checkpoints, with size and time, or why it cannot be;
-        `prompts` are asked for the proof. Raises InputError when there is no such run or checkpoint."""
+        `prompts` are asked for the proof, with the training `rows` or without. Raises InputError when there is no such
+        run or checkpoint."""
         adapter = self._compare.adapter(run, step)
-        return offers(adapter, self._files(adapter), prompts, self._pace())
+        return offers(adapter, self._files(adapter), prompts, self._pace(), self._rows_bytes(adapter) if rows else 0)
 
     def offers_of(self, who: Contestant, prompts: int = ExportSpec().prompts) -> tuple[Offer, ...]:
         """As `offers`, of a run or of what was made elsewhere."""
@@ -260,7 +269,7 @@ class Exports:
             raise ExportError("error.adapter.missing", folder=str(adapter.folder))
         load_engine()
         source = find_source(adapter, self._store, self._settings)
-        planned = offer(adapter, source.base, spec)
+        planned = offer(adapter, source.base, spec, rows_bytes=self._rows_bytes(adapter) if spec.rows else 0)
         if planned.refusal is not None:
             raise planned.refusal
         with turn(self._making, stop), told_disk(target.parent):
@@ -274,6 +283,7 @@ class Exports:
             finally:
                 shutil.rmtree(work, ignore_errors=True)
         took = {"created": time.time(), "seconds": time.monotonic() - began, "told_seconds": planned.seconds}
+        took["window"] = planned.window
         return made.model_copy(update=took)
 
     def _make(
@@ -328,6 +338,7 @@ class Exports:
     ) -> None:
         from studio.export.adapter import CARD, SPEC
         from studio.export.card import model_card
+        from studio.export.gguf_look import window_of
         from studio.export.script import FILE, reproduction
 
         adapter = source.adapter
@@ -335,7 +346,9 @@ class Exports:
             self._store, self._datasets, self._reports, adapter, found.identity, found.expected, found.sha256,
             found.vocabulary,
         )  # fmt: skip
-        (staged / CARD).write_text(model_card(facts, spec, proof, hashes), encoding="utf-8")
+        window = window_of(source.base.folder) if spec.target.startswith("gguf") else 0
+        card = model_card(replace(facts, window=window), spec, proof, hashes)
+        (staged / CARD).write_text(card, encoding="utf-8")
         if (script := reproduction(facts)) is not None:
             (staged / FILE).write_text(script, encoding="utf-8")
         if not adapter.run:
@@ -348,16 +361,22 @@ class Exports:
         for path in self.folder.glob("*.partial"):
             shutil.rmtree(path, ignore_errors=True)
 
-    def _files(self, adapter: Adapter) -> "ModelFiles | StudioError":
-        """The base model's, or what is wrong with them; PyTorch is not loaded for it. Nothing is fetched: a
-        model of the Hub that a run was trained on is here, unless it was deleted since."""
-        from studio.models.catalog import find_files
+    def _files(self, adapter: Adapter) -> "ModelFiles | Absent | StudioError":
+        """The base model's, or what is wrong with them; PyTorch is not loaded for it. Nothing is fetched: a model of
+        the Hub that a run was trained on is here, or was deleted since, and an export would fetch it again."""
+        from studio.models.catalog import find_files, is_on_hub
 
+        source, started = adapter.model.source, adapter.started
         try:
-            here = replace(self._settings, offline=True)
-            return find_files(adapter.model.source, here)
+            return find_files(source, replace(self._settings, offline=True))
         except StudioError as error:
-            return error
+            gone = error.key in _GONE and not self._settings.offline and is_on_hub(source, self._settings)
+            if not gone or started is None:
+                return error
+        return Absent(started.parameters)
+
+    def _rows_bytes(self, adapter: Adapter) -> int:
+        return most_bytes(self._datasets, self._store.run(adapter.run).spec.data.version) if adapter.run else 0
 
     def _pace(self) -> float:
         return pace_of([(one.told_seconds, one.seconds) for one in self.made()[:_PACED]])

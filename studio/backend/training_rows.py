@@ -9,6 +9,15 @@ from studio.backend.engine import load_engine
 from studio.runs.store import Store
 from studio.settings import Settings
 
+# JSON writes names and marks around what a row holds, and some signs in two.
+_ROW_BYTES, _SIGN_BYTES = 200, 2
+
+
+def most_bytes(datasets: Datasets, version: str) -> int:
+    """`write_training_rows` writes about so many bytes at most, of a version of a data set."""
+    table = datasets.table(version)
+    return _SIGN_BYTES * table.held_bytes + _ROW_BYTES * table.rows
+
 
 def write_training_rows(
     store: Store, datasets: Datasets, settings: Settings, run: str, folder: Path

@@ -95,6 +95,11 @@ class Table:
     def rows(self) -> int:
         return self._meta.num_rows
 
+    @property
+    def held_bytes(self) -> int:
+        """What all cells take when they are not squeezed."""
+        return sum(self._meta.row_group(i).total_byte_size for i in range(self._meta.num_row_groups))
+
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         meta = self._meta.metadata or {}

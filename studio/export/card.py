@@ -56,7 +56,7 @@ def _body(facts: CardFacts, export: ExportSpec, proof: Proof | None, files: Mapp
             ("regressions", _regressions(run.evaluation, say, language)),
         ]
     parts += [
-        ("load", _load(facts, export, files, say)),
+        ("load", _load(facts, export, files, say, language)),
         ("proof", _proof(proof, files, say)),
         ("again", _again(facts, files, say, language)),
     ]
@@ -201,12 +201,13 @@ def _regressions(found: Evaluated | None, say: Say, language: str) -> list[str]:
     ]
 
 
-def _load(facts: CardFacts, export: ExportSpec, files: Mapping[str, str], say: Say) -> list[str]:
+def _load(facts: CardFacts, export: ExportSpec, files: Mapping[str, str], say: Say, language: str) -> list[str]:
     target = "merged" if facts.full and export.target == "adapter" else export.target.replace("-", "_")
     shell = commands(facts, export, files)
     return [
         say(f"load.{target}"),
         "",
+        *((translate("ui.export.window", language, tokens=facts.window), "") if facts.window else ()),
         "```python",
         python_code(facts, export, files),
         "```",

@@ -103,7 +103,8 @@ class CardFacts:
     """All that a card tells. `full`: all weights were tuned, so that there is no adapter. `dtype`: the numbers it was
     asked in; `stops`: the tokens that end an answer. `vocabulary`: the rows of the embedding, where new tokens were
     added. `adapter_config`: the adapter's, as PEFT writes it; empty where there is none. `run`: None of an adapter that
-    was made elsewhere."""
+    was made elsewhere. `window`: of a file for llama.cpp, how far the model looks back where llama.cpp looks farther;
+    else 0."""
 
     name: str
     base: ModelIdentity
@@ -115,3 +116,4 @@ class CardFacts:
     studio_version: str
     adapter_config: Mapping[str, object] = field(default_factory=dict)
     run: RunFacts | None = None
+    window: int = 0

@@ -33,6 +33,7 @@ _BLOCKS = {
     "Q5_K": (176, 256),
     "Q4_K": (144, 256),
 }
+_BY_NAME = {"Q6_K": "Q6_K", "Q5_K_M": "Q5_K", "Q4_K_M": "Q4_K"}
 _ALIGNMENT = 32
 
 
@@ -95,6 +96,18 @@ def look_at_gguf(folder: Path, stops: Sequence[int] = ()) -> GgufPlan:
     return GgufPlan(folder, shape.name, config, shape, tensors, tokenizer, sizes, _window(config, shape))
 
 
+def usual_bytes(numbers: int, kind: str) -> int:
+    """About so many bytes a model takes in a kind of numbers, where no more is known of it than how many there are."""
+    size, count = _BLOCKS[_BY_NAME.get(kind, kind)]
+    return numbers * size // count
+
+
+def window_of(folder: Path) -> int:
+    """As `window` of its `GgufPlan`. Raises ExportError where it cannot be written as GGUF."""
+    config = ModelConfig(read_config(folder), folder)
+    return _window(config, shape_of(config))
+
+
 def chosen_kind(tensor: GgufTensor, kind: str, tensors: tuple[GgufTensor, ...]) -> str:
     """The numbers a tensor is written in, in a file of a kind; of kinds that llama.cpp writes, those it usually takes.
 
@@ -105,7 +118,7 @@ def chosen_kind(tensor: GgufTensor, kind: str, tensors: tuple[GgufTensor, ...]) 
         return "F32"
     last = _OUTPUT if any(other.name == _OUTPUT for other in tensors) else _EMBEDDING
     if kind in BY_LLAMA_CPP:
-        wide = {"Q6_K": "Q6_K", "Q5_K_M": "Q5_K", "Q4_K_M": "Q4_K"}[kind]
+        wide = _BY_NAME[kind]
         if tensor.name == last or "attn_v" in tensor.name or "ffn_down" in tensor.name:
             wide = "Q6_K"
         return {"Q6_K": "Q8_0", "Q5_K": "Q5_1", "Q4_K": "Q5_0"}[wide] if tensor.shape[-1] % 256 else wide

@@ -150,6 +150,14 @@ def find_files(source: str, settings: Settings) -> ModelFiles:
     )
 
 
+def is_on_hub(source: str, settings: Settings) -> bool:
+    """Whether a source names a model of the Hub. The Hub is not asked."""
+    try:
+        return _place(source, settings).hub is not None
+    except ModelError:
+        return False
+
+
 def problems_of(source: str, settings: Settings) -> tuple[str, Path | None, tuple[StudioError, ...]]:
     """The model's name, the folder with its small files, and all that lacks or is refused there; no folder where there
     is none, or its configuration cannot be read."""

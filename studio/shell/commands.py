@@ -119,7 +119,10 @@ def export(options: argparse.Namespace) -> Outcome:
     values = {"run": made.run, "path": str(made.path), "bytes": made.bytes, "sha256": made.sha256, "files": made.files}
     told = {"spec": made.spec.model_dump(), "proof": made.proof.model_dump(mode="json")}
     facts = {"path": made.path, "program": made.proof.program, "prompts": made.proof.prompts, "equal": made.proof.equal}
-    return Outcome({**values, **told}, translate("cli.export.done", options.language, **facts))
+    done = [translate("cli.export.done", options.language, **facts)]
+    if made.window:
+        done.append(translate("ui.export.window", options.language, tokens=made.window))
+    return Outcome({**values, **told, "window": made.window}, "\n".join(done))
 
 
 def chat(options: argparse.Namespace) -> Outcome:

@@ -11,7 +11,7 @@ from studio.backend.datasets import Version
 from studio.data.explore import where_from_json
 from studio.data.tables import Row
 from studio.errors import InputError, Stopped, StudioError
-from studio.ui import data_edit, data_report, findings_view
+from studio.ui import data_edit, data_package, data_report, findings_view
 from studio.ui.charts_view import filter_told
 from studio.ui.data_bench import QUICK, SAVE, Bench, file_link
 from studio.ui.markup import ACTIONS, shown
@@ -26,6 +26,7 @@ def build(bench: Bench) -> None:
     data_report.build(bench)
     working = html(js_on_load=ACTIONS, elem_id="data-working")
     findings = html(js_on_load=ACTIONS, elem_id="data-findings")
+    data_package.build(bench)
     link = gr.Textbox("", visible=False)
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=300):

@@ -145,7 +145,12 @@ def plan_html(offer: Offer | None, free_bytes: int, t: Sentence) -> str:
     ]
     rows = "".join(f"<div><dt>{shown(name)}</dt><dd>{shown(value)}</dd></div>" for name, value in facts)
     warning = f'<div class="say say-bad" role="alert">{shown(t("ui.export.plan.tight"))}</div>' if tight else ""
-    return f'<dl class="exp-facts exp-plan">{rows}</dl>{warning}'
+    notes = [
+        *([t("ui.export.plan.fetched", size=size(offer.fetched_bytes))] if offer.fetched_bytes else []),
+        *([t("ui.export.window", tokens=offer.window)] if offer.window else []),
+    ]
+    told = "".join(f'<div class="say say-warn" role="status">{shown(note)}</div>' for note in notes)
+    return f'<dl class="exp-facts exp-plan">{rows}</dl>{warning}{told}'
 
 
 def about(seconds: float, t: Sentence) -> str:

@@ -17,54 +17,55 @@ from studio.ui.run_view import moment, size
 _TOKEN_CHARACTERS = 4_096
 
 
-def build_publish(page: Page, source: gr.State, *, dataset: bool = False) -> None:
+def build_publish(page: Page, source: gr.State, *, dataset: bool = False, name: str = "publish") -> None:
     """Lay the block out. `source` holds the path of an export, None as long as there is none: nothing is shown then.
+    `name`: what the ids of its elements begin with.
 
     The token is a widget's value from when it is typed until it is sent; the press that sends it empties the widget.
     """
     t, publishing = page.t, page.studio.publishing
     parcel = gr.State(None)
 
-    with gr.Column(visible=False, elem_classes="s-card pub", elem_id="publish") as block:
+    with gr.Column(visible=False, elem_classes="s-card pub", elem_id=name) as block:
         html(
             f'<h3 class="s-h2">{shown(t("ui.publish.title"))}</h3><p class="s-muted">{shown(t("ui.publish.about"))}</p>'
         )
-        with gr.Column(elem_id="publish-form") as form:
+        with gr.Column(elem_id=f"{name}-form") as form:
             with gr.Row():
                 repo = gr.Textbox(
                     label=t("ui.publish.repo"), info=t("ui.publish.repo.help"), placeholder="owner/name",
-                    max_length=200, min_width=240, elem_id="publish-repo",
+                    max_length=200, min_width=240, elem_id=f"{name}-repo",
                     html_attributes=gr.InputHTMLAttributes(autocomplete="off", spellcheck=False),
                 )  # fmt: skip
                 token = gr.Textbox(
                     label=t("ui.publish.token"), info=t("ui.publish.token.help"), type="password",
-                    max_length=_TOKEN_CHARACTERS, min_width=240, elem_id="publish-token",
+                    max_length=_TOKEN_CHARACTERS, min_width=240, elem_id=f"{name}-token",
                     html_attributes=gr.InputHTMLAttributes(autocomplete="new-password", spellcheck=False),
                 )  # fmt: skip
             private = gr.Checkbox(
-                True, label=t("ui.publish.private"), info=t("ui.publish.private.help"), elem_id="publish-private"
+                True, label=t("ui.publish.private"), info=t("ui.publish.private.help"), elem_id=f"{name}-private"
             )
             replace = gr.Checkbox(
                 False, label=t("ui.publish.replace"), info=t("ui.publish.replace.help"), visible=False,
-                elem_id="publish-replace",
+                elem_id=f"{name}-replace",
             )  # fmt: skip
             with gr.Row(elem_classes="ev-buttons"):
                 look = gr.Button(
-                    t("ui.publish.look"), variant="primary", scale=0, min_width=280, elem_id="publish-look"
+                    t("ui.publish.look"), variant="primary", scale=0, min_width=280, elem_id=f"{name}-look"
                 )
-        with gr.Column(visible=False, elem_id="publish-agree") as agree:
-            told = html(elem_id="publish-terms")
+        with gr.Column(visible=False, elem_id=f"{name}-agree") as agree:
+            told = html(elem_id=f"{name}-terms")
             with gr.Row(elem_classes="ev-buttons"):
                 send = gr.Button(
-                    t("ui.publish.send"), variant="primary", scale=0, min_width=180, elem_id="publish-send"
+                    t("ui.publish.send"), variant="primary", scale=0, min_width=180, elem_id=f"{name}-send"
                 )
-                back = gr.Button(t("ui.publish.back"), scale=0, min_width=120, elem_id="publish-back")
-        with gr.Column(visible=False, elem_id="publish-going") as going:
-            state = html(elem_id="publish-state")
+                back = gr.Button(t("ui.publish.back"), scale=0, min_width=120, elem_id=f"{name}-back")
+        with gr.Column(visible=False, elem_id=f"{name}-going") as going:
+            state = html(elem_id=f"{name}-state")
             with gr.Row(elem_classes="ev-buttons"):
-                stop = gr.Button(t("ui.publish.stop"), scale=0, min_width=120, elem_id="publish-stop")
-        note = html(elem_id="publish-note")
-        made = html(elem_id="publish-made")
+                stop = gr.Button(t("ui.publish.stop"), scale=0, min_width=120, elem_id=f"{name}-stop")
+        note = html(elem_id=f"{name}-note")
+        made = html(elem_id=f"{name}-made")
 
     parts = [parcel, form, agree, going, note]
     stopped = f'<p class="s-muted" role="status">{shown(t("ui.publish.stopped"))}</p>'

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import DatasetCard
 
-from studio.backend.data_package import write_data_package
+from studio.backend.data_package import keep_data_package, write_data_package
 from studio.backend.datasets import Datasets, Version
 from studio.data.recipe import CleanSpec
-from studio.errors import InputError, ResourceError
+from studio.errors import InputError, ResourceError, Stopped
 from studio.messages import LANGUAGES, translate
 from studio.runs.store import Store
 from studio.settings import Settings
@@ -163,3 +163,52 @@ def test_nothing_is_overwritten_and_a_failure_leaves_nothing(
         write_data_package(datasets, settings, version.id, tmp_path / "out")
     assert sorted(tmp_path.iterdir()) == before
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine.txt"]
+
+
+def test_the_workspace_keeps_one_of_a_version(opened: tuple[Datasets, Settings], tmp_path: Path) -> None:
+    datasets, settings = opened
+    version = datasets.change_split(imported(datasets, tmp_path).id, {"validation_share": 0.2})
+    told: list[float] = []
+    first = keep_data_package(datasets, settings, version.id, "jsonl", told.append)
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+    assert len(set(told)) > 3
+    second = keep_data_package(datasets, settings, version.id, "parquet")
+    assert second.path == first.path
+    assert second.path.name == f"ann-s-data-jsonl-package-{version.id}.zip"
+    assert [path.name for path in second.path.parent.iterdir()] == [second.path.name]
+    with zipfile.ZipFile(second.path) as archive:
+        names = set(archive.namelist())
+    assert {*second.files} == {"rows.parquet", "train.parquet", "validation.parquet"}
+    assert {*second.files, "README.md", "lineage.json", "findings.json"} == names
+
+
+@pytest.mark.parametrize("after", range(3))
+def test_one_that_is_stopped_leaves_the_earlier_one(
+    after: int, opened: tuple[Datasets, Settings], tmp_path: Path
+) -> None:
+    """In all rows, and in those of either side."""
+    datasets, settings = opened
+    version = datasets.change_split(imported(datasets, tmp_path).id, {"validation_share": 0.2})
+    made = keep_data_package(datasets, settings, version.id)
+    before = made.path.read_bytes()
+    answers = iter([False] * after + [True])
+    with pytest.raises(Stopped):
+        keep_data_package(datasets, settings, version.id, "parquet", stopping=lambda: next(answers))
+    assert next(answers, None) is None
+    assert made.path.read_bytes() == before
+    assert not list(settings.workspace.rglob("*.partial*"))
+
+
+def test_an_export_that_begins_does_not_sweep_one_in_the_making(
+    opened: tuple[Datasets, Settings], tmp_path: Path
+) -> None:
+    datasets, settings = opened
+    version = imported(datasets, tmp_path)
+    seen: list[list[Path]] = []
+
+    def look(share: float) -> None:
+        seen.append(list((settings.workspace / "exports").iterdir()))
+
+    keep_data_package(datasets, settings, version.id, "jsonl", look)
+    assert seen[0] == []
