@@ -1,51 +1,37 @@
 """The imports of a reproduction script: those that its text uses."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 
-_IMPORTS = """\
-import argparse
-import copy
-import json
-import math
-import random
-import regex
-import unicodedata
-import jsonschema
-from pathlib import Path
-import torch
-from datasets import Dataset
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-from peft.tuners.lora import LoraLayer
-from safetensors.torch import load_file
-from torch import nn
-from transformers import (
-    AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, BitsAndBytesConfig, TrainerCallback
+_Imports = tuple[tuple[str, tuple[str, ...]], ...]
+
+# Each module with what is taken from it, as they are written one below the other; without names it is itself imported.
+_STANDARD: _Imports = (
+    *((module, ()) for module in ("argparse", "copy", "json", "math", "random", "unicodedata")),
+    ("pathlib", ("Path",)),
 )
-from trl import (
-    DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, KTOConfig, KTOTrainer, RewardConfig, RewardTrainer, RLOOConfig,
-    RLOOTrainer, SFTConfig, SFTTrainer
-)
-from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
-"""
-_STANDARD = ("argparse", "copy", "json", "math", "random", "unicodedata", "pathlib")
+_LIBRARIES: _Imports = (
+    *((module, ()) for module in ("jsonschema", "regex", "torch")),
+    ("datasets", ("Dataset",)),
+    ("peft", ("LoraConfig", "get_peft_model", "get_peft_model_state_dict", "set_peft_model_state_dict")),
+    ("peft.tuners.lora", ("LoraLayer",)),
+    ("safetensors.torch", ("load_file",)),
+    ("torch", ("nn",)),
+    ("transformers", ("AutoModelForCausalLM", "AutoModelForSequenceClassification", "AutoTokenizer",
+                      "BitsAndBytesConfig", "TrainerCallback")),
+    ("trl", ("DPOConfig", "DPOTrainer", "GRPOConfig", "GRPOTrainer", "KTOConfig", "KTOTrainer", "RewardConfig",
+             "RewardTrainer", "RLOOConfig", "RLOOTrainer", "SFTConfig", "SFTTrainer")),
+    ("trl.trainer.kto_trainer", ("DataCollatorForUnpairedPreference",)),
+)  # fmt: skip
 
 
 def imports(text: str) -> str:
-    """Those whose names stand in the text."""
-
-    def used(names: Iterable[str]) -> list[str]:
-        return [name for name in names if re.search(rf"\b{name}\b[.()\],]", text)]
-
-    standard, others = [], []
-    for line in re.sub(r"\(\n(.*?)\n\)", r"\1", _IMPORTS, flags=re.DOTALL).replace(",\n", ",").splitlines():
-        module = line.split()[1].split(".")[0]
-        head, _, names = line.partition(" import ") if line.startswith("from") else (line, "", line.split()[1])
-        if found := used(name.strip() for name in names.split(",")):
-            made = line if not line.startswith("from") else f"{head} import {', '.join(found)}"
-            (standard if module in _STANDARD else others).append(made)
-    return "\n".join((*sorted(standard, key=lambda one: one.startswith("from")), "", *_first_plain(others)))
+    """The standard library's, an empty line, and the others."""
+    return "\n".join((*_lines(_STANDARD, text), "", *_lines(_LIBRARIES, text)))
 
 
-def _first_plain(lines: list[str]) -> list[str]:
-    return sorted(lines, key=lambda one: (one.startswith("from"), one))
+def _lines(wanted: _Imports, text: str) -> Iterator[str]:
+    for module, names in wanted:
+        used = [name for name in names or (module,) if re.search(rf"\b{name}\b[.()\],]", text)]
+        if used:
+            yield f"from {module} import {', '.join(used)}" if names else f"import {module}"
