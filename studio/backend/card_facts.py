@@ -75,7 +75,7 @@ def run_facts(store: Store, datasets: Datasets, reports: Reports, run: str, step
         loss_after=ended.validation_loss if ended else losses.get(taken),
         accuracy_after=accuracies.get(taken),
         notices=tuple((e.key, e.values) for e in _notices(events) if e.key.startswith("notice.model.")),
-        evaluation=_evaluated(reports, datasets, run, step),
+        evaluation=_evaluated(reports, run, step),
     )
 
 
@@ -190,7 +190,7 @@ def _notices(events: Sequence[Event]) -> list[Notice]:
 # Evaluation
 
 
-def _evaluated(reports: Reports, datasets: Datasets, run: str, step: int | None) -> "Evaluated | None":
+def _evaluated(reports: Reports, run: str, step: int | None) -> "Evaluated | None":
     """None where it was not evaluated, or no longer can be: its data may be gone."""
     from studio.export.facts import Evaluated
 

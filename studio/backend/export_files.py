@@ -47,7 +47,7 @@ def _merge(job: ExportJob, found: Answered, target: Path, numbers: str, tell: Te
     from studio.models.loading import free_memory, read_tokenizer
 
     adapter, base = job.source.adapter, job.source.base
-    done = merge(
+    error = merge(
         job.source.weights,
         None if adapter.full else adapter.folder,
         read_tokenizer(base.name, base.folder, adapter.model.chat_template).tokenizer,
@@ -59,7 +59,7 @@ def _merge(job: ExportJob, found: Answered, target: Path, numbers: str, tell: Te
         stopping=job.stopping,
     )
     free_memory()
-    return done.weight_error
+    return error
 
 
 def _write_gguf(job: ExportJob, found: Answered, tell: Tell) -> float | None:
@@ -92,7 +92,9 @@ def _write_gguf_adapter(job: ExportJob, found: Answered, tell: Tell) -> None:
     from studio.export.gguf_model import write_gguf
 
     adapter, source = job.source.adapter, job.source.base
-    write_gguf_adapter(source.folder, adapter.folder, _gguf_file(job), job.spec.kind, name=adapter.name)
+    write_gguf_adapter(
+        source.folder, adapter.folder, _gguf_file(job), job.spec.kind, name=adapter.name, stopping=job.stopping
+    )
     base = job.scratch / "base"
     base.mkdir()
     _copy(source.folder, base)

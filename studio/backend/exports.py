@@ -202,7 +202,7 @@ class Exports:
                 job = begin_job(source, spec, work, stop)
                 made = self._make(job, target, progress or (lambda share, key: None))
             finally:
-                shutil.rmtree(work, ignore_errors=True)
+                shutil.rmtree(work, ignore_errors=True)  # what is left is no export; why it ended is told
         took = {"created": time.time(), "seconds": time.monotonic() - began, "told_seconds": planned.seconds}
         return made.model_copy(update=took)
 

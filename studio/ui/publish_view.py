@@ -17,7 +17,7 @@ from studio.ui.run_view import moment, size
 _TOKEN_CHARACTERS = 4_096
 
 
-def build_publish(page: Page, source: gr.State, *, dataset: bool = False) -> None:
+def build_publish(page: Page, source: gr.State) -> None:
     """Lay the block out. `source` holds the path of an export, None as long as there is none: nothing is shown then.
 
     The token is a widget's value from when it is typed until it is sent; the press that sends it empties the widget.
@@ -76,7 +76,7 @@ def build_publish(page: Page, source: gr.State, *, dataset: bool = False) -> Non
         return [gr.update(visible=True), pushed_html(publishing.pushed(Path(export)), t), *_at("form")]
 
     def ask(export: str, to: str, hidden: bool, over: bool, key: str) -> Iterator[list[Any]]:
-        place = Place(to.strip(), hidden, over, "dataset" if dataset else "model")
+        place = Place(to.strip(), hidden, over)
         yield [gr.update(interactive=False), gr.skip(), gr.skip(), *[gr.skip()] * len(parts)]
         ready = gr.update(interactive=True)
         try:
