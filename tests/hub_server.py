@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TINY = "owner/tiny"
 TOKEN = "hf_aSecretOfTheOwner0123456789"
+Server = TypeVar("Server", bound=ThreadingHTTPServer)
 _BIG = 10_000
 _LARGE = (".safetensors", ".bin", ".gguf", ".parquet")
 
@@ -113,7 +114,7 @@ def account(name: str, role: str = "write", orgs: tuple[tuple[str, str], ...] = 
 
 
 @contextmanager
-def running(server: StandIn) -> Iterator[StandIn]:
+def running(server: Server) -> Iterator[Server]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
@@ -128,10 +129,31 @@ class _Broken(Exception):
     """The connection is to break here."""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: StandIn  # type: ignore[assignment]
+class Replies(BaseHTTPRequestHandler):
+    """How the Hub writes its answers."""
+
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # head and body in one piece: two of them wait for each other
+
+    def reply_json(self, value: object) -> None:
+        self.reply(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+    def reply(self, status: int, raw: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            if value:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(raw)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet."""
+
+
+class _Handler(Replies):
+    server: StandIn  # type: ignore[assignment]
 
     def do_HEAD(self) -> None:
         self._answer()
@@ -155,9 +177,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if hub.status is not None:
-            return self._send(hub.status, b"{}", {"X-Error-Code": hub.error_code})
+            return self.reply(hub.status, b"{}", {"X-Error-Code": hub.error_code})
         if fault is not None and fault.status is not None:
-            return self._send(fault.status, b"{}", {"X-Error-Message": fault.message})
+            return self.reply(fault.status, b"{}", {"X-Error-Message": fault.message})
         split = urlsplit(self.path)
         try:
             self._route(unquote(split.path), split.query, body)
@@ -176,7 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/api/whoami-v2":
             return self._who()
         if path == "/api/validate-yaml":
-            return self._json({"errors": [], "warnings": []})
+            return self.reply_json({"errors": [], "warnings": []})
         if path == "/api/repos/create":
             return self._create(json.loads(body))
         if path.startswith("/storage/"):
@@ -193,8 +215,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _who(self) -> None:
         who = self._account()
         if who is None:
-            return self._send(401, b"{}", {"X-Error-Message": "Invalid credentials in Authorization header"})
-        return self._json(who)
+            return self.reply(401, b"{}", {"X-Error-Message": "Invalid credentials in Authorization header"})
+        return self.reply_json(who)
 
     def _account(self) -> dict[str, Any] | None:
         return self.server.accounts.get((self.headers.get("authorization") or "").removeprefix("Bearer "))
@@ -204,7 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
         id_ = f"{owner}/{name}"
         repository = self.server.repositories.get((kind, id_))
         if repository is None or (repository.private and self._account() is None):
-            return self._send(404, b"{}", {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"})
+            return self.reply(404, b"{}", {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"})
         if rest and rest[0] == "preupload":
             return self._preupload(repository, json.loads(body))
         if rest and rest[0] == "commit":
@@ -212,12 +234,12 @@ class _Handler(BaseHTTPRequestHandler):
         revision = rest[1] if len(rest) > 1 else "main"
         known = {"main": repository.files, **dict(repository.commits)}
         if revision not in known:
-            return self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
+            return self.reply(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
         files = known[revision]
         if rest and rest[0] == "tree":
-            return self._json([_entry(n, raw, "path") for n, raw in files.items()])
+            return self.reply_json([_entry(n, raw, "path") for n, raw in files.items()])
         commit = repository.head if revision == "main" else revision
-        return self._json(
+        return self.reply_json(
             {
                 "id": self.server.renamed.get(id_, id_), "modelId": id_, "sha": commit, "tags": [],
                 "private": repository.private,
@@ -230,8 +252,8 @@ class _Handler(BaseHTTPRequestHandler):
         name = path.rpartition("/")[2]
         if path == f"/{TINY}/resolve/{COMMIT}/{name}" and name in self.server.files:
             raw = self.server.files[name]
-            return self._send(200, raw, {"ETag": f'"{hashlib.sha256(raw).hexdigest()}"', "X-Repo-Commit": COMMIT})
-        return self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+            return self.reply(200, raw, {"ETag": f'"{hashlib.sha256(raw).hexdigest()}"', "X-Repo-Commit": COMMIT})
+        return self.reply(404, b"{}", {"X-Error-Code": "RepoNotFound"})
 
     # Writing
 
@@ -240,14 +262,14 @@ class _Handler(BaseHTTPRequestHandler):
         owner = asked.get("organization") or (who or {}).get("name")
         key = (asked.get("type") or "model", f"{owner}/{asked['name']}")
         if who is None:
-            return self._send(401, b"{}", {"X-Error-Message": "Invalid credentials in Authorization header"})
+            return self.reply(401, b"{}", {"X-Error-Message": "Invalid credentials in Authorization header"})
         if key in self.server.repositories:
-            return self._send(409, b"{}", {"X-Error-Message": "You already created this repo"})
+            return self.reply(409, b"{}", {"X-Error-Message": "You already created this repo"})
         private = asked["visibility"] == "private" if self.server.forced_private is None else self.server.forced_private
         commit = secrets.token_hex(20)
         self.server.repositories[key] = Repository(private, [(commit, {".gitattributes": b"*.bin filter=lfs\n"})])
         prefix = "datasets/" if key[0] == "dataset" else ""
-        return self._json({"url": f"{self.server.address}/{prefix}{key[1]}"})
+        return self.reply_json({"url": f"{self.server.address}/{prefix}{key[1]}"})
 
     def _preupload(self, repository: Repository, asked: dict[str, Any]) -> None:
         files = []
@@ -257,11 +279,11 @@ class _Handler(BaseHTTPRequestHandler):
             oid = None if raw is None else (_sha256(raw) if is_large else _git_hash(raw))
             mode, ignore = "lfs" if is_large else "regular", one["path"] in self.server.ignored
             files.append({"path": one["path"], "uploadMode": mode, "shouldIgnore": ignore, "oid": oid})
-        return self._json({"files": files})
+        return self.reply_json({"files": files})
 
     def _batch(self, asked: dict[str, Any]) -> None:
         if self._account() is None:
-            return self._send(401, b"{}", {})
+            return self.reply(401, b"{}", {})
         objects: list[dict[str, Any]] = []
         for one in asked["objects"]:
             oid, size = one["oid"], one["size"]
@@ -274,7 +296,7 @@ class _Handler(BaseHTTPRequestHandler):
                 upload["header"] = {"chunk_size": str(part)}
                 upload["header"] |= {str(i + 1): f"{href}?part={i + 1}" for i in range(-(-size // part))}
             objects.append({**one, "actions": {"upload": upload}})
-        return self._json({"transfer": "basic", "objects": objects})
+        return self.reply_json({"transfer": "basic", "objects": objects})
 
     def _store(self, oid: str, query: str, body: bytes) -> None:
         """A large file, or a part of it; what does not have the hash it is to have is refused."""
@@ -284,20 +306,20 @@ class _Handler(BaseHTTPRequestHandler):
         if query:
             number = int(query.removeprefix("part="))
             hub.parts.setdefault(oid, {})[number] = body
-            return self._send(200, b"", {"ETag": f'"{number}"'})
+            return self.reply(200, b"", {"ETag": f'"{number}"'})
         if self.command == "POST":
             body = b"".join(raw for _, raw in sorted(hub.parts.pop(oid).items()))
         if _sha256(body) != oid:
-            return self._send(422, b"{}", {"X-Error-Message": "not the content that was told"})
+            return self.reply(422, b"{}", {"X-Error-Message": "not the content that was told"})
         hub.storage[oid] = body
-        return self._send(200, b"{}", {})
+        return self.reply(200, b"{}", {})
 
     def _commit(self, kind: str, id_: str, repository: Repository, body: bytes) -> None:
         if self._account() is None:
-            return self._send(401, b"{}", {})
+            return self.reply(401, b"{}", {})
         header, *lines = [json.loads(line) for line in body.splitlines()]
         if header["value"].get("parentCommit") not in (None, repository.head):
-            return self._send(412, b"{}", {"X-Error-Message": "A commit has happened since"})
+            return self.reply(412, b"{}", {"X-Error-Message": "A commit has happened since"})
         files = dict(repository.files)
         for line in lines:
             value = line["value"]
@@ -311,25 +333,7 @@ class _Handler(BaseHTTPRequestHandler):
         repository.commits.append((commit, files))
         prefix = "datasets/" if kind == "dataset" else ""
         url = f"{self.server.address}/{prefix}{id_}/commit/{commit}"
-        return self._json({"commitUrl": url, "commitOid": commit, "success": True})
-
-    # Sending
-
-    def _json(self, value: object) -> None:
-        self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
-
-    def _send(self, status: int, raw: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            if value:
-                self.send_header(name, value)
-        self.send_header("Content-Length", str(len(raw)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(raw)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Quiet."""
+        return self.reply_json({"commitUrl": url, "commitOid": commit, "success": True})
 
 
 def _entry(name: str, raw: bytes, key: str) -> dict[str, Any]:

@@ -4,15 +4,10 @@ import contextlib
 import io
 import re
 import shlex
-import threading
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import uvicorn
-from starlette.types import ASGIApp
 
 from studio.backend import Studio
 from studio.backend.serving import chat_service
@@ -20,6 +15,7 @@ from studio.messages import LANGUAGES
 from studio.shell.command_line import build_parser
 from studio.ui.api import NAMES
 from studio.ui.app import create_server
+from tests.served import served
 
 FOLDER = Path(__file__).parents[1] / "assets"
 DOCS = {language: (FOLDER / f"programs.{language}.md").read_text(encoding="utf-8") for language in LANGUAGES}
@@ -36,20 +32,6 @@ def shown(name: str, folder: Path, changes: Mapping[str, str]) -> list[str]:
     with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(compile(code, name, "exec"), {})
     return printed.getvalue().splitlines()
-
-
-@contextmanager
-def answering(app: ASGIApp) -> Iterator[str]:
-    """The address of a server of this app."""
-    config = uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join(timeout=10)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +65,7 @@ def test_the_notebook_trains_asks_evaluates_and_exports(notebook: list[str], fol
 
 
 def test_the_client_does_the_same_through_the_page(studio: Studio, folder: Path) -> None:
-    with answering(create_server(studio)) as address:
+    with served(create_server(studio)) as address:
         data = str(folder / "questions.csv")
         _, *findings, answers, export = shown("client", folder, {PAGE: address, "/data/questions.csv": data})
     assert findings == ["info Rows that can be used: 24. Training wants 200 or more."]
@@ -94,7 +76,7 @@ def test_the_client_does_the_same_through_the_page(studio: Studio, folder: Path)
 def test_openai_s_client_asks_base_and_run(studio: Studio, folder: Path) -> None:
     run = studio.runner.runs()[-1].record.id
     base, tuned = studio.ask(run, "Where is my parcel?", max_new_tokens=200)
-    with chat_service(studio, run) as service, answering(service.app) as address:
+    with chat_service(studio, run) as service, served(service.app) as address:
         assert shown("openai", folder, {CHAT: address, RUN: run}) == [base.text, tuned.text]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from studio import __version__
 from studio.backend.datasets import Datasets
+from studio.backend.export_answers import Answered
 from studio.backend.report import Report, Reports, with_interval
 from studio.backend.residence import Adapter
 from studio.backend.versions import Version
@@ -22,8 +23,6 @@ from studio.runs.store import Store
 
 if TYPE_CHECKING:
     from studio.export.facts import CardFacts, DataFacts, Evaluated, Figure, RunFacts, Score, Told, TrainingFacts
-    from studio.export.proof import Expected
-    from studio.models.catalog import ModelIdentity
 
 # Findings of what a model should not learn by heart.
 _PERSONAL = frozenset({"secret", "email", "phone", "card", "personal_id", "address"})
@@ -36,22 +35,18 @@ def ended_time(store: Store, run: str) -> float:
     return (state and state.last_time) or store.run(run).created
 
 
-def card_facts(
-    store: Store, datasets: Datasets, reports: Reports, adapter: Adapter, base: "ModelIdentity", expected: "Expected",
-    sha256: str, vocabulary: int | None,
-) -> "CardFacts":  # fmt: skip
-    """`sha256`: of the weights that were tuned; `vocabulary`: rows of the embedding, where there are new ones."""
+def card_facts(store: Store, datasets: Datasets, reports: Reports, adapter: Adapter, found: Answered) -> "CardFacts":
     from studio.export.facts import CardFacts
 
     config = adapter.folder / _ADAPTER_CONFIG
     return CardFacts(
         name=adapter.name,
-        base=base,
+        base=found.identity,
         full=adapter.full,
-        dtype=str(expected.dtype).removeprefix("torch."),
-        stops=expected.stops,
-        weights_sha256=sha256,
-        vocabulary=vocabulary,
+        dtype=str(found.expected.dtype).removeprefix("torch."),
+        stops=found.expected.stops,
+        weights_sha256=found.sha256,
+        vocabulary=found.vocabulary,
         studio_version=__version__,
         adapter_config=json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {},
         run=run_facts(store, datasets, reports, adapter.run, adapter.step) if adapter.run else None,
@@ -80,7 +75,7 @@ def run_facts(store: Store, datasets: Datasets, reports: Reports, run: str, step
         loss_after=ended.validation_loss if ended else losses.get(taken),
         accuracy_after=accuracies.get(taken),
         notices=tuple((e.key, e.values) for e in _notices(events) if e.key.startswith("notice.model.")),
-        evaluation=_evaluated(reports, datasets, run, step),
+        evaluation=_evaluated(reports, run, step),
     )
 
 
@@ -195,7 +190,7 @@ def _notices(events: Sequence[Event]) -> list[Notice]:
 # Evaluation
 
 
-def _evaluated(reports: Reports, datasets: Datasets, run: str, step: int | None) -> "Evaluated | None":
+def _evaluated(reports: Reports, run: str, step: int | None) -> "Evaluated | None":
     """None where it was not evaluated, or no longer can be: its data may be gone."""
     from studio.export.facts import Evaluated
 

@@ -18,7 +18,9 @@ from studio.backend.card_facts import card_facts, ended_time
 from studio.backend.compare import Comparison
 from studio.backend.datasets import Datasets
 from studio.backend.engine import load_engine
-from studio.backend.export_files import Answered, Source, answered, find_source, prove_files, write_files
+from studio.backend.export_answers import Answered, ask_run
+from studio.backend.export_files import prove_files, write_files
+from studio.backend.export_job import ExportJob, begin_job, find_source
 from studio.backend.export_plan import Absent, Offer, offer, offers, pace_of
 from studio.backend.making import Making, Progress
 from studio.backend.placing import free_target, make_room, put, refused
@@ -279,35 +281,29 @@ class Exports:
             with refused(target):
                 work.mkdir()
             try:
-                made = self._make(source, spec, work, target, progress or (lambda share, key: None), stop)
+                job = begin_job(source, spec, work, stop)
+                made = self._make(job, target, progress or (lambda share, key: None))
             finally:
-                shutil.rmtree(work, ignore_errors=True)
+                shutil.rmtree(work, ignore_errors=True)  # what is left is no export; why it ended is told
         took = {"created": time.time(), "seconds": time.monotonic() - began, "told_seconds": planned.seconds}
         took["window"] = planned.window
         return made.model_copy(update=took)
 
-    def _make(
-        self, source: Source, spec: ExportSpec, work: Path, target: Path, tell: Progress, stopping: Callable[[], bool]
-    ) -> Export:
+    def _make(self, job: ExportJob, target: Path, tell: Progress) -> Export:
         from studio.export.adapter import sha256_of
 
-        staged, scratch, words = (work / name for name in ("files", "scratch", "tokenizer"))
-        for folder in (staged, scratch, words):
-            folder.mkdir()
-        adapter = source.adapter
+        spec, adapter, staged = job.spec, job.source.adapter, job.staged
 
         # 1. What the run's adapter answers here
         answers = _part(tell, 0.05, 0.35, "ui.export.progress.answers")
-        found = answered(source, spec, self._compare, self._settings, words, answers, stopping)
+        found = ask_run(job, self._compare, self._settings, answers)
 
         # 2. The files
-        files = _part(tell, 0.35, 0.55, f"ui.export.progress.files.{spec.target}")
-        error = write_files(source, spec, found, words, staged, scratch, files, stopping)
+        error = write_files(job, found, _part(tell, 0.35, 0.55, f"ui.export.progress.files.{spec.target}"))
 
         # 3. The proof
         tell(0.55, f"ui.export.progress.proof.{spec.target}")
-        proof = prove_files(source, spec, found, staged, scratch, stopping)
-        proof = proof.model_copy(update={"weight_error": error})
+        proof = prove_files(job, found).model_copy(update={"weight_error": error})
         if not proof.passed:
             raise not_proven(proof)
 
@@ -316,11 +312,11 @@ class Exports:
         if spec.rows and adapter.run:
             write_training_rows(self._store, self._datasets, self._settings, adapter.run, staged)
         hashes = {path.name: sha256_of(path) for path in sorted(staged.iterdir())}
-        self._write_card(source, spec, found, proof, hashes, staged)
+        self._write_card(job, found, proof, hashes)
         stamp = ended_time(self._store, adapter.run) if adapter.run else 0.0
         sizes = {path.name: path.stat().st_size for path in sorted(staged.iterdir())}
         zipped = target.suffix.lower() == ".zip"
-        digest = put(staged, work, target, stamp)
+        digest = put(staged, job.work, target, stamp)
         tell(1.0, "ui.export.progress.done")
         return Export(
             path=target,
@@ -333,21 +329,16 @@ class Exports:
             files=sizes,
         )
 
-    def _write_card(
-        self, source: Source, spec: ExportSpec, found: Answered, proof: Proof, hashes: dict[str, str], staged: Path
-    ) -> None:
+    def _write_card(self, job: ExportJob, found: Answered, proof: Proof, hashes: dict[str, str]) -> None:
         from studio.export.adapter import CARD, SPEC
         from studio.export.card import model_card
         from studio.export.gguf_look import window_of
         from studio.export.script import FILE, reproduction
 
-        adapter = source.adapter
-        facts = card_facts(
-            self._store, self._datasets, self._reports, adapter, found.identity, found.expected, found.sha256,
-            found.vocabulary,
-        )  # fmt: skip
-        window = window_of(source.base.folder) if spec.target.startswith("gguf") else 0
-        card = model_card(replace(facts, window=window), spec, proof, hashes)
+        adapter, staged = job.source.adapter, job.staged
+        facts = card_facts(self._store, self._datasets, self._reports, adapter, found)
+        window = window_of(job.source.base.folder) if job.spec.target.startswith("gguf") else 0
+        card = model_card(replace(facts, window=window), job.spec, proof, hashes)
         (staged / CARD).write_text(card, encoding="utf-8")
         if (script := reproduction(facts)) is not None:
             (staged / FILE).write_text(script, encoding="utf-8")

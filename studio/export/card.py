@@ -58,7 +58,7 @@ def _body(facts: CardFacts, export: ExportSpec, proof: Proof | None, files: Mapp
     parts += [
         ("load", _load(facts, export, files, say, language)),
         ("proof", _proof(proof, files, say)),
-        ("again", _again(facts, files, say, language)),
+        ("again", _again(facts, files, say)),
     ]
     if run:
         parts.append(("settings", [say("settings.file"), "", *_settings(run.spec, say, language)]))
@@ -242,7 +242,7 @@ def _proven(proof: Proof, say: Say) -> list[str]:
     return [*lines, say("proof.passed" if proof.passed else "proof.failed")]
 
 
-def _again(facts: CardFacts, files: Mapping[str, str], say: Say, language: str) -> list[str]:
+def _again(facts: CardFacts, files: Mapping[str, str], say: Say) -> list[str]:
     """Whether and how the training can be done again without the studio."""
     if why := why_not(facts):
         return [say(f"script.none.{why}"), ""]

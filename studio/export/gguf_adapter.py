@@ -71,7 +71,6 @@ def write_gguf_adapter(
     kind: str,
     *,
     name: str,
-    tell: Callable[[float], None] = lambda share: None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> GgufAdapterPlan:
     """Write the adapter in `folder` to the file `target`, as numbers of a kind (`F16`, `F32`).
@@ -90,7 +89,7 @@ def write_gguf_adapter(
     writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
     writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, alpha)
     writer.add_file_type(gguf.LlamaFileType.ALL_F32 if kind == "F32" else gguf.LlamaFileType.MOSTLY_F16)
-    for done, (gguf_name, layer) in enumerate(plan.layers.items(), 1):
+    for gguf_name, layer in plan.layers.items():
         if stopping():
             raise Stopped("error.stopped")
         first, second = (_matrix(plan, layer, part) for part in "AB")
@@ -102,7 +101,6 @@ def write_gguf_adapter(
         for ending, matrix in (("lora_a", first), ("lora_b", second)):
             numbers = matrix.astype(np.float16) if kind == "F16" else matrix
             writer.add_tensor(f"{gguf_name}.{ending}", np.ascontiguousarray(numbers))
-        tell(done / len(plan.layers))
     try:
         writer.write_header_to_file(target)
         writer.write_kv_data_to_file()

@@ -295,7 +295,10 @@ def _gpt_neox_rows(name: str, count: int, config: ModelConfig) -> NDArray[np.int
     return np.arange(count).reshape(config.heads, 3, -1).swapaxes(0, 1).ravel()
 
 
-_GEMMA = ("gelu_pytorch_tanh",)
+_GEMMA: dict[str, tuple[object, ...]] = {
+    "hidden_activation": ("gelu_pytorch_tanh", None),
+    "use_bidirectional_attention": (None, False),
+}
 _BUFFERS = ("rotary_emb.inv_freq", ".attn.bias", ".masked_bias", ".attention.bias")
 
 SHAPES: dict[str, Shape] = {
@@ -306,23 +309,14 @@ SHAPES: dict[str, Shape] = {
     "gemma2": Shape(
         "gemma2",
         _gemma2,
-        {
-            "hidden_activation": (*_GEMMA, None),
-            "tie_word_embeddings": (True,),
-            "use_bidirectional_attention": (None, False),
-        },
+        {**_GEMMA, "tie_word_embeddings": (True,)},
         shifted=True,
         window=True,
     ),
     "gemma3_text": Shape(
         "gemma3",
         _gemma3,
-        {
-            "hidden_activation": (*_GEMMA, None),
-            "attn_logit_softcapping": (None,),
-            "use_bidirectional_attention": (False, None),
-            "attention_bias": (False,),
-        },
+        {**_GEMMA, "attn_logit_softcapping": (None,), "attention_bias": (False,)},
         shifted=True,
         window=True,
     ),

@@ -122,6 +122,7 @@ def _scores(llama: llama_cpp.Llama, ids: list[int], past: int, start: int) -> It
 
 
 def _text(llama: llama_cpp.Llama, ids: list[int]) -> str:
+    # An answer may be cut within a sign of several bytes; transformers writes the same sign for that.
     text = llama.detokenize(ids).decode(errors="replace")
     # Where every text is begun with a space, that one is not part of it.
     begun = llama.metadata.get("tokenizer.ggml.add_space_prefix") == "true"

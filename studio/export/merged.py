@@ -5,8 +5,7 @@ other: in memory there is never more than one copy of the model.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +31,6 @@ _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _LOADED, _MERGED = 0.3, 0.7
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """`parameters` counts numbers; `weight_error` is that of `Proof`, None where nothing was held in 4 bits. `untied`:
-    the output layer was the embedding before, and is a layer of its own now, for only one of them was tuned."""
-
-    parameters: int
-    weight_error: float | None
-    untied: bool
-
-
 def stored_numbers(folder: Path, weights: tuple[str, ...]) -> torch.dtype:
     """What most of the weights in these files are written in; float32 where that is another kind of numbers."""
     sizes: dict[str, int] = {}
@@ -64,12 +53,13 @@ def merge(
     held: str | None = None,
     tell: Tell = lambda share: None,
     stopping: Stopping = lambda: False,
-) -> Merged:
+) -> float | None:
     """Write the model at `files` with the adapter merged into it, or as it is, to the folder `target`, in `numbers`
     (`float32`, `bfloat16` or `float16`). `tokenizer`: the base's own; `stops`: the tokens that end an answer.
 
     `held`: the numbers that were computed in where the run held the base in 4 bits (QLoRA). The adapter was tuned to
-    what those 4 bits stand for, so it is merged into that. Raises StudioError, Stopped soon after `stopping` says so.
+    what those 4 bits stand for, so it is merged into that, and the `weight_error` of a Proof is returned. Raises
+    StudioError, Stopped soon after `stopping` says so.
     """
     kept = getattr(torch, numbers)
     stored = kept if kept == torch.float32 else stored_numbers(files.folder, files.weights)
@@ -89,8 +79,6 @@ def merge(
             model = model.merge_and_unload()  # what is no layer of LoRA's: the embeddings of new tokens
         if untied:
             model.config.tie_word_embeddings = False
-    else:
-        untied = False
     _check(stopping)
     for weight in (*model.parameters(), *model.buffers()):
         if weight.is_floating_point():
@@ -98,7 +86,7 @@ def merge(
     tell(_MERGED)
     _save(model, files.folder, target, stops, loaded.tokenizer.pad_token_id)
     tell(1.0)
-    return Merged(sum(weight.numel() for weight in model.parameters()), error, untied)
+    return error
 
 
 def _merge_layers(model: Any, kept: torch.dtype, tell: Tell, stopping: Stopping) -> None:
@@ -167,11 +155,6 @@ def _save(model: Any, base: Path, target: Path, stops: tuple[int, ...], pad: obj
     _write_json(target / _GENERATION, settings)
     config = read_json(target, CONFIG)
     _write_json(target / CONFIG, {key: value for key, value in config.items() if key != "_name_or_path"})
-
-
-def weight_names(folder: Path) -> Iterator[str]:
-    """The files of a model's weights, and their index."""
-    yield from sorted(path.name for path in folder.iterdir() if ".safetensors" in path.name)
 
 
 def _write_json(file: Path, values: object) -> None:

@@ -7,14 +7,13 @@ stands between their turns is what the Go template is made of, and further ones 
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studio.data.records import Message
 from studio.data.tokens import TemplateRefusal, prompt_text
-from studio.errors import ExportError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -31,15 +30,6 @@ _FURTHER = (
     "晴れです。気温は28℃です。\nCafé 🍣",
     "ありがとう。",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Modelfile:
-    """`translated`: whether it holds the template. If not, Ollama looks whether it knows the one in the GGUF file, and
-    else gives the model bare text."""
-
-    text: str
-    translated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +86,15 @@ class Turns:
 
 
 def modelfile(
-    file: str,
-    tokenizer: "PreTrainedTokenizerBase",
-    stops: Sequence[str],
-    *,
-    adds_bos: bool,
-    context: int,
-    system: str = "",
-    adapter: str | None = None,
-    sampling: Mapping[str, float] | None = None,
-) -> Modelfile:
-    """The Modelfile of a GGUF file that lies beside it, and of the adapter that does, too. `stops`: texts that end an
-    answer. `adds_bos`: whether the file says that text begins with the first token. `context`: the longest sequence of
-    the model. `sampling`: Ollama's parameters by name. Raises ExportError when `system` cannot be written there."""
-    if _QUOTES in system:
-        raise ExportError("error.ollama.system")
+    file: str, tokenizer: "PreTrainedTokenizerBase", stops: Sequence[str], *, adds_bos: bool, context: int
+) -> str:
+    """The Modelfile of a GGUF file that lies beside it. `stops`: texts that end an answer. `adds_bos`: whether the file
+    says that text begins with the first token. `context`: the longest sequence of the model.
+
+    Without a template, where the run's says more than Go's can, Ollama looks whether it knows the one in the GGUF file,
+    and else gives the model bare text."""
     turns = turns_of_template(tokenizer, adds_bos=adds_bos)
     lines = [f"FROM ./{file}"]
-    if adapter is not None:
-        lines.append(f"ADAPTER ./{adapter}")
     if turns is not None:
         lines.append(f"TEMPLATE {_QUOTES}{turns.go()}{_QUOTES}")
     else:
@@ -122,18 +102,13 @@ def modelfile(
         lines.append(
             "# that is in the GGUF file; a program that reads that one itself (llama-server) answers as the run."
         )
-    if system:
-        lines.append(f"SYSTEM {_QUOTES}{system}{_QUOTES}")
     lines += [f"PARAMETER stop {_quoted(stop)}" for stop in dict.fromkeys(stops)]
     # Ollama would otherwise mark down what was said already, and cut long conversations at its own length.
-    parameters = {"num_ctx": min(context, _CONTEXT), "repeat_penalty": 1.0, **(sampling or {})}
-    lines += [f"PARAMETER {name} {value:g}" for name, value in parameters.items()]
-    return Modelfile("\n".join(lines) + "\n", turns is not None)
+    lines += [f"PARAMETER num_ctx {min(context, _CONTEXT)}", "PARAMETER repeat_penalty 1"]
+    return "\n".join(lines) + "\n"
 
 
-def write_modelfile(
-    folder: Path, file: str, tokenizer_folder: Path, stops: Sequence[int], system: str = ""
-) -> Modelfile:
+def write_modelfile(folder: Path, file: str, tokenizer_folder: Path, stops: Sequence[int]) -> None:
     """The Modelfile of the GGUF file in `folder`, beside it. `stops`: tokens that end an answer."""
     from gguf import GGUFReader
     from transformers import AutoTokenizer
@@ -147,10 +122,8 @@ def write_modelfile(
         [str(tokenizer.convert_ids_to_tokens(stop)) for stop in stops],
         adds_bos=bool(fields["tokenizer.ggml.add_bos_token"].contents()),
         context=int(fields[f"{architecture}.context_length"].contents()),
-        system=system,
     )
-    (folder / MODELFILE).write_text(made.text, encoding="utf-8")
-    return made
+    (folder / MODELFILE).write_text(made, encoding="utf-8")
 
 
 def turns_of_template(tokenizer: "PreTrainedTokenizerBase", *, adds_bos: bool) -> Turns | None:

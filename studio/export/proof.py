@@ -254,7 +254,7 @@ def run_apart(script: Path, request: dict[str, Any], scratch: Path, stopping: St
                 left -= _LOOK_SECONDS
                 if left < 0:
                     raise ExportError("error.export.not_loaded", reason=f"> {_SECONDS:.0f} s")
-        except BrokenPipeError:
+        except BrokenPipeError:  # it ended before it had read the request; its last words tell why
             code = process.wait()
         finally:
             process.kill()

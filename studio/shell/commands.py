@@ -43,7 +43,7 @@ def open_page(options: argparse.Namespace) -> Outcome:
         try:
             show_page(studio, _PORT if options.port is None else options.port, browser, mcp)
         except InputError as error:
-            if options.port is not None or error.key != "error.port.in_use":
+            if options.port is not None or error.key not in ("error.port.in_use", "error.port.refused"):
                 raise
             show_page(studio, 0, browser, mcp)
     return Outcome()

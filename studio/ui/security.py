@@ -5,6 +5,7 @@ to 127.0.0.1 (refused by its Origin), and a name of its own can be made to point
 the Host header). https://fetch.spec.whatwg.org/#origin-header
 """
 
+import errno
 import os
 import socket
 from urllib.parse import urlsplit
@@ -52,7 +53,7 @@ class OwnPageOnly:
 
 
 def listen(port: int) -> socket.socket:
-    """A socket of this machine alone. Raises InputError: port in use."""
+    """A socket of this machine alone. Raises InputError: the port is in use, or the system does not give it."""
     # asyncio sends at once (TCP_NODELAY) only where the protocol is named; else each answer waits up to 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if os.name == "posix":
@@ -60,6 +61,9 @@ def listen(port: int) -> socket.socket:
     try:
         listener.bind(("127.0.0.1", port))
         listener.listen()  # whoever comes before the server is ready waits
-    except OSError:
-        raise InputError("error.port.in_use", port=port) from None
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise InputError("error.port.in_use", port=port) from None
+        raise InputError("error.port.refused", port=port, reason=error.strerror or str(error)) from None
     return listener

@@ -170,6 +170,8 @@ def test_a_run_on_four_bits_is_merged_as_it_was_trained(made: Made, tmp_path: Pa
     plain = made.studio.exports.write(run, tmp_path / "adapter")
     assert plain.proof.weight_error is None
     assert plain.proof.perplexity != export.proof.perplexity  # on the base as everybody has it
+    gguf = ExportSpec(target="gguf-adapter", numbers="F32")
+    assert made.studio.exports.write(run, tmp_path / "gguf", None, gguf).proof.equal == 2
 
 
 def test_an_adapter_of_another_base_is_told(made: Made, tmp_path: Path) -> None:

@@ -5,9 +5,8 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,8 @@ from studio.data.hub_data import (
 from studio.data.tables import Table
 from studio.errors import DataError
 from studio.messages import LANGUAGES
+from tests.hub_server import COMMIT, Replies, running
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NAME = HubDataset("owner/tiny")
 CARD = """---
 configs:
@@ -132,9 +131,8 @@ class StandIn(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Replies):
     server: StandIn  # type: ignore[assignment]
-    protocol_version = "HTTP/1.1"
 
     def do_HEAD(self) -> None:
         self._answer()
@@ -148,20 +146,20 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, sent: bytes = b"") -> None:
         self.server.asked.append(f"{self.command} {self.path}")
         if self.server.status is not None:
-            return self._send(self.server.status, b"{}", {"X-Error-Code": self.server.error_code})
+            return self.reply(self.server.status, b"{}", {"X-Error-Code": self.server.error_code})
         path = self.path.partition("?")[0]
         base = "/api/datasets/owner/tiny"
         if path in (base, f"{base}/revision/main", f"{base}/revision/{COMMIT}"):
             siblings = [{"rfilename": name} for name in self.server.files]
             info = {"id": "owner/tiny", "sha": COMMIT, "siblings": siblings, "tags": [], "private": False}
-            return self._json(info)
+            return self.reply_json(info)
         if path.startswith(f"{base}/tree/{COMMIT}"):
-            return self._json(
+            return self.reply_json(
                 self._tree(path.removeprefix(f"{base}/tree/{COMMIT}").strip("/"), "recursive=T" in self.path)
             )
         if path.startswith(f"{base}/paths-info/"):
             paths = json.loads(sent)["paths"]
-            return self._json([item for item in self._tree("", True) if item["path"] in paths])
+            return self.reply_json([item for item in self._tree("", True) if item["path"] in paths])
         name = path.removeprefix(f"/datasets/owner/tiny/resolve/{COMMIT}/")
         name = name.removeprefix("/datasets/owner/tiny/resolve/main/")
         if name in self.server.files:
@@ -172,8 +170,8 @@ class _Handler(BaseHTTPRequestHandler):
                 end = min(int(last or len(raw)), len(raw) - 1)
                 headers["Content-Range"] = f"bytes {first}-{end}/{len(raw)}"
                 raw, status = raw[int(first) : end + 1], 206
-            return self._send(status, raw, headers)
-        return self._send(404, b"{}", {"X-Error-Code": "EntryNotFound" if "/resolve/" in path else "RepoNotFound"})
+            return self.reply(status, raw, headers)
+        return self.reply(404, b"{}", {"X-Error-Code": "EntryNotFound" if "/resolve/" in path else "RepoNotFound"})
 
     def _tree(self, under: str, recursive: bool) -> list[dict[str, Any]]:
         files = {n: raw for n, raw in self.server.files.items() if n.startswith(f"{under}/" if under else "")}
@@ -182,33 +180,12 @@ class _Handler(BaseHTTPRequestHandler):
         items += [{"type": "file", "path": n, "oid": "b", "size": len(raw)} for n, raw in files.items()]
         return items if recursive else [i for i in items if "/" not in i["path"].removeprefix(under).strip("/")]
 
-    def _json(self, value: Any) -> None:
-        self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
-
-    def _send(self, status: int, raw: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            if value:
-                self.send_header(name, value)
-        self.send_header("Content-Length", str(len(raw)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(raw)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Quiet."""
-
 
 @pytest.fixture
 def hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    server = StandIn(folder)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with running(StandIn(folder)) as server:
+        yield server
 
 
 def refused(key: str, **options: Any) -> str:

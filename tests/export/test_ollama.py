@@ -10,7 +10,6 @@ from transformers import AutoTokenizer
 from studio.data.chat_templates import TEMPLATES
 from studio.data.records import Message
 from studio.data.tokens import prompt_text
-from studio.errors import ExportError
 from studio.export.gguf_model import write_gguf
 from studio.export.ollama import modelfile, turns_of_template, write_modelfile
 from tests.export.gguf_models import save_random
@@ -141,42 +140,27 @@ def test_what_no_go_template_can_say_is_left_out(template: str) -> None:
     tokenizer = tiny_tokenizer(chat_template=template)
     assert turns_of_template(tokenizer, adds_bos=False) is None
     made = modelfile("m.gguf", tokenizer, ["<|end|>"], adds_bos=False, context=512)
-    assert not made.translated
-    assert "TEMPLATE" not in made.text
-    assert 'PARAMETER stop "<|end|>"' in made.text
+    assert "TEMPLATE" not in made
+    assert 'PARAMETER stop "<|end|>"' in made
 
 
 def test_a_whole_modelfile() -> None:
-    made = modelfile(
-        "m.gguf",
-        tiny_tokenizer(),
-        ["<|end|>", 'say "stop"', "<|end|>"],
-        adds_bos=False,
-        context=512,
-        system="短く答えて。\nIn one line.",
-        adapter="a.gguf",
-        sampling={"temperature": 0.7},
-    )
-    head, _, tail = made.text.partition("TEMPLATE ")
-    assert head == "FROM ./m.gguf\nADAPTER ./a.gguf\n"
-    assert made.text.count('"""') == 6
+    stops = ["<|end|>", 'say "stop"', "<|end|>"]
+    made = modelfile("m.gguf", tiny_tokenizer(), stops, adds_bos=False, context=10_000)
+    head, _, tail = made.partition("TEMPLATE ")
+    assert head == "FROM ./m.gguf\n"
+    assert made.count('"""') == 4
     assert tail.partition('"""\n')[2] == (
-        'SYSTEM """短く答えて。\nIn one line."""\nPARAMETER stop "<|end|>"\nPARAMETER stop """say "stop""""\n'
-        "PARAMETER num_ctx 512\nPARAMETER repeat_penalty 1\nPARAMETER temperature 0.7\n"
+        'PARAMETER stop "<|end|>"\nPARAMETER stop """say "stop""""\n'
+        "PARAMETER num_ctx 8192\nPARAMETER repeat_penalty 1\n"
     )
-
-
-def test_quotation_marks_that_would_end_it_are_refused() -> None:
-    with pytest.raises(ExportError, match="three quotation marks"):
-        modelfile("m.gguf", tiny_tokenizer(), [], adds_bos=False, context=512, system='a """ b')
 
 
 def test_it_lies_beside_its_file(tmp_path: Path) -> None:
     save_random(tmp_path / "model")
     write_gguf(tmp_path / "model", tmp_path / "tiny-F16.gguf", "F16", name="tiny")
-    made = write_modelfile(tmp_path, "tiny-F16.gguf", tmp_path / "model", (1,))
+    write_modelfile(tmp_path, "tiny-F16.gguf", tmp_path / "model", (1,))
     text = (tmp_path / "Modelfile").read_text(encoding="utf-8")
-    assert text == made.text
     assert text.startswith("FROM ./tiny-F16.gguf\nTEMPLATE")
     assert text.endswith('PARAMETER stop "<|end|>"\nPARAMETER num_ctx 512\nPARAMETER repeat_penalty 1\n')
 

@@ -1,18 +1,15 @@
 """A studio to visit in a real browser, with a tiny model in place of the starter."""
 
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Page, expect
 
 from studio.backend.studio import Studio
 from studio.settings import Settings
 from studio.ui.app import create_server
-from tests.tiny import save_tiny
+from tests.served import served, tiny_assets
 
 PATIENCE_MS = 90_000
 
@@ -26,27 +23,15 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def open_studio(workspace: Path) -> Iterator[Studio]:
     """A studio with a tiny model in place of the starter; nothing trains by itself."""
-    folder = workspace.parent
-    assets = folder / "assets"
-    assets.mkdir()
-    for name in ("css", "js", "samples", "models.yaml"):
-        (assets / name).symlink_to(Settings(workspace=folder).assets / name)
-    save_tiny(assets / "starter")
-    with Studio(Settings(workspace=workspace, assets=assets), worker=False) as studio:
+    with Studio(Settings(workspace=workspace, assets=tiny_assets(workspace.parent)), worker=False) as studio:
         yield studio
 
 
 @pytest.fixture(scope="module")
 def address(open_studio: Studio) -> Iterator[str]:
     """Where its page is."""
-    server = uvicorn.Server(uvicorn.Config(create_server(open_studio), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join(timeout=10)
+    with served(create_server(open_studio)) as address:
+        yield address
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,6 @@ from typing import Any
 
 import httpx2
 import pytest
-import uvicorn
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 from mcp import ClientSession
@@ -24,7 +22,7 @@ from studio.messages import translate
 from studio.settings import Settings
 from studio.ui import app
 from studio.ui.api import NAMES
-from tests.tiny import save_tiny
+from tests.served import served, tiny_assets
 
 STABLE = {
     "list_datasets": [],
@@ -45,28 +43,14 @@ QUICK = {"training.epochs": 1, "training.evaluations": 1, "data.max_length": 64,
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """A studio whose starter is a tiny model."""
     folder = tmp_path_factory.mktemp("studio")
-    (folder / "assets").mkdir()
-    for path in Settings(workspace=folder).assets.iterdir():
-        if path.name != "starter":
-            (folder / "assets" / path.name).symlink_to(path)
-    save_tiny(folder / "assets" / "starter")
-    with Studio(Settings(workspace=folder / "w", assets=folder / "assets", offline=True)) as studio:
+    with Studio(Settings(workspace=folder / "w", assets=tiny_assets(folder), offline=True)) as studio:
         yield studio
 
 
 @pytest.fixture(scope="module")
 def address(studio: Studio) -> Iterator[str]:
-    server = uvicorn.Server(
-        uvicorn.Config(app.create_server(studio, mcp=True), port=0, log_level="warning", timeout_graceful_shutdown=1)
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join(timeout=10)
-    assert not thread.is_alive()
+    with served(app.create_server(studio, mcp=True)) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

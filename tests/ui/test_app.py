@@ -1,5 +1,6 @@
 """The site: languages, what it lets out, and that it opens without torch."""
 
+import errno
 import socket
 import subprocess
 import sys
@@ -122,9 +123,19 @@ def test_the_port_is_open_to_this_machine_only_and_answers_at_once() -> None:
     host, port = listener.getsockname()
     assert host == "127.0.0.1"
     assert listener.proto == socket.IPPROTO_TCP  # else asyncio lets each answer wait for the one before (40 ms)
-    with pytest.raises(InputError, match=str(port)):
+    with pytest.raises(InputError, match=str(port)) as caught:
         listen(port)
+    assert caught.value.key == "error.port.in_use"
     listener.close()
+
+
+def test_a_port_that_the_system_keeps_is_not_told_as_one_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bind(self: socket.socket, address: tuple[str, int]) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")  # as of port 80, where one is not root
+
+    monkeypatch.setattr(socket.socket, "bind", bind)
+    with pytest.raises(InputError, match=r"port 80 .*Permission denied"):
+        listen(80)
 
 
 def test_gradio_writes_no_editor_stubs() -> None:

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import gradio as gr
 import pytest
-import uvicorn
 from playwright.sync_api import Browser
 
 from studio.backend.candidates import Candidate
@@ -31,6 +30,7 @@ from studio.ui.compare_tab import Examples
 from studio.ui.contestants import choices, find, first_of
 from studio.ui.page import Page, chosen
 from studio.ui.votes_view import standings_html
+from tests.served import served
 
 KEPT = Candidate("run-1", "Friendly support", None, "a" * 64, "starter", 0.5)
 LATE = Candidate("run-1", "Friendly support", 40, None, "starter", 0.5)
@@ -303,33 +303,23 @@ def test_markup_in_answers_runs_nothing_and_fetches_nothing(browser: Browser, tm
     fake = FakeComparison((bad, bad + " more"))
     fake.found = (Candidate("run-1", bad, 5, None, bad),)
     fake.known = (((said("user", bad),), bad),)
-    studio = Studio(Settings(workspace=tmp_path), worker=False)
-    studio.store.add_run("run-1", bad, RunSpec(), Queued())
-    vars(studio).update(compare=fake)
-    server = uvicorn.Server(uvicorn.Config(create_server(studio), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.05)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(90_000)
-        fetched: list[str] = []
-        page.on("request", lambda request: fetched.append(request.url))
-        page.goto(f"http://127.0.0.1:{port}/en/")
-        page.get_by_role("tab", name=translate("ui.tab.compare")).click()
-        page.locator("#compare-send").click()
-        page.locator(".cmp-talk[aria-busy=false]").wait_for()
-        assert page.locator("#compare-tuned .cmp-answer").text_content() == bad + " more"
-        assert page.locator(".cmp-expected .cmp-text").text_content() == bad
-        assert page.locator("#compare-tuned .cmp-name").text_content() == bad
-        page.locator(".cmp-chip").click()
-        page.locator("#compare-tuned .cmp-hint").wait_for()
-        assert page.evaluate("window.hit") is None
-        assert not [url for url in fetched if not url.startswith(f"http://127.0.0.1:{port}/")]
-        page.close()
-    finally:
-        server.should_exit = True
-        thread.join(20)
-        studio.close()
+    with Studio(Settings(workspace=tmp_path), worker=False) as studio:
+        studio.store.add_run("run-1", bad, RunSpec(), Queued())
+        vars(studio).update(compare=fake)
+        with served(create_server(studio)) as address:
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            page.set_default_timeout(90_000)
+            fetched: list[str] = []
+            page.on("request", lambda request: fetched.append(request.url))
+            page.goto(f"{address}/en/")
+            page.get_by_role("tab", name=translate("ui.tab.compare")).click()
+            page.locator("#compare-send").click()
+            page.locator(".cmp-talk[aria-busy=false]").wait_for()
+            assert page.locator("#compare-tuned .cmp-answer").text_content() == bad + " more"
+            assert page.locator(".cmp-expected .cmp-text").text_content() == bad
+            assert page.locator("#compare-tuned .cmp-name").text_content() == bad
+            page.locator(".cmp-chip").click()
+            page.locator("#compare-tuned .cmp-hint").wait_for()
+            assert page.evaluate("window.hit") is None
+            assert not [url for url in fetched if not url.startswith(f"{address}/")]
+            page.close()

@@ -264,9 +264,15 @@ def test_all_of_it_is_text_in_every_language(made: Export, language: str) -> Non
     assert "0.00012" in html
 
 
-@pytest.mark.parametrize(("kind", "first", "after", "told"), [
-    ("Q8_0", 0.96, 2.0, ""), ("Q8_0", 0.9, 2.0, "reworded"), ("Q4_K_M", 0.5, 2.05, ""), ("Q4_K_M", 0.9, 2.2, "few_bits"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "first", "after", "told"),
+    [
+        ("Q8_0", 0.96, 2.0, ""),
+        ("Q8_0", 0.9, 2.0, "reworded"),
+        ("Q4_K_M", 0.5, 2.05, ""),
+        ("Q4_K_M", 0.9, 2.2, "few_bits"),
+    ],
+)
 def test_what_fewer_bits_cost_is_told(made: Export, kind: str, first: float, after: float, told: str) -> None:
     found = Proof(prompts=4, equal=1, first_tokens=first, perplexity=(2.0, after), passed=True)
     spec = ExportSpec(target="gguf", numbers=kind)

@@ -1,7 +1,5 @@
 """Putting an export on the Hub, in a real browser: nothing is sent unseen, and the token stays nowhere."""
 
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +9,6 @@ from typing import cast
 import gradio as gr
 import huggingface_hub.constants
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from playwright.sync_api import Page as Visitor
 from playwright.sync_api import expect
@@ -24,6 +21,7 @@ from studio.ui.page import Page, chosen
 from studio.ui.publish_view import build_publish
 from studio.ui.theme import make_theme, read_css
 from tests.hub_server import COMMIT, TOKEN, Fault, Repository, StandIn, running
+from tests.served import served
 
 pytestmark = pytest.mark.journey
 REPO = ("model", "owner/support")
@@ -67,14 +65,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
             gr.mount_gradio_app(
                 app, blocks, f"/{language}", theme=make_theme(), css=read_css(settings.assets), ssr_mode=False
             )
-        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.05)
-        yield Site(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", hub, export, settings.workspace)
-        server.should_exit = True
-        thread.join(timeout=10)
+        with served(app) as address:
+            yield Site(address, hub, export, settings.workspace)
 
 
 def ask(page: Visitor, site: Site, repo: str = "owner/support", token: str = TOKEN, language: str = "en") -> None:
