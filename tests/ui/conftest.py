@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,22 +25,27 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def open_studio(workspace: Path) -> Iterator[Studio]:
-    """A studio with a tiny model in place of the starter; nothing trains by itself."""
-    folder = workspace.parent
-    assets = folder / "assets"
-    assets.mkdir()
+def assets(workspace: Path) -> Path:
+    """What the studio comes with, but for the starter: a tiny model is in its place."""
+    folder = workspace.parent / "assets"
+    folder.mkdir()
     for name in ("css", "js", "samples", "models.yaml"):
-        (assets / name).symlink_to(Settings(workspace=folder).assets / name)
-    save_tiny(assets / "starter")
+        (folder / name).symlink_to(Settings(workspace=workspace).assets / name)
+    save_tiny(folder / "starter")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def open_studio(workspace: Path, assets: Path) -> Iterator[Studio]:
+    """A studio with a tiny model in place of the starter; nothing trains by itself."""
     with Studio(Settings(workspace=workspace, assets=assets), worker=False) as studio:
         yield studio
 
 
-@pytest.fixture(scope="module")
-def address(open_studio: Studio) -> Iterator[str]:
-    """Where its page is."""
-    server = uvicorn.Server(uvicorn.Config(create_server(open_studio), port=0, log_level="warning"))
+@contextmanager
+def served(studio: Studio) -> Iterator[str]:
+    """The address of its page. In this process: one of its own would spend 10 s on its imports."""
+    server = uvicorn.Server(uvicorn.Config(create_server(studio), port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
@@ -47,6 +53,13 @@ def address(open_studio: Studio) -> Iterator[str]:
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     thread.join(timeout=10)
+
+
+@pytest.fixture(scope="module")
+def address(open_studio: Studio) -> Iterator[str]:
+    """Where its page is."""
+    with served(open_studio) as address:
+        yield address
 
 
 @pytest.fixture

@@ -2,12 +2,10 @@
 
 import json
 import re
-import threading
-import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-import uvicorn
 from playwright.sync_api import Page, expect
 
 from studio.backend.studio import Studio
@@ -15,39 +13,26 @@ from studio.models.device import detect_device
 from studio.runs.spec import with_changes
 from studio.settings import Settings
 from studio.training.memory import MEMORY_SHARE, held_bytes
-from studio.ui.app import create_server
-from tests.tiny import save_tiny
+from tests.ui.conftest import served
 
 pytestmark = pytest.mark.journey
 ROWS = 200
 
 
 @pytest.fixture(scope="module")
-def little(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def little(workspace: Path, assets: Path) -> Iterator[str]:
     """The address of a studio with room for about half of a batch of all rows of its data."""
-    folder = tmp_path_factory.mktemp("little")
-    assets = folder / "assets"
-    assets.mkdir()
-    for name in ("css", "js", "samples", "models.yaml"):
-        (assets / name).symlink_to(Settings(workspace=folder).assets / name)
-    save_tiny(assets / "starter")
-    file = folder / "thumbs.jsonl"  # whose batches are computed at once on a processor, too
+    file = workspace.parent / "thumbs.jsonl"  # whose batches are computed at once on a processor, too
     rows = [{"prompt": f"{i}?", "completion": "yes " * 60, "label": i % 2 == 0} for i in range(ROWS)]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    settings = Settings(workspace=folder / "workspace", assets=assets)
+    settings = Settings(workspace=workspace, assets=assets)
     with Studio(settings, worker=False) as studio:
         spec = studio.default_spec(studio.datasets.import_file(file).id, method="kto")
         fitting = studio.estimate(with_changes(spec, {"training.batch_size": 100}))  # what 100 rows take
     room = int(max(fitting.memory_bytes, held_bytes(detect_device())) / MEMORY_SHARE)
-    with Studio(Settings(settings.workspace, assets, memory_bytes=room), worker=False) as studio:
-        server = uvicorn.Server(uvicorn.Config(create_server(studio), port=0, log_level="warning"))
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        server.should_exit = True
-        thread.join(timeout=10)
+    settings = Settings(workspace, assets, memory_bytes=room)
+    with Studio(settings, worker=False) as studio, served(studio) as address:
+        yield address
 
 
 def test_the_nearest_plan_is_one_press_away(page: Page, little: str) -> None:
