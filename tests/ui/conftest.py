@@ -21,9 +21,15 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def open_studio(workspace: Path) -> Iterator[Studio]:
+def assets(workspace: Path) -> Path:
+    """What the studio comes with, but for the starter: a tiny model is in its place."""
+    return tiny_assets(workspace.parent)
+
+
+@pytest.fixture(scope="module")
+def open_studio(workspace: Path, assets: Path) -> Iterator[Studio]:
     """A studio with a tiny model in place of the starter; nothing trains by itself."""
-    with Studio(Settings(workspace=workspace, assets=tiny_assets(workspace.parent)), worker=False) as studio:
+    with Studio(Settings(workspace=workspace, assets=assets), worker=False) as studio:
         yield studio
 
 

@@ -12,16 +12,16 @@ from studio.runs.events import Checkpoint, Ended, Queued
 from studio.runs.spec import RunSpec, with_changes
 from studio.runs.store import new_id
 from studio.settings import Settings
-from tests.journeys.server import running_studio
+from studio.ui.app import create_server
+from tests.served import served
 
 pytestmark = pytest.mark.journey
 
 
 @pytest.fixture
-def history(tmp_path: Path) -> Iterator[str]:
-    """The address of a studio with two stopped runs."""
-    folder = tmp_path / "studio"
-    with Studio(Settings(workspace=folder), worker=False) as studio:
+def history(tmp_path: Path, assets: Path) -> Iterator[str]:
+    """The address of a studio with two stopped runs; what is started waits for its turn."""
+    with Studio(Settings(workspace=tmp_path / "studio", assets=assets), worker=False) as studio:
         file = tmp_path / "rows.jsonl"
         file.write_text('{"question": "a?", "answer": "b"}\n' * 3, encoding="utf-8")
         changes = {"data.version": studio.datasets.import_file(file).id, "tuner.rank": 7, "method.loss_on": "all"}
@@ -33,12 +33,12 @@ def history(tmp_path: Path) -> Iterator[str]:
             studio.store.append(run, *checkpoints, Ended(status="stopped"))
             studio.store.run_folder(run).mkdir()
             (studio.store.run_folder(run) / "weights").write_bytes(b"x" * 3_000_000)
-    with running_studio(folder) as server:
-        yield server.address
+        with served(create_server(studio)) as address:
+            yield address
 
 
 def test_tags_are_found_again_and_a_deleted_run_is_gone(page: Page, history: str) -> None:
-    page.goto(f"{history}en/")
+    page.goto(f"{history}/en/")
     page.click("#tab-runs-button")
     cards = page.locator(".run-card")
     expect(cards).to_have_count(2)
@@ -67,7 +67,7 @@ def test_tags_are_found_again_and_a_deleted_run_is_gone(page: Page, history: str
 
 
 def test_the_settings_of_a_run_are_used_again_and_tried_with_other_values(page: Page, history: str) -> None:
-    page.goto(f"{history}en/")
+    page.goto(f"{history}/en/")
     page.click("#tab-runs-button")
     expect(page.locator("#runs-progress")).to_contain_text("Kettle")
     page.click("#runs-again")
@@ -84,7 +84,7 @@ def test_the_settings_of_a_run_are_used_again_and_tried_with_other_values(page: 
 
 def test_a_run_that_is_deleted_on_another_page_is_gone_on_from_no_more(page: Page, history: str) -> None:
     """Also on a page where the Runs tab was never opened."""
-    page.goto(f"{history}en/#data")
+    page.goto(f"{history}/en/#data")
     page.locator("[data-act=version]").first.click()
     expect(page.locator("#data-next")).to_be_visible()
     page.click("#tab-train-button")
@@ -94,7 +94,7 @@ def test_a_run_that_is_deleted_on_another_page_is_gone_on_from_no_more(page: Pag
     expect(page.locator("#train-checkpoint input")).to_have_value(re.compile("Step 8"))
     page.locator("#set-training-epochs input").fill("3")
     second = page.context.new_page()
-    second.goto(f"{history}en/#runs")
+    second.goto(f"{history}/en/#runs")
     second.click(".run-card:has-text('Kettle') .run-pick")
     expect(second.locator("#runs-progress")).to_contain_text("Kettle")
     second.click("#runs-delete")
@@ -108,7 +108,7 @@ def test_a_run_that_is_deleted_on_another_page_is_gone_on_from_no_more(page: Pag
 
 def test_a_checkpoint_is_gone_on_from_and_what_is_pasted_as_a_reward_counts(page: Page, history: str) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.goto(f"{history}en/")
+    page.goto(f"{history}/en/")
     page.click("#tab-runs-button")
     expect(page.locator("#runs-progress")).to_contain_text("Kettle")
     page.click('#runs-checkpoints [data-branch="4"]')
