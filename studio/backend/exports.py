@@ -104,13 +104,14 @@ class Exports:
         """Every way to export a run's result, or one of its checkpoints, with size and time, or why it cannot be;
         `prompts` are asked for the proof, with the training `rows` or without. Raises InputError when there is no such
         run or checkpoint."""
-        adapter = self._compare.adapter(run, step)
-        return offers(adapter, self._files(adapter), prompts, self._pace(), self._rows_bytes(adapter) if rows else 0)
+        return self._offers(self._compare.adapter(run, step), prompts, rows)
 
-    def offers_of(self, who: Contestant, prompts: int = ExportSpec().prompts) -> tuple[Offer, ...]:
+    def offers_of(self, who: Contestant, prompts: int = ExportSpec().prompts, rows: bool = False) -> tuple[Offer, ...]:
         """As `offers`, of a run or of what was made elsewhere."""
-        adapter = self.adapter(who, offline=True)
-        return offers(adapter, self._files(adapter), prompts, self._pace())
+        return self._offers(self.adapter(who, offline=True), prompts, rows)
+
+    def _offers(self, adapter: Adapter, prompts: int, rows: bool) -> tuple[Offer, ...]:
+        return offers(adapter, self._files(adapter), prompts, self._pace(), self._rows_bytes(adapter) if rows else 0)
 
     def adapter(self, who: Contestant, *, offline: bool = False) -> Adapter:
         """What is exported: a run's, an adapter made elsewhere, or a model as it is. `offline`: nothing is fetched.
@@ -125,10 +126,13 @@ class Exports:
 
     def elsewhere(self, base: str = "", folder: str = "") -> Candidate:
         """What was made elsewhere: the adapter in `folder`, for the model that it names unless `base` says another; or
-        without a folder the model `base` as it is. Raises StudioError: what is wrong with either."""
+        without a folder the model `base` as it is. A model of the Hub is fetched. Raises StudioError: what is wrong
+        with either, or that the adapter says it was made for other weights."""
+        from studio.models.adapter_base import check_base
         from studio.models.adapter_folder import look_at_adapter
+        from studio.models.catalog import find_files
 
-        source = base.strip()
+        source, found = base.strip(), None
         if folder := folder.strip():
             found = look_at_adapter(Path(folder))
             if found.problems:
@@ -136,6 +140,9 @@ class Exports:
             folder, source = str(found.folder), source or found.base
         if not source:
             raise InputError("error.export.no_model")
+        files = find_files(source, self._settings)
+        if found is not None:
+            check_base(found, files, self._settings)
         who = Contestant(base=ModelSpec(source=source), folder=folder)
         adapter = self.adapter(who)
         return Candidate("", adapter.name, None, None, source, full=adapter.full, model=who.base, folder=folder)

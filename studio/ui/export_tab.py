@@ -163,8 +163,8 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         aim = aim if aim in NUMBERS else "adapter"
         return [*_ways(page, now, aim, None), *_fresh(page, now, aim)]
 
-    def choose_numbers(now: Candidate, aim: Target, kind: str | None, count: float) -> list[Any]:
-        return [_plan(page, now, aim, kind, count), *_fresh(page, now, aim)]
+    def choose_numbers(now: Candidate, aim: Target, kind: str | None, count: float, data: bool) -> list[Any]:
+        return [_plan(page, now, aim, kind, count, data), *_fresh(page, now, aim)]
 
     def export(now: Candidate, aim: Target, kind: str | None, count: float, data: bool) -> Iterator[list[Any]]:
         yield from follow(now, aim, page.studio.exports.begin(now.contestant, _spec(aim, kind, count, data)))
@@ -204,7 +204,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
     latest: Any = {**quiet, "trigger_mode": "always_last"}
-    form = [chosen, target, numbers, prompts]
+    form = [chosen, target, numbers, prompts, rows]
     every = [*lists, *ways, *results]
     seen = [page.run, chosen, target, numbers, followed, wanted_then]
     fresh = tab.select(page.guard(refresh), seen, [*page_parts, *every], **quiet)
@@ -213,16 +213,15 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     cards.choose(page.guard(choose_target), chosen, [*ways, *results], **latest)
     numbers.input(page.guard(choose_numbers), form, [plan, *results], **latest)
     prompts.release(page.guard(choose_numbers), form, [plan, *results], **latest)
-    take.click(
-        page.guard(choose_elsewhere),
-        [folder, base, target, page.run],
-        [wanted_then, *page_parts, *every],
-        trigger_mode="once",
-        **quiet,
+    rows.input(page.guard(choose_numbers), form, [plan, *results], **latest)
+    looking = f'<p class="s-muted" role="status">{shown(t("ui.train.model.looking"))}</p>'
+    taken = take.click(lambda: looking, None, outside, queue=False, trigger_mode="once", **quiet).then(
+        page.guard(choose_elsewhere), [folder, base, target, page.run], [wanted_then, *page_parts, *every], **quiet
     )
+    taken.failure(lambda: "", None, outside, queue=False, **quiet)
     going = [followed, *results, *locked]
     for done in (
-        make.click(page.guard(export), [*form, rows], going, concurrency_limit=4, **quiet),
+        make.click(page.guard(export), form, going, concurrency_limit=4, **quiet),
         fresh.success(page.guard(follow_again), [chosen, followed], going, concurrency_limit=8, **quiet),
     ):
         done.failure(
@@ -280,8 +279,8 @@ def _ways(page: Page, now: Candidate, aim: Target, kind: str | None) -> list[Any
     return [aim, cards, listed, _planned(page, offers, aim, value) + left_out(offers, aim, page.t)]
 
 
-def _plan(page: Page, now: Candidate, aim: Target, kind: str | None, count: float) -> str:
-    offers = page.studio.exports.offers_of(now.contestant, int(count))
+def _plan(page: Page, now: Candidate, aim: Target, kind: str | None, count: float, data: bool) -> str:
+    offers = page.studio.exports.offers_of(now.contestant, int(count), data)
     return _planned(page, offers, aim, kind) + left_out(offers, aim, page.t)
 
 

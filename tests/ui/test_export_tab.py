@@ -60,7 +60,7 @@ class FakeExports:
 
     folder = Path("/")
 
-    def offers_of(self, who: Contestant, prompts: int = 8) -> tuple[Offer, ...]:
+    def offers_of(self, who: Contestant, prompts: int = 8, rows: bool = False) -> tuple[Offer, ...]:
         refusal = ExportError("error.export.not_loaded", reason="<i>never</i>")
         return (
             Offer(ExportSpec(), 2_500_000, 3_000_000, 12.0),
