@@ -77,7 +77,10 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
                     label=t("ui.export.elsewhere.base"), info=t("ui.export.elsewhere.base.help"), min_width=240,
                     max_lines=1, max_length=4_096, elem_id="export-base",
                 )  # fmt: skip
-            take = gr.Button(t("ui.export.elsewhere.take"), size="md", elem_id="export-take")
+            with gr.Row(elem_classes="ev-buttons"):
+                take = gr.Button(
+                    t("ui.export.elsewhere.take"), size="md", scale=0, min_width=180, elem_id="export-take"
+                )
         outside = html(elem_id="export-outside")
         with gr.Column(visible=False) as body:
             cards = html(js_on_load=CHOOSE, elem_id="export-target")
