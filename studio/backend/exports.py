@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,6 +85,9 @@ class Exports:
         self._lock = threading.Lock()
         if not store.read_only:
             self._sweep()
+            for packed in self.folder.glob("*.partial"):
+                with suppress(OSError):  # it is in nobody's way
+                    packed.unlink()
 
     def close(self) -> None:
         """Stop what is under way; nothing of it is left."""

@@ -132,8 +132,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         """A finished export stays in sight as long as the same adapter is chosen; one that is under way comes first."""
         found = page.studio.compare.candidates()
         going = page.studio.exports.under_way()
-        if going and going[0].id != here:
-            first = _candidate(page, found, going[0])
+        if going and going[0].id != here and (first := _candidate(page, found, going[0])) is not None:
             aim, kind = going[0].spec.target, going[0].spec.kind
         elif now is not None and ((now in found and wanted in (now.run, None)) or (not now.run and wanted == then)):
             kept = [gr.skip()] * (len(results) - 2)
@@ -175,7 +174,7 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     def follow_again(now: Candidate | None, here: str) -> Iterator[list[Any]]:
         """The page was loaded anew, or another one looks at the same studio."""
         going = page.studio.exports.under_way()
-        if now is None or not going or going[0].id == here:
+        if now is None or not going or going[0].id == here or going[0].who != now.contestant:
             yield [gr.skip()] * (1 + len(results) + len(locked))
         else:
             yield from follow(now, going[0].spec.target, going[0])
@@ -248,12 +247,12 @@ def _unlocked(locked: list[Any]) -> list[Any]:
 # What is shown
 
 
-def _candidate(page: Page, found: Sequence[Candidate], making: Making) -> Candidate:
-    """What an export under way is of."""
+def _candidate(page: Page, found: Sequence[Candidate], making: Making) -> Candidate | None:
+    """What an export under way is of; None of a run that was deleted meanwhile."""
     who = making.who
     if not who.run:
         return page.studio.exports.elsewhere(who.base.source, who.folder)
-    return next(one for one in found if (one.run, one.step) == (who.run, who.step))
+    return next((one for one in found if (one.run, one.step) == (who.run, who.step)), None)
 
 
 def _shown(page: Page, found: Sequence[Candidate], now: Candidate | None) -> list[Any]:

@@ -17,6 +17,7 @@ import pytest
 
 from studio.backend import placing
 from studio.backend.exports import Export, Exports, file_name
+from studio.backend.studio import Studio
 from studio.data.records import Message
 from studio.errors import ExportError, InputError, ResourceError
 from studio.export import adapter as files
@@ -50,6 +51,15 @@ def exported(made: Made) -> tuple[str, Export, list[tuple[float, str]]]:
     run = made.run(name="Très *bon* 😀", strength=1.0)
     told: list[tuple[float, str]] = []
     return run, made.studio.exports.make(run, progress=lambda share, key: told.append((share, key))), told
+
+
+def test_what_a_killed_export_left_is_swept_up(made: Made, tmp_path: Path) -> None:
+    folder = tmp_path / "workspace" / "exports"
+    (folder / "0123.partial" / "files").mkdir(parents=True)
+    (folder / "out.zip.partial").write_bytes(b"half of it")
+    (folder / "kept.zip").write_bytes(b"all of it")
+    with Studio(replace(made.studio.settings, workspace=tmp_path / "workspace"), worker=False):
+        assert {path.name for path in folder.iterdir()} == {"kept.zip"}
 
 
 @pytest.fixture
