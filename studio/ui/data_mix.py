@@ -260,7 +260,8 @@ def _mixture(bench: Bench, panel: gr.Tab) -> None:
         return event._data["version"]
 
     bench.when_open(panel, "mix", show, [draft], [fields, plan, asked])
-    fields.edit(page.guard(edit), None, [draft, asked], **QUICK)  # type: ignore[attr-defined]
+    # Each one counts: Gradio drops what comes while one like it is on its way, unless told otherwise.
+    fields.edit(page.guard(edit), None, [draft, asked], trigger_mode="multiple", **QUICK)  # type: ignore[attr-defined]
     fields.act(page.guard(act), page.version, [draft, fields, asked], **QUICK)  # type: ignore[attr-defined]
     gr.on(
         [asked.change, bench.model.input], page.guard(count), [page.version, draft, bench.model], [plan, make, yaml],
