@@ -115,6 +115,7 @@ def first_run(browser: Browser, server: Server, folder: Path, *, readme: bool) -
         shoot(walk.page, folder / f"evaluate{suffix}.png", whole=not readme)
         with tempfile.TemporaryDirectory() as place:
             walk.export(Path(place) / "adapter.zip")
+        walk.page.locator("#export-target").evaluate("element => element.scrollIntoView()")
         shoot(walk.page, folder / f"export{suffix}.png", whole=not readme)
 
 
