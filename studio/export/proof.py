@@ -18,7 +18,7 @@ from studio.data.tokens import TemplateRefusal, prompt_text, tokenize, turns_of
 from studio.errors import ExportError, Stopped
 from studio.export import plain
 from studio.export.conversations import CONVERSATIONS
-from studio.runs.exports import LEAST_SAME, Proof
+from studio.runs.exports import Proof
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 ANSWER_TOKENS = 48
 FIRST_TOKENS = 20
-_MOST_OFF = 0.01  # how far the perplexity may be off in 16- and 8-bit numbers
+# Of 16- and 8-bit numbers: the share of the first tokens that are the same, and how far the perplexity may be off.
+_LEAST_SAME, _MOST_OFF = 0.95, 0.01
 _PROMPT_TOKENS = 512
 _SECONDS = 3600.0
 _LOOK_SECONDS = 0.2
@@ -315,11 +316,9 @@ def compare_outputs(
 
 
 def close_enough(first_tokens: float, perplexity: tuple[float, float] | None) -> bool:
-    """Whether 16- or 8-bit numbers did little harm. Where the expected answers are as likely as before, fewer of the
-    same first tokens are near-ties that fell otherwise: told, but no fault."""
-    if perplexity is None:
-        return first_tokens >= LEAST_SAME
-    return abs(perplexity[1] / perplexity[0] - 1) <= _MOST_OFF
+    """Whether 16- or 8-bit numbers did little harm."""
+    off = abs(perplexity[1] / perplexity[0] - 1) if perplexity else 0.0
+    return first_tokens >= _LEAST_SAME and off <= _MOST_OFF
 
 
 def same_first_tokens(wanted: Sequence[ProofAnswer], given: Sequence[ProofAnswer]) -> float:

@@ -19,9 +19,6 @@ NUMBERS: dict[Target, tuple[str, ...]] = {
 FEW_BITS = ("Q6_K", "Q5_K_M", "Q4_K_M", "Q5_0", "Q4_0")
 """Kinds of 4 to 6 bits a weight. What they cost is told; it is for the user to judge."""
 
-LEAST_SAME = 0.95
-"""So many of the first tokens are those of the run where 16- or 8-bit numbers do no harm worth a word."""
-
 
 MOST_PROMPTS = 200
 

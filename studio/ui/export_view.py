@@ -11,7 +11,7 @@ from studio.backend.export_plan import Offer
 from studio.backend.exports import Export
 from studio.backend.serving import ServingHint
 from studio.errors import StudioError
-from studio.runs.exports import FEW_BITS, LEAST_SAME, NUMBERS, Proof, Target
+from studio.runs.exports import FEW_BITS, NUMBERS, Proof, Target
 from studio.ui.markup import said, shown
 from studio.ui.run_view import moment, size
 
@@ -235,15 +235,11 @@ def proof_facts(proof: Proof, t: Sentence) -> list[tuple[str, str]]:
 
 
 def _caution(export: Export, t: Sentence) -> str:
-    """Fewer bits may cost more than one wants."""
-    proof, kind, both = export.proof, export.spec.kind, export.proof.perplexity
-    if kind in FEW_BITS and both is not None and both[1] >= _WORSE * both[0]:
-        told = t("ui.export.proof.few_bits", kind=kind)
-    elif kind not in FEW_BITS and proof.first_tokens < LEAST_SAME:
-        told = t("ui.export.proof.reworded", kind=kind, first=f"{proof.first_tokens:.1%}")
-    else:
+    """Few bits may cost more than one wants."""
+    both = export.proof.perplexity
+    if export.spec.kind not in FEW_BITS or both is None or both[1] < _WORSE * both[0]:
         return ""
-    return f'<div class="say say-warn">{shown(told)}</div>'
+    return f'<div class="say say-warn">{shown(t("ui.export.proof.few_bits", kind=export.spec.kind))}</div>'
 
 
 def made_html(made: Sequence[Export], t: Sentence) -> str:

@@ -34,11 +34,10 @@ def test_scores_may_differ_by_rounding_only(difference: float, passed: bool) -> 
 
 
 @pytest.mark.parametrize(
-    ("first", "after", "close"), [(1.0, None, True), (0.9, None, False), (0.9, 2.01, True), (1.0, 2.03, False)]
+    ("first", "after", "close"),
+    [(1.0, None, True), (0.94, None, False), (0.94, 2.0, False), (0.95, 2.01, True), (1.0, 2.03, False)],
 )
-def test_8_and_16_bits_are_judged_by_what_they_do_to_the_expected_answers(
-    first: float, after: float | None, close: bool
-) -> None:
+def test_8_and_16_bits_keep_first_tokens_and_perplexity(first: float, after: float | None, close: bool) -> None:
     assert close_enough(first, None if after is None else (2.0, after)) is close
 
 
