@@ -127,7 +127,13 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     locked = [run, step, numbers, prompts, rows, take]
 
     def refresh(
-        wanted: str | None, now: Candidate | None, aim: Target, kind: str | None, here: str, then: str | None
+        wanted: str | None,
+        now: Candidate | None,
+        aim: Target,
+        kind: str | None,
+        data: bool,
+        here: str,
+        then: str | None,
     ) -> list[Any]:
         """A finished export stays in sight as long as the same adapter is chosen; one that is under way comes first."""
         found = page.studio.compare.candidates()
@@ -136,34 +142,34 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             aim, kind = going[0].spec.target, going[0].spec.kind
         elif now is not None and ((now in found and wanted in (now.run, None)) or (not now.run and wanted == then)):
             kept = [gr.skip()] * (len(results) - 2)
-            return [*_shown(page, found, now), *_ways(page, now, aim, kind), *kept, *_made(page, now)]
+            return [*_shown(page, found, now), *_ways(page, now, aim, kind, data), *kept, *_made(page, now)]
         elif found:
             first = first_of(found, wanted)
         else:
             return [*_shown(page, found, None), *[gr.skip()] * len((*ways, *results))]
-        return [*_shown(page, found, first), *_ways(page, first, aim, kind), *_fresh(page, first, aim)]
+        return [*_shown(page, found, first), *_ways(page, first, aim, kind, data), *_fresh(page, first, aim)]
 
-    def choose_elsewhere(where: str, model: str, aim: Target, wanted: str | None) -> list[Any]:
+    def choose_elsewhere(where: str, model: str, aim: Target, data: bool, wanted: str | None) -> list[Any]:
         first = page.studio.exports.elsewhere(model, where)
         found = page.studio.compare.candidates()
         aim = "merged" if first.full and aim == "adapter" else aim
-        ways_now = _ways(page, first, aim, None)
+        ways_now = _ways(page, first, aim, None, data)
         return [wanted, *_shown(page, found, first), *ways_now, *_fresh(page, first, aim)]
 
-    def choose_run(wanted: str, aim: Target, kind: str | None) -> list[Any]:
+    def choose_run(wanted: str, aim: Target, kind: str | None, data: bool) -> list[Any]:
         found = page.studio.compare.candidates()
         first = first_of(found, wanted)
-        return [wanted, *_shown(page, found, first), *_ways(page, first, aim, kind), *_fresh(page, first, aim)]
+        return [wanted, *_shown(page, found, first), *_ways(page, first, aim, kind, data), *_fresh(page, first, aim)]
 
-    def choose_step(wanted: str, now: Candidate, aim: Target, kind: str | None) -> list[Any]:
+    def choose_step(wanted: str, now: Candidate, aim: Target, kind: str | None, data: bool) -> list[Any]:
         found = page.studio.compare.candidates()
         first = find(found, now.run, wanted)
-        return [*choices(page, found, first), first, *_ways(page, first, aim, kind), *_fresh(page, first, aim)]
+        return [*choices(page, found, first), first, *_ways(page, first, aim, kind, data), *_fresh(page, first, aim)]
 
-    def choose_target(now: Candidate, event: gr.EventData) -> list[Any]:
+    def choose_target(now: Candidate, data: bool, event: gr.EventData) -> list[Any]:
         aim = event._data["method"]  # every field of the event is in it
         aim = aim if aim in NUMBERS else "adapter"
-        return [*_ways(page, now, aim, None), *_fresh(page, now, aim)]
+        return [*_ways(page, now, aim, None, data), *_fresh(page, now, aim)]
 
     def choose_numbers(now: Candidate, aim: Target, kind: str | None, count: float, data: bool) -> list[Any]:
         return [_plan(page, now, aim, kind, count, data), *_fresh(page, now, aim)]
@@ -208,17 +214,20 @@ def build(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     latest: Any = {**quiet, "trigger_mode": "always_last"}
     form = [chosen, target, numbers, prompts, rows]
     every = [*lists, *ways, *results]
-    seen = [page.run, chosen, target, numbers, followed, wanted_then]
+    seen = [page.run, chosen, target, numbers, rows, followed, wanted_then]
     fresh = tab.select(page.guard(refresh), seen, [*page_parts, *every], **quiet)
-    run.input(page.guard(choose_run), [run, target, numbers], [page.run, *page_parts, *every], **latest)
-    step.input(page.guard(choose_step), [step, chosen, target, numbers], every, **latest)
-    cards.choose(page.guard(choose_target), chosen, [*ways, *results], **latest)
+    run.input(page.guard(choose_run), [run, target, numbers, rows], [page.run, *page_parts, *every], **latest)
+    step.input(page.guard(choose_step), [step, chosen, target, numbers, rows], every, **latest)
+    cards.choose(page.guard(choose_target), [chosen, rows], [*ways, *results], **latest)
     numbers.input(page.guard(choose_numbers), form, [plan, *results], **latest)
     prompts.release(page.guard(choose_numbers), form, [plan, *results], **latest)
     rows.input(page.guard(choose_numbers), form, [plan, *results], **latest)
     looking = f'<p class="s-muted" role="status">{shown(t("ui.train.model.looking"))}</p>'
     taken = take.click(lambda: looking, None, outside, queue=False, trigger_mode="once", **quiet).then(
-        page.guard(choose_elsewhere), [folder, base, target, page.run], [wanted_then, *page_parts, *every], **quiet
+        page.guard(choose_elsewhere),
+        [folder, base, target, rows, page.run],
+        [wanted_then, *page_parts, *every],
+        **quiet,
     )
     taken.failure(lambda: "", None, outside, queue=False, **quiet)
     going = [followed, *results, *locked]
@@ -268,9 +277,9 @@ def _shown(page: Page, found: Sequence[Candidate], now: Candidate | None) -> lis
     return [*there, f'<p class="say say-note" role="status">{shown(told)}</p>', listed, nothing, now]
 
 
-def _ways(page: Page, now: Candidate, aim: Target, kind: str | None) -> list[Any]:
+def _ways(page: Page, now: Candidate, aim: Target, kind: str | None, data: bool) -> list[Any]:
     """The targets, the chosen one's kinds of numbers, and what that takes. A target that there is not is not chosen."""
-    offers = page.studio.exports.offers_of(now.contestant)
+    offers = page.studio.exports.offers_of(now.contestant, rows=data)
     if usual(offers, aim) is None:
         there: list[Target] = [one for one in NUMBERS if usual(offers, one)]
         aim = there[0] if there else "adapter"

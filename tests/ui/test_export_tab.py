@@ -63,7 +63,7 @@ class FakeExports:
     def offers_of(self, who: Contestant, prompts: int = 8, rows: bool = False) -> tuple[Offer, ...]:
         refusal = ExportError("error.export.not_loaded", reason="<i>never</i>")
         return (
-            Offer(ExportSpec(), 2_500_000, 3_000_000, 12.0),
+            Offer(ExportSpec(), 9_900_000 if rows else 2_500_000, 3_000_000, 12.0),
             Offer(ExportSpec(target="merged"), 14_000_000, 15_000_000, 200.0),
             Offer(ExportSpec(target="gguf"), 4_000_000, 10**18, 30.0),
             Offer(ExportSpec(target="gguf", numbers="Q4_K_M"), refusal=refusal),
@@ -176,7 +176,7 @@ def test_an_export_can_be_cancelled(made: Export, tmp_path: Path) -> None:
 def test_the_ways_are_told_with_size_and_time_or_why_not(made: Export, tmp_path: Path) -> None:
     opened = Opened(FakeExports(made), tmp_path)
     event = SimpleNamespace(_data={"method": "gguf"})
-    row = opened.handler("choose_target")(KEPT, event)
+    row = opened.handler("choose_target")(KEPT, False, event)
     cards = opened.by_id("choose_target", "export-target", row)
     assert "2.5 MB, about 10 s" in cards
     assert "14 MB, about 3 min" in cards
@@ -190,24 +190,36 @@ def test_the_ways_are_told_with_size_and_time_or_why_not(made: Export, tmp_path:
     assert "Q4_K_M" in plan
 
 
+def test_rows_that_go_along_count_whatever_is_chosen_next(made: Export, tmp_path: Path) -> None:
+    opened = Opened(FakeExports(made), tmp_path)
+    for data, told in ((False, "2.5 MB"), (True, "9.9 MB")):
+        rows = {
+            "choose_target": opened.handler("choose_target")(KEPT, data, SimpleNamespace(_data={"method": "adapter"})),
+            "choose_run": opened.handler("choose_run")("run-1", "adapter", None, data),
+            "choose_step": opened.handler("choose_step")("kept", KEPT, "adapter", None, data),
+        }
+        for name, row in rows.items():
+            assert told in opened.by_id(name, "export-plan", row), name
+
+
 def test_a_target_that_there_is_not_is_not_chosen(made: Export, tmp_path: Path) -> None:
     opened = Opened(FakeExports(made), tmp_path)
-    row = opened.handler("choose_target")(KEPT, SimpleNamespace(_data={"method": "gguf-adapter"}))
+    row = opened.handler("choose_target")(KEPT, False, SimpleNamespace(_data={"method": "gguf-adapter"}))
     assert 'value="adapter" checked' in opened.by_id("choose_target", "export-target", row)
 
 
 def test_another_adapter_hides_the_finished_export(made: Export, tmp_path: Path) -> None:
     opened = Opened(FakeExports(made), tmp_path)
-    row = opened.handler("choose_run")("run-1", "adapter", None)
+    row = opened.handler("choose_run")("run-1", "adapter", None, False)
     assert opened.by_id("choose_run", "export-download", row)["visible"] is False
     assert opened.by_id("choose_run", "export-state", row) == ""
-    kept = opened.handler("refresh")("run-1", KEPT, "adapter", None, "", "")
+    kept = opened.handler("refresh")("run-1", KEPT, "adapter", None, False, "", "")
     assert opened.by_id("refresh", "export-download", kept) == gr.skip()
 
 
 def test_nothing_to_export_says_so(made: Export, tmp_path: Path) -> None:
     opened = Opened(FakeExports(made), tmp_path, found=())
-    empty, some, body, outside, *lists = opened.handler("refresh")(None, None, "adapter", None, "", "")
+    empty, some, body, outside, *lists = opened.handler("refresh")(None, None, "adapter", None, False, "", "")
     assert (empty["visible"], some["visible"], body["visible"], outside) == (True, False, False, "")
     assert all(value in (gr.skip(), None) for value in lists)
 
@@ -218,7 +230,7 @@ def test_one_under_way_is_found_again(made: Export, tmp_path: Path) -> None:
     first = opened.handler("export")(KEPT, "merged", "float32", 3, False)
     next(first)
     # another page
-    row = opened.handler("refresh")("run-1", None, "adapter", None, "", "")
+    row = opened.handler("refresh")("run-1", None, "adapter", None, False, "", "")
     assert 'value="merged" checked' in opened.by_id("refresh", "export-target", row)
     second = opened.handler("follow_again")(KEPT, "")
     begun = next(second)
@@ -232,12 +244,12 @@ def test_one_under_way_is_found_again(made: Export, tmp_path: Path) -> None:
 
 def test_what_was_made_elsewhere_stays_chosen_until_a_run_is_meant(made: Export, tmp_path: Path) -> None:
     opened = Opened(FakeExports(made), tmp_path)
-    row = opened.handler("choose_elsewhere")("/a/<b>", "starter", "adapter", "run-1")
+    row = opened.handler("choose_elsewhere")("/a/<b>", "starter", "adapter", False, "run-1")
     assert "/a/&lt;b&gt;" in opened.by_id("choose_elsewhere", "export-outside", row)
     assert opened.by_id("choose_elsewhere", "export-run", row)["value"] is None
     outside = Candidate("", "/a/<b>", None, None, "starter", folder="/a/<b>")
     for meant, chosen_run in (("run-1", None), ("run-2", "run-1")):
-        row = opened.handler("refresh")(meant, outside, "adapter", None, "", "run-1")
+        row = opened.handler("refresh")(meant, outside, "adapter", None, False, "", "run-1")
         assert opened.by_id("refresh", "export-run", row)["value"] == chosen_run
 
 
