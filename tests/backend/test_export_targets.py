@@ -116,8 +116,9 @@ def test_one_begun_goes_on_and_is_found_again(made: Made, tmp_path: Path) -> Non
     assert (outside.run, outside.name, outside.full) == ("", "their adapter", False)
     who = outside.contestant
     assert any(one.spec.target == "merged" and one.refusal is None for one in exports.offers_of(who))
-    making = exports.begin(who, ExportSpec(target="merged"))
-    assert exports.begin(who, ExportSpec(target="merged")) is making
+    exact = ExportSpec(target="merged", numbers="float32")
+    making = exports.begin(who, exact)
+    assert exports.begin(who, exact) is making
     assert exports.under_way() == (making,)
     export = making.result()
     assert (making.share, exports.under_way()) == (1.0, ())
