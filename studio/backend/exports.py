@@ -197,6 +197,7 @@ class Exports:
         with it. `progress` is called with the share done and the key of a sentence. Raises StudioError, Stopped soon
         after `stopping` says so; nothing is left then.
         """
+        self._writable()
         who = Contestant(base=self._compare.adapter(run, step).model, run=run, step=step)
         return self._make_here(who, spec or ExportSpec(), progress, stopping)
 
@@ -227,8 +228,7 @@ class Exports:
         progress: Progress | None,
         stopping: Callable[[], bool] | None,
     ) -> Export:
-        if self._store.read_only:
-            raise WorkspaceError("error.workspace.read_only", folder=str(self._store.folder))
+        self._writable()
         adapter = self.adapter(who)
         target = self.folder / file_name(adapter.name, who.run or _digest(who), who.step, spec)
         made = self._export(adapter, spec, target, progress, stopping)
@@ -249,8 +249,7 @@ class Exports:
 
         Raises InputError when something is there already, or nothing can be written there.
         """
-        if self._store.read_only:
-            raise WorkspaceError("error.workspace.read_only", folder=str(self._store.folder))
+        self._writable()
         target = free_target(target)
         return self._export(self._compare.adapter(run, step), spec or ExportSpec(), target, progress, stopping)
 
@@ -268,6 +267,10 @@ class Exports:
         adapter = self.adapter(Contestant(base=base, folder=str(folder or "")))
         target = free_target(target)
         return self._export(adapter, spec or ExportSpec(), target, progress, stopping)
+
+    def _writable(self) -> None:
+        if self._store.read_only:
+            raise WorkspaceError("error.workspace.read_only", folder=str(self._store.folder))
 
     def _export(
         self,
