@@ -55,6 +55,7 @@ _ICON = (
 _YEAR_SECONDS = 365 * 24 * 3600
 # Gradio copies what is uploaded and downloaded. Every hour those older than a day are deleted; at the end, all.
 _COPIES_SECONDS = (3600, 24 * 3600)
+_SCRIPTS = ("requests.js", "statuses.js")  # in `assets/js`; the page has them before Gradio's own
 # A link to the other language leads to the same tab.
 _KEEP_TAB = """
 element.addEventListener('click', (event) => {
@@ -123,7 +124,7 @@ def _head(language: str, assets: Path) -> str:
     return (
         f'<link rel="icon" href="/favicon.ico"><style>:root {{ {style} }}</style>'
         f'<script>document.documentElement.lang = "{language}"</script>'
-        f"<script>{(assets / 'js' / 'requests.js').read_text(encoding='utf-8')}</script>"
+        + "".join(f"<script>{(assets / 'js' / name).read_text(encoding='utf-8')}</script>" for name in _SCRIPTS)
     )
 
 

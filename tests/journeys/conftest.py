@@ -21,7 +21,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
     """A visitor whose browser prefers `language` (a parameter of the test; English unless it has one)."""
     language = request.node.callspec.params.get("language", "en") if hasattr(request.node, "callspec") else "en"
-    made = browser.new_context(locale=LOCALES[language], viewport={"width": 1360, "height": 900}, accept_downloads=True)
+    made = browser.new_context(
+        locale=LOCALES[language],
+        viewport={"width": 1360, "height": 900},
+        accept_downloads=True,
+        reduced_motion="reduce",  # animations take a processor, which the studio needs to train
+    )
     made.set_default_timeout(PATIENCE_MS)
     expect.set_options(timeout=PATIENCE_MS)
     yield made

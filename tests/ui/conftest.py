@@ -43,7 +43,7 @@ def address(open_studio: Studio) -> Iterator[str]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A visitor; `requests` of the page object's context are checked at the end: none leaves this machine."""
-    context = browser.new_context(locale="en-GB")
+    context = browser.new_context(locale="en-GB", reduced_motion="reduce")  # animations take a processor
     context.set_default_timeout(PATIENCE_MS)
     expect.set_options(timeout=PATIENCE_MS)
     asked: list[str] = []

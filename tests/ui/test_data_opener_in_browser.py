@@ -155,7 +155,7 @@ def test_a_hub_data_set_is_looked_up_and_opened(page: Page, hub_folder: Path, tm
 
 
 def test_every_panel_can_be_reached_on_a_narrow_page(browser: Browser, address: str) -> None:
-    context = browser.new_context(viewport={"width": 400, "height": 850})
+    context = browser.new_context(viewport={"width": 400, "height": 850}, reduced_motion="reduce")
     page = context.new_page()
     _open(page, address)
     page.click('[data-name="dirty-support"]')

@@ -131,7 +131,7 @@ def test_rows_can_be_reached_and_opened_by_keyboard_and_searched(page: Page, add
 
 
 def test_the_page_fits_a_telephone(browser: Browser, address: str) -> None:
-    context = browser.new_context(viewport={"width": 400, "height": 850})
+    context = browser.new_context(viewport={"width": 400, "height": 850}, reduced_motion="reduce")
     context.set_default_timeout(PATIENCE_MS)
     small = context.new_page()
     _open(small, address)
@@ -139,6 +139,40 @@ def test_the_page_fits_a_telephone(browser: Browser, address: str) -> None:
     expect(small.locator("#data-view .d-text")).to_be_visible(timeout=PATIENCE_MS)
     assert small.evaluate("document.documentElement.scrollWidth") <= 400
     context.close()
+
+
+# Notes whom Gradio tells that a handler is at work.
+_LISTEN = """async () => {
+  const places = performance.getEntriesByType('resource').map(({name}) => name);
+  const place = places.find((name) => /statustracker-/.test(name));
+  const statuses = Object.values(await import(place)).find((found) => found?.prototype?.resolve_args).prototype;
+  const told = statuses.resolve_args;
+  window.told = [];
+  statuses.resolve_args = function (event) {
+    const those = told.call(this, event);
+    window.told.push(...those.map(({id}) => id));
+    return those;
+  };
+}"""
+
+
+def test_no_field_is_told_that_a_handler_reads_it(page: Page, address: str) -> None:
+    """Gradio looks for each from the top of the page: of a form of a hundred, that took most of the browser's time."""
+    _open(page, address)
+    expect(page.locator("html")).to_have_attribute("data-statuses", "quiet")
+    page.click('[data-name="support-en"]')
+    expect(page.locator("#data-next")).to_be_visible()
+    page.evaluate(_LISTEN)
+    page.click("#tab-train-button")
+    page.locator("#set-training-epochs input").fill("2")
+    page.locator("#set-training-epochs input").press("Tab")
+    page.wait_for_function("window.told.length > 2")
+    config = page.request.get(f"{page.url.split('#')[0].rstrip('/')}/config").json()
+    read = {field for function in config["dependencies"] for field in function["inputs"]}
+    shown = {
+        field for function in config["dependencies"] for field in function["show_progress_on"] or function["outputs"]
+    }
+    assert set(page.evaluate("window.told")) & (read - shown) == set()
 
 
 def test_a_page_that_is_left_alone_asks_for_nothing(page: Page, address: str, tmp_path: Path) -> None:
