@@ -1,6 +1,7 @@
 """Exports: what was tuned leaves the studio, proven by the program that is to use it to answer as it does here."""
 
 import hashlib
+import logging
 import os
 import secrets
 import shutil
@@ -39,6 +40,7 @@ from studio.settings import Settings
 if TYPE_CHECKING:
     from studio.models.catalog import ModelFiles, ModelIdentity
 
+log = logging.getLogger("studio")
 _RECORD = ".json"
 _PACED = 8
 _CLOSE_SECONDS = 10.0
@@ -88,6 +90,8 @@ class Exports:
             for packed in self.folder.glob("*.partial"):
                 with suppress(OSError):  # it is in nobody's way
                     packed.unlink()
+            for record in self.folder.glob(f"*{_RECORD}"):
+                _read(record, tell=True)
 
     def close(self) -> None:
         """Stop what is under way; nothing of it is left."""
@@ -435,11 +439,13 @@ def _keep(made: Export, file: Path) -> None:
     os.replace(partial, file)
 
 
-def _read(file: Path) -> Export | None:
-    """None where it is none that can be read: a file of somebody else, or of another release."""
+def _read(file: Path, *, tell: bool = False) -> Export | None:
+    """None where it is none that can be read: a file of somebody else, or of another release. The log may `tell`."""
     try:
         return Export.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError):
+    except (OSError, ValidationError) as error:
+        if tell:
+            log.warning("%s is no record of an export, so none is shown for it: %s", file, error)
         return None
 
 

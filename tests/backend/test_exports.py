@@ -62,6 +62,16 @@ def test_what_a_killed_export_left_is_swept_up(made: Made, tmp_path: Path) -> No
         assert {path.name for path in folder.iterdir()} == {"kept.zip"}
 
 
+def test_the_log_says_which_record_cannot_be_read(made: Made, tmp_path: Path) -> None:
+    record = tmp_path / "workspace" / "exports" / "other.zip.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("[]", encoding="utf-8")
+    with Studio(replace(made.studio.settings, workspace=tmp_path / "workspace"), worker=False) as studio:
+        assert studio.exports.made() == ()
+    assert str(record) in (tmp_path / "workspace" / "logs" / "studio.log").read_text(encoding="utf-8")
+    assert record.is_file()
+
+
 @pytest.fixture
 def proven(monkeypatch: pytest.MonkeyPatch) -> None:
     """The proof takes its seconds elsewhere; here it passes."""
