@@ -129,7 +129,11 @@ def _head(language: str, assets: Path) -> str:
 
 
 class _LanguagePages:
-    """ASGI: `/en/...` and `/ja/...` go to that language's page, built when first asked for; the rest goes on."""
+    """ASGI: `/en/...` and `/ja/...` go to that language's page; the rest goes on.
+
+    All pages are built when one is first asked for. Later, handlers are at work, and what they answer with are
+    components, which Gradio puts into any page that is being built at that moment.
+    """
 
     def __init__(self, app: ASGIApp, build: Callable[[str], FastAPI], stack: contextlib.AsyncExitStack) -> None:
         self._app = app
@@ -150,10 +154,11 @@ class _LanguagePages:
 
     async def _page(self, language: str) -> FastAPI:
         async with self._lock:
-            if language not in self._pages:
-                page = await asyncio.to_thread(self._build, language)
-                await _live(page, self._stack)
-                self._pages[language] = page
+            if not self._pages:
+                pages = {name: await asyncio.to_thread(self._build, name) for name in LANGUAGES}
+                for page in pages.values():
+                    await _live(page, self._stack)
+                self._pages = pages
             return self._pages[language]
 
 

@@ -18,6 +18,8 @@ from studio.ui.page import chosen, html
 
 Made = TypeVar("Made")
 _SHARE = 20
+# The draft, and a turn that no other has: the studio's are whole numbers.
+_EDITED = "() => [window.studio.mixture, performance.now() + Math.random()]"
 _SAVE = """(text) => {
   const link = document.createElement('a');
   link.href = URL.createObjectURL(new Blob([text], {type: 'text/yaml'}));
@@ -202,9 +204,6 @@ def _mixture(bench: Bench, panel: gr.Tab) -> None:
         shape = mix_form.read_draft(kept, version.id)
         return drawn(shape, version.id), mix_view.counting(t), next(bench.turns)
 
-    def edit(event: gr.EventData) -> tuple[str, int]:
-        return event._data["draft"], next(bench.turns)
-
     def act(event: gr.EventData, version: str) -> tuple[Any, ...]:
         data = event._data
         if data["act"] == "over":
@@ -260,8 +259,8 @@ def _mixture(bench: Bench, panel: gr.Tab) -> None:
         return event._data["version"]
 
     bench.when_open(panel, "mix", show, [draft], [fields, plan, asked])
-    # Each one counts: Gradio drops what comes while one like it is on its way, unless told otherwise.
-    fields.edit(page.guard(edit), None, [draft, asked], trigger_mode="multiple", **QUICK)  # type: ignore[attr-defined]
+    # In the browser alone: of two answers of the studio that are on their way, the older one may come last.
+    fields.edit(None, None, [draft, asked], js=_EDITED, trigger_mode="multiple", **QUICK)  # type: ignore[attr-defined]
     fields.act(page.guard(act), page.version, [draft, fields, asked], **QUICK)  # type: ignore[attr-defined]
     gr.on(
         [asked.change, bench.model.input], page.guard(count), [page.version, draft, bench.model], [plan, make, yaml],

@@ -46,7 +46,8 @@ watch('value', settle);
 element.addEventListener('change', (event) => {
   if (event.target.matches('[data-add]')) return;
   fit();
-  trigger('edit', {draft: draft()});
+  window.studio.mixture = draft();
+  trigger('edit');
 });
 element.addEventListener('click', (event) => {
   const found = event.target.closest('[data-act]');

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from starlette.testclient import TestClient
 
@@ -16,6 +17,7 @@ from studio.backend.studio import Studio
 from studio.errors import InputError
 from studio.messages import LANGUAGES, translate
 from studio.settings import Settings
+from studio.ui import app
 from studio.ui.app import LANGUAGE_COOKIE, build_app, create_server, listen, preferred_language
 
 OWN = "http://127.0.0.1:7860"
@@ -49,6 +51,22 @@ def client(studio: Studio) -> Iterator[TestClient]:
 )
 def test_the_browsers_first_language_is_taken(accepted: str, language: str) -> None:
     assert preferred_language(accepted) == language
+
+
+def test_no_page_is_built_while_another_one_answers(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What handlers answer with would become part of it."""
+    built: list[str] = []
+
+    def build(studio: Studio, language: str) -> gr.Blocks:
+        built.append(language)
+        return build_app(studio, language)
+
+    monkeypatch.setattr(app, "build_app", build)
+    with TestClient(create_server(studio), base_url=OWN) as client:
+        assert client.get("/ja/").status_code == 200
+        assert sorted(built) == ["en", "ja"]
+        assert client.get("/en/").status_code == 200
+    assert len(built) == 2
 
 
 def test_a_chosen_language_is_remembered_before_the_browsers(client: TestClient) -> None:
