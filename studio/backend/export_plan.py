@@ -143,8 +143,11 @@ def _gguf_sizes(base: Base, kind: str, parameters: int) -> tuple[int, int]:
         raise ExportError("error.gguf.proof_needs_llama_cpp")
     if plan is None:
         whole = usual_bytes(parameters, "F32") if kind in BY_LLAMA_CPP else 0
-        return usual_bytes(parameters, kind), parameters * 4 + whole
-    return plan.sizes[kind], parameters * 4 + plan.scratch(kind)
+        size, wide = usual_bytes(parameters, kind), usual_bytes(parameters, "F16")
+    else:
+        whole, size, wide = plan.scratch(kind), plan.sizes[kind], plan.sizes["F16"]
+    # What costs most may have to be in 16 bits.
+    return size, parameters * 4 + whole + (wide - size if kind == "Q8_0" else 0)
 
 
 def _gguf_adapter_bytes(adapter: Adapter, base: Base, kind: str, own: int) -> int:

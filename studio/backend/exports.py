@@ -320,8 +320,8 @@ class Exports:
         error = write_files(job, found, _part(tell, 0.35, 0.55, f"ui.export.progress.files.{spec.target}"))
 
         # 3. The proof
-        tell(0.55, f"ui.export.progress.proof.{spec.target}")
-        proof = prove_files(job, found).model_copy(update={"weight_error": error})
+        proving = _part(tell, 0.55, 0.9, f"ui.export.progress.proof.{spec.target}")
+        proof = prove_files(job, found, proving).model_copy(update={"weight_error": error})
         if not proof.passed:
             raise not_proven(proof)
 

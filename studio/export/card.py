@@ -239,6 +239,8 @@ def _proven(proof: Proof, say: Say) -> list[str]:
         lines.append(say("proof.rendered", rendered=proof.rendered, conversations=proof.conversations))
     if proof.weight_error is not None:
         lines.append(say("proof.weight_error", share=f"{proof.weight_error:.2%}"))
+    if proof.mixed:
+        lines.append(say("proof.mixed"))
     return [*lines, say("proof.passed" if proof.passed else "proof.failed")]
 
 

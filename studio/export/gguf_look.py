@@ -35,6 +35,8 @@ _BLOCKS = {
 }
 _BY_NAME = {"Q6_K": "Q6_K", "Q5_K_M": "Q5_K", "Q4_K_M": "Q4_K"}
 _ALIGNMENT = 32
+# Beside what gives the scores, the layers where fewer bits cost most.
+_COSTLY = ("attn_v", "ffn_down")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +110,21 @@ def window_of(folder: Path) -> int:
     return _window(config, shape_of(config))
 
 
-def chosen_kind(tensor: GgufTensor, kind: str, tensors: tuple[GgufTensor, ...]) -> str:
+def chosen_kind(tensor: GgufTensor, kind: str, tensors: tuple[GgufTensor, ...], *, mixed: bool = False) -> str:
     """The numbers a tensor is written in, in a file of a kind; of kinds that llama.cpp writes, those it usually takes.
 
     Norms and biases stay whole. What gives the scores of the next token is written in 8 bits where the rest is in
-    fewer, since it costs most there. A row that is no whole number of blocks goes into 16 bits.
+    fewer, since it costs most there. A row that is no whole number of blocks goes into 16 bits, and of Q8_0 that is
+    `mixed` so does all that costs most.
     """
     if len(tensor.shape) < 2 or tensor.name == _POSITIONS:
         return "F32"
     last = _OUTPUT if any(other.name == _OUTPUT for other in tensors) else _EMBEDDING
+    costly = tensor.name == last or any(part in tensor.name for part in _COSTLY)
+    if mixed and costly and kind == "Q8_0":
+        return "F16"
     if kind in BY_LLAMA_CPP:
-        wide = _BY_NAME[kind]
-        if tensor.name == last or "attn_v" in tensor.name or "ffn_down" in tensor.name:
-            wide = "Q6_K"
+        wide = "Q6_K" if costly else _BY_NAME[kind]
         return {"Q6_K": "Q8_0", "Q5_K": "Q5_1", "Q4_K": "Q5_0"}[wide] if tensor.shape[-1] % 256 else wide
     if kind in ("Q5_0", "Q4_0") and tensor.name == last:
         kind = "Q8_0"

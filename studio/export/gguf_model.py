@@ -25,9 +25,9 @@ _STRIPPING = (
 
 @dataclass(frozen=True, slots=True)
 class GgufReport:
-    """`kinds`: how many tensors were written in which numbers. `kept`: so many were to be in fewer bits, but their rows
-    are no whole number of blocks. `padded`: rows of the embedding that belong to no token. `window`: see `GgufPlan`.
-    `unsaid_stops`: tokens that end an answer, which the file has no place for."""
+    """`kinds`: how many tensors were written in which numbers. `kept`: so many are in more bits than was asked for: as
+    their rows are no whole number of blocks, or to be `mixed`. `padded`: rows of the embedding that belong to no token.
+    `window`: see `GgufPlan`. `unsaid_stops`: tokens that end an answer, which the file has no place for."""
 
     file: Path
     kind: str
@@ -46,11 +46,13 @@ def write_gguf(
     *,
     name: str,
     stops: Sequence[int] = (),
+    mixed: bool = False,
     tell: Callable[[float], None] = lambda share: None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> GgufReport:
     """Write the model in `folder` to the file `target`, which bears `name` in it. `stops`: tokens that end an answer
-    beside those that the folder names. `tell` gets the share that is done.
+    beside those that the folder names. `mixed`: of Q8_0, what costs most in 16 bits. `tell` gets the share that is
+    done.
 
     Raises ExportError when it cannot be held or written so, Stopped when `stopping` says so; what was written by then
     is the caller's to remove, as is a second file beside it.
@@ -61,7 +63,7 @@ def write_gguf(
         raise why_not
     plan = look_at_gguf(folder, stops)
     if kind not in BY_LLAMA_CPP:
-        kinds, kept = _write(plan, target, kind, name, tell, stopping)
+        kinds, kept = _write(plan, target, kind, name, tell, stopping, mixed=mixed)
     else:
         whole = target.with_suffix(".whole.gguf")
         _write(plan, whole, plan.exact_kind, name, lambda share: tell(share / 2), stopping)
@@ -89,6 +91,8 @@ def _write(
     name: str,
     tell: Callable[[float], None],
     stopping: Callable[[], bool],
+    *,
+    mixed: bool = False,
 ) -> tuple[dict[str, int], int]:
     """The file, and how many tensors are in which numbers, and how many of them in more bits than was asked."""
     import gguf
@@ -98,7 +102,7 @@ def _write(
     kinds: dict[str, int] = {}
     kept = 0
     for tensor in plan.tensors:
-        chosen = chosen_kind(tensor, kind, plan.tensors)
+        chosen = chosen_kind(tensor, kind, plan.tensors, mixed=mixed)
         kinds[chosen] = kinds.get(chosen, 0) + 1
         kept += chosen == "F16" and kind != "F16"
         numbers = gguf.GGMLQuantizationType[chosen]
@@ -117,7 +121,7 @@ def _write(
         for tensor in plan.tensors:
             if stopping():
                 raise Stopped("error.stopped")
-            numbers = gguf.GGMLQuantizationType[chosen_kind(tensor, kind, plan.tensors)]
+            numbers = gguf.GGMLQuantizationType[chosen_kind(tensor, kind, plan.tensors, mixed=mixed)]
             values = read_tensor(plan, tensor) if tensor.source else extra[tensor.name]
             writer.write_tensor_data(gguf.quants.quantize(values, numbers))
             done += tensor.numbers

@@ -51,7 +51,8 @@ class Proof(BaseModel, frozen=True, extra="forbid"):
     whole vocabulary; None where the program tells no scores. `perplexity`: over the expected answers, of the run and of
     the export. `conversations`: so many were written by the program itself, of which `rendered` came to the same
     tokens. `weight_error`: of weights that were held in 4 bits, the mean distance of what they stand for to the base
-    model's own, as a share of the latter's mean size."""
+    model's own, as a share of the latter's mean size. `mixed`: all of it in 8 bits did not pass, so that what costs
+    most is in 16."""
 
     program: str = ""
     prompts: int
@@ -62,4 +63,5 @@ class Proof(BaseModel, frozen=True, extra="forbid"):
     conversations: int = 0
     rendered: int = 0
     weight_error: float | None = None
+    mixed: bool = False
     passed: bool

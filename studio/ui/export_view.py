@@ -204,7 +204,7 @@ def result_html(export: Export, t: Sentence) -> str:
         '<div class="exp-result" role="status"><div class="exp-proof">'
         '<span class="exp-tick" aria-hidden="true">✓</span>'
         f'<div><p class="s-h2">{t("ui.export.proof.title")}</p><p class="s-muted">{proof_words(export, t)}</p></div>'
-        f'</div>{_caution(export, t)}<dl class="exp-facts">{rows}</dl></div>'
+        f'</div>{_caution(export, t)}{_mixed(export, t)}<dl class="exp-facts">{rows}</dl></div>'
     )
 
 
@@ -240,6 +240,13 @@ def _caution(export: Export, t: Sentence) -> str:
     if export.spec.kind not in FEW_BITS or both is None or both[1] < _WORSE * both[0]:
         return ""
     return f'<div class="say say-warn">{shown(t("ui.export.proof.few_bits", kind=export.spec.kind))}</div>'
+
+
+def _mixed(export: Export, t: Sentence) -> str:
+    """It is larger than was told, and why."""
+    if not export.proof.mixed:
+        return ""
+    return f'<div class="say say-warn">{shown(t("ui.export.proof.mixed"))}</div>'
 
 
 def made_html(made: Sequence[Export], t: Sentence) -> str:

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -12,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from studio.backend.exports import Export
 from studio.backend.serving import hints
 from studio.errors import ExportError, InputError, ModelError, ResourceError, Stopped, StudioError
-from studio.export import gguf_model, llama_cpp_kinds, merged, proof
+from studio.export import gguf_model, llama_cpp_kinds, llama_cpp_proof, merged, proof
 from studio.runs.exports import ExportSpec, Proof
 from studio.runs.spec import ModelSpec
 from tests.backend.made import Made, make
@@ -234,6 +235,37 @@ def test_a_base_that_is_not_there_any_more(harm: str, made: Made, tmp_path: Path
     assert caught.value.key == ("error.model.folder_missing" if harm == "gone" else "error.compare.base_changed")
     if harm == "gone":
         assert all(offer.refusal for offer in made.studio.exports.offers(run))
+
+
+@pytest.mark.parametrize("fails", [1, 2])
+def test_8_bits_that_are_too_few(fails: int, made: Made, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What costs most is written in 16 bits, and asked again; what does not pass even so is not kept."""
+    before, prove = left(made), llama_cpp_proof.prove_gguf
+    asked: list[int] = []
+
+    def later(*args: Any, **facts: Any) -> Proof:
+        asked.append(args[1].stat().st_size)
+        proof = prove(*args, **facts)
+        return proof.model_copy(update={"passed": len(asked) > fails})
+
+    monkeypatch.setattr(llama_cpp_proof, "prove_gguf", later)
+    spec, shares = ExportSpec(target="gguf", numbers="Q8_0"), list[float]()
+    if fails == 2:
+        with pytest.raises(ExportError) as caught:
+            made.studio.exports.make(run, None, spec)
+        assert caught.value.key == "error.export.not_equal"
+        assert left(made) == before
+        return
+    export = made.studio.exports.make(run, None, spec, lambda share, key: shares.append(share))
+    check(export)
+    assert export.proof.mixed
+    assert shares == sorted(shares)
+    small, wide = asked
+    assert small < wide == export.files[next(name for name in export.files if name.endswith(".gguf"))]
+    offer = next(one for one in made.studio.exports.offers(run) if one.spec.kind == "Q8_0")
+    assert offer.room_bytes > wide
+    card = (export.path / "README.md").read_text(encoding="utf-8")
+    assert "in 16 bits" in card
 
 
 # Stopped, and in the way

@@ -157,6 +157,19 @@ def test_rows_that_are_no_whole_blocks_keep_more_bits(tmp_path: Path) -> None:
     assert llama_scores(tmp_path / "model.gguf").shape == (len(IDS), 261)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_8_bits_with_what_costs_most_in_16(tied: bool, tmp_path: Path) -> None:
+    model = save_random(tmp_path, "llama", tie_word_embeddings=tied)
+    layers = model.config.num_hidden_layers
+    report = write_gguf(tmp_path, tmp_path / "model.gguf", "Q8_0", name="tiny", mixed=True)
+    assert report.kinds["F16"] == report.kept == 2 * layers + 1  # values, what leads down again, and the scores
+    assert report.kinds["Q8_0"] == 5 * layers + (not tied)
+    plain = write_gguf(tmp_path, tmp_path / "plain.gguf", "Q8_0", name="tiny")
+    mixed = off(llama_scores(tmp_path / "model.gguf"), scores(model))
+    assert mixed < off(llama_scores(tmp_path / "plain.gguf"), scores(model))
+    assert plain.size < report.size < look_at_gguf(tmp_path).sizes["F16"]
+
+
 def test_an_embedding_of_more_rows_than_tokens(tmp_path: Path) -> None:
     model = save_random(tmp_path, "llama", vocab_size=300)
     report = write_gguf(tmp_path, tmp_path / "model.gguf", "F32", name="tiny")

@@ -287,6 +287,12 @@ def test_what_few_bits_cost_is_told(made: Export, kind: str, after: float, told:
     assert ("say-warn" in html) is told
 
 
+def test_a_file_that_is_larger_than_told_says_why(made: Export) -> None:
+    assert shown(t("ui.export.proof.mixed")) not in result_html(made, t)
+    proof = made.proof.model_copy(update={"mixed": True})
+    assert shown(t("ui.export.proof.mixed")) in result_html(made.model_copy(update={"proof": proof}), t)
+
+
 @pytest.mark.parametrize(("share", "percent"), [(-1, 0), (0.504, 50), (7, 100)])
 def test_progress_stays_between_its_ends(share: float, percent: int) -> None:
     assert f'aria-valuenow="{percent}"' in progress_html(share, "words")
