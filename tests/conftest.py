@@ -1,5 +1,6 @@
 """What holds for all tests: no network, one thread for tiny models, the same language everywhere."""
 
+import gc
 import os
 import tempfile
 from collections.abc import Iterator
@@ -44,3 +45,8 @@ def browser() -> Iterator["Browser"]:
     """One browser for all tests: Playwright allows one open session in a process."""
     with open_browser() as opened:
         yield opened
+
+
+def pytest_collection_finish() -> None:
+    """What was imported by now is no garbage; a search for that takes longest among the objects of the libraries."""
+    gc.freeze()
