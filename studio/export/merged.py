@@ -101,6 +101,8 @@ def _merge_layers(model: Any, kept: torch.dtype, tell: Tell, stopping: Stopping)
         layer.merge(adapter_names=[_NAME])  # type: ignore[reportCallIssue]  # every kind of layer has it
         # Into the place where it was, if it is wide enough: pieces of memory that are taken anew, one for each layer,
         # would not all be given back.
+        if own.dtype != torch.float32 and own.element_size() == kept.itemsize:
+            own = own.view(kept)
         keeps = own.dtype in (kept, torch.float32)
         base.weight.data = own.copy_(base.weight.data) if keeps else base.weight.data.to(kept)
         parent, _, child = name.rpartition(".")
