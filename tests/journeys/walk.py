@@ -7,6 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
+_TWO_FRAMES = "() => new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)))"
 TABS = ("start", "data", "train", "runs", "compare", "evaluate", "export")
 
 
@@ -45,6 +46,9 @@ class Walk:
     def press(self, selector: str) -> None:
         self.page.locator(selector).click()
         self.clicks += 1
+        if selector.endswith(".label-wrap"):
+            # A frame later Gradio fills what it holds: what is typed before that, on a busy machine, is lost.
+            self.page.evaluate(_TWO_FRAMES)
 
     def tab(self, name: str) -> None:
         """Go to a tab by its button at the top."""
