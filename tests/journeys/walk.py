@@ -7,7 +7,8 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
-_TWO_FRAMES = "() => new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)))"
+# A frame after a field came into view Gradio fills it: what is typed before that, on a busy machine, is lost.
+_FILLED = "() => new Promise((next) => requestAnimationFrame(() => setTimeout(next, 200)))"
 TABS = ("start", "data", "train", "runs", "compare", "evaluate", "export")
 
 
@@ -47,8 +48,7 @@ class Walk:
         self.page.locator(selector).click()
         self.clicks += 1
         if selector.endswith(".label-wrap"):
-            # A frame later Gradio fills what it holds: what is typed before that, on a busy machine, is lost.
-            self.page.evaluate(_TWO_FRAMES)
+            self.page.evaluate(_FILLED)
 
     def tab(self, name: str) -> None:
         """Go to a tab by its button at the top."""
@@ -87,6 +87,8 @@ class Walk:
     def slide(self, selector: str, value: float) -> None:
         """Set a slider by the number beside it."""
         box = self.page.locator(f"{selector} input[type=number]")
+        expect(box).to_be_visible()
+        self.page.evaluate(_FILLED)
         box.fill(f"{value:g}")
         box.press("Tab")
 
