@@ -268,6 +268,21 @@ def test_8_bits_that_are_too_few(fails: int, made: Made, run: str, monkeypatch: 
     assert "in 16 bits" in card
 
 
+def test_it_stops_while_8_bits_are_written_once_more(made: Made, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, asked, prove = left(made), list[Proof](), llama_cpp_proof.prove_gguf
+
+    def failing(*args: Any, **facts: Any) -> Proof:
+        asked.append(prove(*args, **facts).model_copy(update={"passed": False}))
+        return asked[-1]
+
+    monkeypatch.setattr(llama_cpp_proof, "prove_gguf", failing)
+    spec = ExportSpec(target="gguf", numbers="Q8_0")
+    with pytest.raises(Stopped):
+        made.studio.exports.make(run, None, spec, stopping=lambda: bool(asked))
+    assert len(asked) == 1
+    assert left(made) == before
+
+
 # Stopped, and in the way
 
 
